@@ -1,0 +1,3 @@
+//! LOMS.
+
+pub mod state_machine;
