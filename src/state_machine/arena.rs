@@ -1,0 +1,161 @@
+//! Storage that grows without ever being copied whole, so that no single command pays for the
+//! growth of the table: [`Arena`] only grows, [`Queue`] also loses its oldest.
+
+use std::collections::VecDeque;
+use std::num::{NonZeroU32, NonZeroU64};
+
+/// Entries in a chunk. Only a first chunk is ever copied as it grows, and it is small.
+const CHUNK: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 12) - 1);
+
+/// A list that grows chunk by chunk and is addressed by place, from 0 to 2³² − 2.
+#[derive(Clone, Debug)]
+pub(super) struct Arena<T> {
+    chunks: Vec<Vec<T>>,
+    len: u32,
+}
+
+impl<T> Default for Arena<T> {
+    fn default() -> Self {
+        Self { chunks: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> Arena<T> {
+    /// How many entries there are.
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether `more` entries can be added.
+    pub(super) fn has_room_for(&self, more: usize) -> bool {
+        u32::try_from(more).is_ok_and(|more| self.len.checked_add(more).is_some())
+    }
+
+    /// Adds an entry and tells its place.
+    pub(super) fn push(&mut self, value: T) -> u32 {
+        let place = self.len;
+        self.len = place.checked_add(1).expect("callers ask has_room_for first");
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < size(CHUNK.get()) => chunk.push(value),
+            Some(_) => {
+                let mut chunk = Vec::with_capacity(size(CHUNK.get()));
+                chunk.push(value);
+                self.chunks.push(chunk);
+            }
+            // The first chunk grows as a Vec does: a small world stays small.
+            None => self.chunks.push(vec![value]),
+        }
+        place
+    }
+
+    /// The entry at this place, if there is one.
+    pub(super) fn get(&self, place: u32) -> Option<&T> {
+        self.chunks.get(size(place / CHUNK))?.get(size(place % CHUNK))
+    }
+
+    /// The entry at a place that [`Arena::push`] gave out.
+    pub(super) fn at(&self, place: u32) -> &T {
+        self.get(place).expect("a place that was given out stays")
+    }
+
+    /// The entry at a place that [`Arena::push`] gave out, to change.
+    pub(super) fn at_mut(&mut self, place: u32) -> &mut T {
+        self.chunks
+            .get_mut(size(place / CHUNK))
+            .and_then(|chunk| chunk.get_mut(size(place % CHUNK)))
+            .expect("a place that was given out stays")
+    }
+
+    /// All entries, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+}
+
+/// A queue that grows at the back and shrinks at the front, chunk by chunk. An entry keeps its
+/// place, which counts from the first that was ever pushed.
+#[derive(Clone, Debug)]
+pub(super) struct Queue<T> {
+    chunks: VecDeque<Vec<T>>,
+    /// The place of the first entry of the first chunk: a multiple of [`CHUNK`].
+    base: u64,
+    /// The place of the oldest entry that is still in the queue.
+    front: u64,
+    /// The place that the next entry gets.
+    back: u64,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { chunks: VecDeque::new(), base: 0, front: 0, back: 0 }
+    }
+}
+
+impl<T: Copy> Queue<T> {
+    /// The place of the oldest entry, or of the next one where the queue is empty.
+    pub(super) fn front(&self) -> u64 {
+        self.front
+    }
+
+    /// The place that the next entry gets.
+    pub(super) fn back(&self) -> u64 {
+        self.back
+    }
+
+    /// Adds an entry at the back and tells its place.
+    pub(super) fn push(&mut self, value: T) -> u64 {
+        let place = self.back;
+        self.back = place.checked_add(1).expect("2⁶⁴ entries are never pushed");
+        match self.chunks.back_mut() {
+            Some(chunk) if chunk.len() < size(CHUNK.get()) => chunk.push(value),
+            Some(_) => {
+                let mut chunk = Vec::with_capacity(size(CHUNK.get()));
+                chunk.push(value);
+                self.chunks.push_back(chunk);
+            }
+            None => self.chunks.push_back(vec![value]),
+        }
+        place
+    }
+
+    /// The entry at this place.
+    pub(super) fn at(&self, place: u64) -> T {
+        let (chunk, within) = self.locate(place);
+        self.chunks
+            .get(chunk)
+            .and_then(|chunk| chunk.get(within))
+            .copied()
+            .expect("a place that was given out stays until it is dropped")
+    }
+
+    /// The entry at this place, to change.
+    pub(super) fn at_mut(&mut self, place: u64) -> &mut T {
+        let (chunk, within) = self.locate(place);
+        self.chunks
+            .get_mut(chunk)
+            .and_then(|chunk| chunk.get_mut(within))
+            .expect("a place that was given out stays until it is dropped")
+    }
+
+    /// Drops the oldest entries, up to but without this place.
+    pub(super) fn drop_until(&mut self, place: u64) {
+        self.front = place.min(self.back);
+        let chunk = u64::from(CHUNK.get());
+        while self.front.saturating_sub(self.base) >= chunk && self.chunks.len() > 1 {
+            self.chunks.pop_front();
+            self.base = self.base.saturating_add(chunk);
+        }
+    }
+
+    fn locate(&self, place: u64) -> (usize, usize) {
+        let offset = place.checked_sub(self.base).expect("dropped entries are not asked for");
+        let chunk = NonZeroU64::from(CHUNK);
+        let to_size = |n| usize::try_from(n).expect("what is in memory is addressable");
+        (to_size(offset / chunk), to_size(offset % chunk))
+    }
+}
+
+/// A `u32` as a size: no platform that this builds for has a smaller `usize`.
+pub(super) fn size(n: u32) -> usize {
+    usize::try_from(n).expect("usize holds 32 bits")
+}

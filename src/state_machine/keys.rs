@@ -1,0 +1,202 @@
+//! The idempotency keys that are still remembered: which order each of them made.
+//!
+//! A queue of keys by age, with a hash index that grows one bucket at a time (linear hashing,
+//! Litwin 1980), so that no create pays for the growth of a table. A key is out of date by its
+//! order's age, whether or not it has been dropped yet; keys that are out of date are dropped
+//! little by little.
+
+use super::arena::{Arena, Queue};
+use super::command::IdempotencyKey;
+use super::digest::{little_endian, scramble};
+use super::ids::UserId;
+
+/// How many keys that are out of date one command drops: more than it can add.
+const DROPS: u32 = 2;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Where the key's bytes begin.
+    bytes: u64,
+    order: u32,
+    hash: u32,
+    /// The link to the next entry of the same bucket.
+    next: Link,
+    len: u8,
+}
+
+/// The place of an entry plus one; 0 for none. There are fewer entries than orders ever stored,
+/// so 32 bits do.
+type Link = u32;
+
+/// All keys, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keys {
+    secret: u64,
+    entries: Queue<Entry>,
+    bytes: Queue<u8>,
+    buckets: Arena<Link>,
+}
+
+impl Keys {
+    pub(super) fn new(secret: u64) -> Self {
+        Self { secret, ..Self::default() }
+    }
+
+    /// The newest order that this key made and that `matches`; the caller looks at user and age.
+    pub(super) fn find(
+        &self,
+        user: UserId,
+        key: &IdempotencyKey,
+        matches: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let hash = self.hash(user, key);
+        let mut link = *self.buckets.get(self.bucket_of(hash)?)?;
+        while let Some(place) = link.checked_sub(1) {
+            let entry = self.entries.at(u64::from(place));
+            if entry.hash == hash && self.same_bytes(&entry, key) && matches(entry.order) {
+                return Some(entry.order);
+            }
+            link = entry.next;
+        }
+        None
+    }
+
+    /// Remembers that this key made this order.
+    pub(super) fn insert(&mut self, user: UserId, key: &IdempotencyKey, order: u32) {
+        let hash = self.hash(user, key);
+        let bytes = self.bytes.back();
+        for byte in key.as_bytes() {
+            self.bytes.push(*byte);
+        }
+        let live = self.entries.back().saturating_sub(self.entries.front());
+        if live >= u64::from(self.buckets.len()) {
+            self.split();
+        }
+        let bucket = self.bucket_of(hash).expect("there is a bucket by now");
+        let head = self.buckets.at_mut(bucket);
+        let len = u8::try_from(key.as_bytes().len()).expect("a key has at most 64 bytes");
+        let place = self.entries.push(Entry { bytes, order, hash, next: *head, len });
+        *head = u32::try_from(place)
+            .ok()
+            .and_then(|place| place.checked_add(1))
+            .expect("there are fewer keys than orders, and fewer than 2³² of those");
+    }
+
+    /// Drops some of the oldest keys while their orders are `forgotten`.
+    pub(super) fn drop_some(&mut self, forgotten: impl Fn(u32) -> bool) {
+        for _ in 0..DROPS {
+            let place = self.entries.front();
+            if place == self.entries.back() {
+                return;
+            }
+            let entry = self.entries.at(place);
+            if !forgotten(entry.order) {
+                return;
+            }
+            self.unlink(place, &entry);
+            self.bytes.drop_until(entry.bytes.saturating_add(u64::from(entry.len)));
+            self.entries.drop_until(place.saturating_add(1));
+        }
+    }
+
+    /// The keys, oldest first, with the orders that they made.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
+        (self.entries.front()..self.entries.back()).map(|place| {
+            let entry = self.entries.at(place);
+            (entry.order, self.bytes_of(&entry).collect())
+        })
+    }
+
+    /// How many keys the index leads to; all of them, if it is sound.
+    pub(super) fn indexed(&self) -> u64 {
+        let mut count: u64 = 0;
+        for (bucket, &head) in (0..).zip(self.buckets.iter()) {
+            let mut link = head;
+            while let Some(place) = link.checked_sub(1) {
+                let entry = self.entries.at(u64::from(place));
+                if self.bucket_of(entry.hash) == Some(bucket) {
+                    count = count.saturating_add(1);
+                }
+                link = entry.next;
+            }
+        }
+        count
+    }
+
+    /// How many keys there are, those that are out of date but not yet dropped among them.
+    pub(super) fn len(&self) -> u64 {
+        self.entries.back().saturating_sub(self.entries.front())
+    }
+
+    fn bytes_of(&self, entry: &Entry) -> impl Iterator<Item = u8> {
+        (entry.bytes..entry.bytes.saturating_add(u64::from(entry.len)))
+            .map(|place| self.bytes.at(place))
+    }
+
+    fn same_bytes(&self, entry: &Entry, key: &IdempotencyKey) -> bool {
+        self.bytes_of(entry).eq(key.as_bytes().iter().copied())
+    }
+
+    fn hash(&self, user: UserId, key: &IdempotencyKey) -> u32 {
+        let mut hash = scramble(self.secret ^ user.get().cast_unsigned());
+        for chunk in key.as_bytes().chunks(8) {
+            hash = scramble(hash.wrapping_add(self.secret) ^ little_endian(chunk));
+        }
+        u32::try_from(hash >> 32).expect("32 bits are left")
+    }
+
+    /// The bucket of this hash; `None` while there is no bucket at all.
+    fn bucket_of(&self, hash: u32) -> Option<u32> {
+        let last = self.buckets.len().checked_sub(1)?;
+        // As many low bits as the last bucket's number has; and one fewer for a bucket that is
+        // still to come.
+        let mask = u32::MAX.checked_shr(last.leading_zeros()).unwrap_or(0);
+        let bucket = hash & mask;
+        Some(if bucket > last { bucket & (mask >> 1) } else { bucket })
+    }
+
+    /// Adds a bucket, and moves into it what belongs there from the bucket that it divides.
+    fn split(&mut self) {
+        let added = self.buckets.push(0);
+        let Some(top) = added.checked_ilog2() else {
+            return;
+        };
+        let divided = added & !1_u32.rotate_left(top);
+        let mut link = *self.buckets.at(divided);
+        *self.buckets.at_mut(divided) = 0;
+        // Each bucket keeps its order, newest first: entries are put behind the last of theirs.
+        let (mut stay, mut go) = (None, None);
+        while let Some(place) = link.checked_sub(1).map(u64::from) {
+            let entry = self.entries.at(place);
+            let (bucket, last) = if self.bucket_of(entry.hash) == Some(added) {
+                (added, &mut go)
+            } else {
+                (divided, &mut stay)
+            };
+            match last.replace(place) {
+                None => *self.buckets.at_mut(bucket) = link,
+                Some(last) => self.entries.at_mut(last).next = link,
+            }
+            self.entries.at_mut(place).next = 0;
+            link = entry.next;
+        }
+    }
+
+    fn unlink(&mut self, place: u64, gone: &Entry) {
+        let bucket = self.bucket_of(gone.hash).expect("a key stands in a bucket");
+        let mut link = *self.buckets.at(bucket);
+        let mut before = None;
+        while let Some(here) = link.checked_sub(1).map(u64::from) {
+            if here == place {
+                match before {
+                    None => *self.buckets.at_mut(bucket) = gone.next,
+                    Some(before) => self.entries.at_mut(before).next = gone.next,
+                }
+                return;
+            }
+            before = Some(here);
+            link = self.entries.at(here).next;
+        }
+        unreachable!("every key stands in its bucket");
+    }
+}

@@ -1,0 +1,345 @@
+//! The orders: what is on record of each, and the one table that says how an order may live.
+
+use std::fmt;
+
+use super::arena::Arena;
+use super::command::{Demand, Line};
+use super::ids::{OrderId, Sku, Timestamp, UserId};
+use super::outcome::{Cause, Shortage};
+
+/// Where an order is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OrderStatus {
+    /// Placed, nothing reserved yet. No order is ever seen so: creating it goes on at once.
+    New,
+    /// Every line is reserved. The only status from which a client can move an order.
+    AwaitingPayment,
+    /// A line was short, and nothing is reserved. The end.
+    Failed,
+    /// Its stock has left. The end.
+    Paid,
+    /// Its stock can be promised again. The end.
+    Cancelled,
+}
+
+impl OrderStatus {
+    /// The lifecycle: whether an order may go from one status (`None`: it does not exist yet) to
+    /// another for a cause.
+    #[must_use]
+    pub const fn may_go(from: Option<Self>, to: Self, cause: Cause) -> bool {
+        matches!(
+            (from, to, cause),
+            (None, Self::New, Cause::Placement)
+                | (Some(Self::New), Self::AwaitingPayment, Cause::Reservation)
+                | (Some(Self::New), Self::Failed, Cause::OutOfStock)
+                | (Some(Self::AwaitingPayment), Self::Paid, Cause::Payment)
+                | (
+                    Some(Self::AwaitingPayment),
+                    Self::Cancelled,
+                    Cause::CancelledByClient | Cause::PaymentTimeout
+                )
+        )
+    }
+
+    /// The status as the wire tells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::AwaitingPayment => "awaiting payment",
+            Self::Failed => "failed",
+            Self::Paid => "paid",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for OrderStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// 32 bytes an order. The lines stand in an arena of their own, 8 bytes each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OrderRecord {
+    pub(super) user: UserId,
+    pub(super) created: Timestamp,
+    pub(super) updated: Timestamp,
+    first_line: u32,
+    line_count: u16,
+    pub(super) status: OrderStatus,
+    pub(super) cause: Cause,
+}
+
+/// What a failed order lacked, by order and then by SKU.
+#[derive(Clone, Copy, Debug)]
+struct ShortLine {
+    order: u32,
+    /// The line's place within its order.
+    line: u32,
+    available: u64,
+}
+
+/// All orders that were ever stored, by the order of creation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Orders {
+    records: Arena<OrderRecord>,
+    lines: Arena<Line>,
+    shortages: Arena<ShortLine>,
+    awaiting: AwaitingSet,
+}
+
+impl Orders {
+    pub(super) fn len(&self) -> u32 {
+        self.records.len()
+    }
+
+    pub(super) fn has_room_for(&self, demand: &Demand) -> bool {
+        self.records.has_room_for(1) && self.lines.has_room_for(demand.lines().len())
+    }
+
+    /// Stores a new order, of status [`OrderStatus::New`], and tells its place.
+    pub(super) fn push(&mut self, user: UserId, demand: &Demand, now: Timestamp) -> u32 {
+        let first_line = self.lines.len();
+        for line in demand.lines() {
+            self.lines.push(*line);
+        }
+        self.awaiting.push();
+        self.records.push(OrderRecord {
+            user,
+            created: now,
+            updated: now,
+            first_line,
+            line_count: u16::try_from(demand.lines().len())
+                .expect("a demand has at most 65,535 lines"),
+            status: OrderStatus::New,
+            cause: Cause::Placement,
+        })
+    }
+
+    /// Notes that this line of the newest order was short.
+    pub(super) fn push_shortage(&mut self, order: u32, line: u32, available: u64) {
+        self.shortages.push(ShortLine { order, line, available });
+    }
+
+    /// Sets an order's status, as the lifecycle allows, and tells the one it had.
+    pub(super) fn set_status(
+        &mut self,
+        order: u32,
+        to: OrderStatus,
+        cause: Cause,
+        time: Timestamp,
+    ) -> OrderStatus {
+        let record = self.records.at_mut(order);
+        let from = record.status;
+        assert!(
+            OrderStatus::may_go(Some(from), to, cause),
+            "order at {order} must not go from {from} to {to} for {cause}"
+        );
+        record.status = to;
+        record.cause = cause;
+        record.updated = time;
+        if to == OrderStatus::AwaitingPayment {
+            self.awaiting.insert(order);
+        } else if from == OrderStatus::AwaitingPayment {
+            self.awaiting.remove(order);
+        }
+        from
+    }
+
+    pub(super) fn get(&self, id: OrderId) -> Option<(u32, &OrderRecord)> {
+        let order = id.index()?;
+        self.records.get(order).map(|record| (order, record))
+    }
+
+    pub(super) fn at(&self, order: u32) -> &OrderRecord {
+        self.records.at(order)
+    }
+
+    pub(super) fn lines(&self, record: &OrderRecord) -> impl ExactSizeIterator<Item = Line> {
+        let first = record.first_line;
+        (0..record.line_count).map(move |line| self.line(first, u32::from(line)))
+    }
+
+    fn line(&self, first: u32, line: u32) -> Line {
+        *self.lines.at(first.checked_add(line).expect("the line was stored"))
+    }
+
+    /// The oldest order that awaits payment. As all orders have the same time to be paid in, it
+    /// is also the one that expires first.
+    pub(super) fn oldest_awaiting(&self) -> Option<u32> {
+        self.awaiting.first()
+    }
+
+    /// The orders that await payment, oldest first.
+    pub(super) fn awaiting(&self) -> impl Iterator<Item = u32> {
+        self.awaiting.iter()
+    }
+
+    pub(super) fn view(&self, order: u32) -> Option<OrderView<'_>> {
+        self.records.get(order).map(|record| OrderView { orders: self, order, record })
+    }
+
+    pub(super) fn views(&self) -> impl Iterator<Item = OrderView<'_>> {
+        (0..).zip(self.records.iter()).map(|(order, record)| OrderView {
+            orders: self,
+            order,
+            record,
+        })
+    }
+
+    /// The place of the first shortage of this order or of a later one.
+    fn first_shortage(&self, order: u32) -> u32 {
+        let (mut low, mut high) = (0, self.shortages.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.shortages.at(middle).order < order {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
+/// One order, to read.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderView<'a> {
+    orders: &'a Orders,
+    order: u32,
+    record: &'a OrderRecord,
+}
+
+impl<'a> OrderView<'a> {
+    /// The order's id.
+    #[must_use]
+    pub fn id(&self) -> OrderId {
+        OrderId::at_index(self.order)
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub fn status(&self) -> OrderStatus {
+        self.record.status
+    }
+
+    /// Why it is there.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        self.record.cause
+    }
+
+    /// Who placed it.
+    #[must_use]
+    pub fn user(&self) -> UserId {
+        self.record.user
+    }
+
+    /// When it was placed.
+    #[must_use]
+    pub fn created(&self) -> Timestamp {
+        self.record.created
+    }
+
+    /// When its status was last set.
+    #[must_use]
+    pub fn updated(&self) -> Timestamp {
+        self.record.updated
+    }
+
+    /// What was ordered, by ascending SKU.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = Line> + use<'a> {
+        self.orders.lines(self.record)
+    }
+
+    /// The lines that were short when it was placed, by ascending SKU; none unless it failed.
+    pub fn shortages(&self) -> impl Iterator<Item = Shortage> + use<'a> {
+        let Self { orders, order, record } = *self;
+        let from = match record.status {
+            OrderStatus::Failed => orders.first_shortage(order),
+            // Only failed orders have any: no need to look.
+            OrderStatus::New
+            | OrderStatus::AwaitingPayment
+            | OrderStatus::Paid
+            | OrderStatus::Cancelled => orders.shortages.len(),
+        };
+        (from..orders.shortages.len())
+            .map(|place| orders.shortages.at(place))
+            .take_while(move |short| short.order == order)
+            .map(|short| {
+                let line = orders.line(record.first_line, short.line);
+                Shortage { sku: line.sku, requested: line.count, available: short.available }
+            })
+    }
+
+    /// The SKUs that the order touches, ascending.
+    pub fn skus(&self) -> impl Iterator<Item = Sku> + use<'a> {
+        self.lines().map(|line| line.sku)
+    }
+}
+
+/// Which orders await payment: a bit an order, and a mark below which there are none.
+#[derive(Clone, Debug, Default)]
+struct AwaitingSet {
+    words: Arena<u64>,
+    len: u32,
+    /// The first of the set, or `len` or less where it is empty. Moves forward only, so that all
+    /// searches together pass over each order once.
+    first: u32,
+}
+
+impl AwaitingSet {
+    /// Makes room for one more order, which is not in the set.
+    fn push(&mut self) {
+        if self.len.is_multiple_of(u64::BITS) {
+            self.words.push(0);
+        }
+        // One past the last order there can be, at the most.
+        self.len = self.len.checked_add(1).expect("there are fewer than 2³² orders");
+    }
+
+    fn insert(&mut self, order: u32) {
+        *self.words.at_mut(order / u64::BITS) |= bit(order);
+        self.advance();
+    }
+
+    fn remove(&mut self, order: u32) {
+        *self.words.at_mut(order / u64::BITS) &= !bit(order);
+        self.advance();
+    }
+
+    fn contains(&self, order: u32) -> bool {
+        self.words.get(order / u64::BITS).is_some_and(|word| word & bit(order) != 0)
+    }
+
+    fn first(&self) -> Option<u32> {
+        self.contains(self.first).then_some(self.first)
+    }
+
+    fn advance(&mut self) {
+        if !self.contains(self.first) {
+            self.first = self.next(self.first).unwrap_or(self.len);
+        }
+    }
+
+    /// The first order of the set at or after this place.
+    fn next(&self, from: u32) -> Option<u32> {
+        let mut word = from / u64::BITS;
+        let mut bits = self.words.get(word)? & !bit(from).saturating_sub(1);
+        while bits == 0 {
+            word = word.saturating_add(1);
+            bits = *self.words.get(word)?;
+        }
+        Some(word.saturating_mul(u64::BITS).saturating_add(bits.trailing_zeros()))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        std::iter::successors(self.next(self.first), |order| self.next(order.checked_add(1)?))
+    }
+}
+
+fn bit(order: u32) -> u64 {
+    1_u64.rotate_left(order % u64::BITS)
+}
