@@ -1,3 +1,4 @@
 //! LOMS.
 
+pub mod grpc;
 pub mod state_machine;
