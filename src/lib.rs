@@ -1,4 +1,5 @@
 //! LOMS.
 
+pub mod client;
 pub mod grpc;
 pub mod state_machine;

@@ -1,1 +1,4 @@
+//! The one test binary.
 
+mod client;
+mod scripted_server;
