@@ -11,7 +11,7 @@ use loms::client::{
     Shortage, Violation,
 };
 use loms::grpc::proto;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
@@ -28,10 +28,14 @@ fn unavailable() -> Step {
 }
 
 fn refusal(error: ClientError) -> Refusal {
-    match error {
-        ClientError::Refused(refusal) => *refusal,
-        error => panic!("not refused: {error:?}"),
-    }
+    assert!(
+        matches!(error, ClientError::Refused(_)),
+        "not refused: {error:?}"
+    );
+    let ClientError::Refused(refusal) = error else {
+        unreachable!()
+    };
+    *refusal
 }
 
 /// The key of a create as the server saw it.
@@ -409,9 +413,10 @@ async fn a_broken_connection_is_made_anew() {
 
 #[tokio::test]
 async fn where_nobody_listens_the_server_is_unreachable() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, so that nobody else gets the port; not listening, so that callers are turned away.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = format!("http://{}", socket.local_addr().unwrap());
     let quick = Options {
         attempts: NonZeroU32::MIN.saturating_add(1),
         first_pause: Duration::from_millis(1),
