@@ -58,9 +58,9 @@ fn program(seed: u64) -> Vec<(Timestamp, Step)> {
     let mut now = 100;
     let steps = (0..COMMANDS).map(|done| {
         now = if below(50) == 0 { now - 1 } else { now + below(6) };
-        // Mostly among the newest orders, of which there are about two in five steps.
-        let order = done as u64 * 2 / 5 + below(16);
-        let order = OrderId::new(i64::try_from(order.saturating_sub(6).max(1)).unwrap()).unwrap();
+        // Among the newest orders, of which there are about three in eight steps.
+        let order = (done as u64 * 3 / 8 + below(44)).saturating_sub(40).max(1);
+        let order = OrderId::new(i64::try_from(order).unwrap()).unwrap();
         let step = match below(10) {
             0..5 => {
                 // A key mostly goes with the same lines.

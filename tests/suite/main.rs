@@ -1,9 +1,13 @@
 //! All tests of LOMS from outside: one binary, a module per matter.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
+mod client;
+mod client_commands;
 mod expiry;
 mod laws;
 mod races;
 mod script;
+mod scripted_server;
 mod serving;
 mod stories;
 mod story;
