@@ -2,6 +2,7 @@
 //! and orders that are paid or cancelled, served to carts over gRPC.
 
 pub mod grpc;
+pub mod opening_stock;
 pub mod sequencer;
 pub mod server;
 pub mod state_machine;

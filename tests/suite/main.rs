@@ -1,1 +1,5 @@
+//! All tests of LOMS from outside: one binary, a module per matter.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
+mod opening_stock;
+mod story;
