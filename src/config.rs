@@ -165,17 +165,13 @@ impl Config {
 
     /// What the last value of each key says; each key but `stock.file` has one.
     fn of(values: &[Value], directory: &Path) -> Result<Self, ConfigError> {
-        let stock = match keys::last(values, "stock.file") {
-            Some(value) => value.parsed(|text| {
-                let folder = value.place.folder().unwrap_or(Path::new(""));
-                (!text.is_empty()).then(|| StockSource::File(directory.join(folder).join(text)))
-            })?,
-            None => StockSource::Embedded,
-        };
         Ok(Self {
             grpc: Grpc { listen: parsed(values, "grpc.listen", |text| text.parse().ok())? },
             loms: Loms { address: parsed(values, "loms.address", keys::http_address)? },
-            stock,
+            stock: match keys::last(values, "stock.file") {
+                Some(value) => value.parsed(|text| stock_file(value, text, directory))?,
+                None => StockSource::Embedded,
+            },
             orders: Orders {
                 max_lines: parsed(values, "orders.max_lines", keys::positive)?,
                 payment_timeout: parsed(values, "orders.payment_timeout", keys::span)?,
@@ -204,6 +200,12 @@ fn parsed<T>(
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, ConfigError> {
     keys::last(values, name).expect("the table has a default for it").parsed(parse)
+}
+
+/// A relative path starts where it was written: in a file at that file's folder.
+fn stock_file(value: &Value, text: &str, directory: &Path) -> Option<StockSource> {
+    let folder = value.place.folder().unwrap_or(Path::new(""));
+    (!text.is_empty()).then(|| StockSource::File(directory.join(folder).join(text)))
 }
 
 /// The text of the file; `None` where nobody named it and it is not there.

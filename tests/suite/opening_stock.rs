@@ -84,7 +84,8 @@ fn stock_file_is_refused_with_place_and_reason() {
         r#"[{"sku": 8, "total_count": 5, "reserved": 0, "price": 1}]"#,
         "[{\"sku\": 8, \"total\\ncount\": 5, \"reserved\": 0}]",
         r#"[{"sku": 8, "total_count": 5, "total_count": 5, "reserved": 0}]"#,
-        "[\n  {\"sku\": 8, \"total_count\": 5, \"reserved\": 0},\n  \
+        "[\n  {\"sku\": 7, \"total_count\": 5, \"reserved\": 0},\n  \
+         {\"sku\": 8, \"total_count\": 5, \"reserved\": 0},\n  \
          {\"sku\": 9, \"total_count\": 5, \"reserved\": 0},\n  \
          {\"sku\": 8, \"total_count\": 5, \"reserved\": 0}\n]",
     ];
