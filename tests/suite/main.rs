@@ -8,6 +8,7 @@ mod config;
 mod expiry;
 mod laws;
 mod opening_stock;
+mod process;
 mod races;
 mod script;
 mod scripted_server;
