@@ -254,7 +254,7 @@ fn bad_value_is_refused_though_a_later_source_has_a_good_one() {
 
 #[test]
 fn file_is_refused_by_line() {
-    let texts = [
+    let not_sections = [
         "5",
         "- grpc",
         "grpc:\n\tlisten: 0.0.0.0:1",
@@ -264,6 +264,8 @@ fn file_is_refused_by_line() {
         "grpc: 0.0.0.0:50051",
         "orders: [max_lines, 5]",
         "orders: {[max_lines]: 5}",
+    ];
+    let bad_keys = [
         "order:\n  max_lines: 5",
         "orders:\n  max_line: 5",
         "orders:\n  max-lines: 5",
@@ -282,17 +284,21 @@ fn file_is_refused_by_line() {
         "orders:\n  max_lines: 0",
         "log:\n  level: 'in\x1b[1mfo'",
     ];
-    let mut page = String::new();
-    for text in texts {
-        let shown = text.replace('\t', "\\t").replace('\x1b', "\\x1b");
-        writeln!(page, "{shown}\n  → {}\n", from_file(text).refusal()).unwrap();
-    }
+    let refused = |texts: &[&str]| {
+        let lines = texts.iter().map(|text| {
+            let shown = text.replace('\t', "\\t").replace('\x1b', "\\x1b");
+            format!("{shown}\n  → {}\n", from_file(text).refusal())
+        });
+        lines.collect::<String>()
+    };
+    snapshot("config_key_refusals", &refused(&bad_keys));
+    let mut page = refused(&not_sections);
     let bytes = Start::new().with("loms.yaml", b"log:\n  level: \xff").config("loms.yaml");
-    writeln!(page, "log:\n  level: (a byte that is not UTF-8)\n  → {}\n", bytes.refusal()).unwrap();
+    writeln!(page, "log:\n  level: (a byte that is not UTF-8)\n  → {}", bytes.refusal()).unwrap();
     let named = Start::new().config("no.yaml");
-    writeln!(page, "--config no.yaml\n  → {}\n", named.refusal()).unwrap();
+    writeln!(page, "--config no.yaml\n  → {}", named.refusal()).unwrap();
     let named = Start::new().variable("LOMS_CONFIG", "no.yaml");
-    writeln!(page, "LOMS_CONFIG=no.yaml\n  → {}\n", named.refusal()).unwrap();
+    writeln!(page, "LOMS_CONFIG=no.yaml\n  → {}", named.refusal()).unwrap();
     let folder = Start::new().with("config/config.yaml/x", "");
     writeln!(page, "config/config.yaml is a folder\n  → {}", folder.refusal()).unwrap();
     snapshot("config_file_refusals", &page);

@@ -53,7 +53,7 @@ fn stock_file_with_a_hundred_thousand_skus_loads() {
 
 #[test]
 fn stock_file_is_refused_with_place_and_reason() {
-    let texts = [
+    let not_records = [
         "",
         "[",
         "nonsense",
@@ -65,6 +65,8 @@ fn stock_file_is_refused_with_place_and_reason() {
         "5",
         "[5]",
         "[[1, 5, 0]]",
+    ];
+    let bad_records = [
         r#"[{"sku": 0, "total_count": 5, "reserved": 0}]"#,
         r#"[{"sku": -1, "total_count": 5, "reserved": 0}]"#,
         r#"[{"sku": 4294967296, "total_count": 5, "reserved": 0}]"#,
@@ -89,13 +91,16 @@ fn stock_file_is_refused_with_place_and_reason() {
          {\"sku\": 9, \"total_count\": 5, \"reserved\": 0},\n  \
          {\"sku\": 8, \"total_count\": 5, \"reserved\": 0}\n]",
     ];
-    let mut page = String::new();
-    for text in texts {
-        let refusal = parse(text).unwrap_err();
-        assert_eq!(refusal.lines().count(), 1, "{refusal:?}");
-        writeln!(page, "{text}\n  → {refusal}\n").unwrap();
-    }
-    snapshot("stock_file_refusals", &page);
+    let refused = |texts: &[&str]| {
+        let lines = texts.iter().map(|text| {
+            let refusal = parse(text).unwrap_err();
+            assert_eq!(refusal.lines().count(), 1, "{refusal:?}");
+            format!("{text}\n  → {refusal}\n")
+        });
+        lines.collect::<String>()
+    };
+    snapshot("stock_file_refusals", &refused(&not_records));
+    snapshot("stock_record_refusals", &refused(&bad_records));
 }
 
 #[test]

@@ -200,10 +200,12 @@ pub(crate) fn render(refusal: &Status) -> String {
     let mut told = format!("{:?} {} [{}]", refusal.code(), info.reason, facts.join(", "));
     write!(told, "\n  {}", refusal.message()).unwrap();
     if refusal.code() == Code::InvalidArgument {
-        let violations = &details.bad_request().unwrap().field_violations;
-        for violation in violations {
-            write!(told, "\n  {}: {}", violation.field, violation.description).unwrap();
-        }
+        let [violation] = details.bad_request().unwrap().field_violations.as_slice() else {
+            panic!("one violation, of the rule that wins");
+        };
+        // The field stands among the facts already, and what is wrong with it is the message.
+        assert_eq!(info.metadata["field"], violation.field);
+        assert_eq!(refusal.message(), violation.description);
     }
     if let Some(created) = order_in_details(refusal) {
         write!(told, "\n  in the details: {}", render_created(&created)).unwrap();
