@@ -1,3 +1,7 @@
-//! LOMS.
+//! LOMS, the Logistics and Order Management System: what is in stock, orders that reserve it,
+//! and orders that are paid or cancelled, served to carts over gRPC.
 
+pub mod grpc;
+pub mod sequencer;
+pub mod server;
 pub mod state_machine;

@@ -1,0 +1,210 @@
+//! Requests become checked values here, and the machine's values become responses. Past this
+//! module a bad value cannot be written down.
+
+use std::fmt;
+
+use prost_types::Timestamp as WireTimestamp;
+
+use super::proto;
+use crate::state_machine::{
+    Cause, Count, Demand, DemandError, IdempotencyKey, Line, OrderId, OrderStatus, OrderView,
+    Shortage, Sku, Timestamp, UserId,
+};
+
+/// A create that has passed the checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderCreate {
+    /// The buyer.
+    pub user: UserId,
+    /// The merged lines.
+    pub demand: Demand,
+    /// The idempotency key, if there is one.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// A request that breaks a rule of the contract. Nothing was stored and no id was used.
+///
+/// A create that breaks several is refused for the first of: [`InvalidRequest::User`],
+/// [`InvalidRequest::NoItems`], [`InvalidRequest::TooManyItems`], then line by line as they came
+/// [`InvalidRequest::ItemSku`] and [`InvalidRequest::ItemCount`], then
+/// [`InvalidRequest::CountOverflow`] of the lowest such SKU, then [`InvalidRequest::KeyTooLong`].
+/// All of these come before any refusal by the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidRequest {
+    /// The user is 0 or below.
+    User(i64),
+    /// The create has no lines.
+    NoItems,
+    /// The create has more lines, counted as they came, than the server takes.
+    TooManyItems {
+        /// Lines in the request.
+        lines: usize,
+        /// `orders.max_lines`.
+        most: u16,
+    },
+    /// The line at this place, from 0, has SKU 0.
+    ItemSku(usize),
+    /// The line at this place, from 0, has count 0.
+    ItemCount(usize),
+    /// The lines of this SKU add up to more than `u32`.
+    CountOverflow(Sku),
+    /// The idempotency key has this many bytes, which is over 64.
+    KeyTooLong(usize),
+    /// The order id is 0 or below.
+    OrderId(i64),
+    /// The SKU is 0.
+    Sku,
+}
+
+impl InvalidRequest {
+    /// The field that breaks the rule, as a path in the request.
+    #[must_use]
+    pub fn field(&self) -> String {
+        match self {
+            Self::User(_) => "user".into(),
+            Self::NoItems | Self::TooManyItems { .. } | Self::CountOverflow(_) => "items".into(),
+            Self::ItemSku(line) => format!("items[{line}].sku"),
+            Self::ItemCount(line) => format!("items[{line}].count"),
+            Self::KeyTooLong(_) => "idempotencyKey".into(),
+            Self::OrderId(_) => "orderID".into(),
+            Self::Sku => "sku".into(),
+        }
+    }
+}
+
+impl fmt::Display for InvalidRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => write!(f, "user must be above 0, not {user}"),
+            Self::NoItems => write!(f, "items must hold at least one line"),
+            Self::TooManyItems { lines, most } => {
+                write!(f, "items must hold at most {most} lines, not {lines}")
+            }
+            Self::ItemSku(line) => write!(f, "items[{line}].sku must not be 0"),
+            Self::ItemCount(line) => write!(f, "items[{line}].count must not be 0"),
+            Self::CountOverflow(sku) => {
+                write!(f, "the counts of SKU {sku} must not add up to more than {}", u32::MAX)
+            }
+            Self::KeyTooLong(bytes) => write!(
+                f,
+                "idempotencyKey must have at most {} bytes, not {bytes}",
+                IdempotencyKey::MAX_BYTES
+            ),
+            Self::OrderId(order) => write!(f, "orderID must be above 0, not {order}"),
+            Self::Sku => write!(f, "sku must not be 0"),
+        }
+    }
+}
+
+/// Checks a create: `items` are SKU and count, as they came.
+///
+/// # Errors
+/// The rule that it breaks; the strongest, if there are several.
+pub fn order_create(
+    user: i64,
+    items: impl ExactSizeIterator<Item = (u32, u32)>,
+    key: &str,
+    max_lines: u16,
+) -> Result<OrderCreate, InvalidRequest> {
+    let user = UserId::new(user).ok_or(InvalidRequest::User(user))?;
+    if items.len() == 0 {
+        return Err(InvalidRequest::NoItems);
+    }
+    if items.len() > usize::from(max_lines) {
+        return Err(InvalidRequest::TooManyItems { lines: items.len(), most: max_lines });
+    }
+    let lines = items
+        .enumerate()
+        .map(|(place, (sku, count))| {
+            let sku = Sku::new(sku).ok_or(InvalidRequest::ItemSku(place))?;
+            let count = Count::new(count).ok_or(InvalidRequest::ItemCount(place))?;
+            Ok(Line { sku, count })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let lines_given = lines.len();
+    let demand = Demand::merge(lines).map_err(|error| match error {
+        DemandError::NoLines => InvalidRequest::NoItems,
+        DemandError::CountOverflow(sku) => InvalidRequest::CountOverflow(sku),
+        DemandError::TooManyLines => {
+            InvalidRequest::TooManyItems { lines: lines_given, most: max_lines }
+        }
+    })?;
+    let key = match key {
+        "" => None,
+        key => {
+            Some(IdempotencyKey::new(key.as_bytes()).ok_or(InvalidRequest::KeyTooLong(key.len()))?)
+        }
+    };
+    Ok(OrderCreate { user, demand, key })
+}
+
+/// Checks an order id.
+///
+/// # Errors
+/// It is 0 or below.
+pub fn order_id(order: i64) -> Result<OrderId, InvalidRequest> {
+    OrderId::new(order).ok_or(InvalidRequest::OrderId(order))
+}
+
+/// Checks the SKU of a StocksInfo.
+///
+/// # Errors
+/// It is 0.
+pub fn sku(sku: u32) -> Result<Sku, InvalidRequest> {
+    Sku::new(sku).ok_or(InvalidRequest::Sku)
+}
+
+/// The order as OrderCreate answered it, which may not be what it is by now.
+pub(super) fn order_created(
+    order: &OrderView<'_>,
+    answered: OrderStatus,
+) -> proto::OrderCreateResponse {
+    proto::OrderCreateResponse {
+        order_id: order.id().get(),
+        status: answered.as_str().to_owned(),
+        shortages: order.shortages().map(shortage).collect(),
+    }
+}
+
+/// All that OrderInfo tells of an order.
+pub(super) fn order_info(order: &OrderView<'_>) -> proto::OrderInfoResponse {
+    proto::OrderInfoResponse {
+        status: order.status().as_str().to_owned(),
+        user: order.user().get(),
+        items: order
+            .lines()
+            .map(|line| proto::Item { sku: line.sku.get(), count: line.count.get() })
+            .collect(),
+        created_at: Some(timestamp(order.created())),
+        updated_at: Some(timestamp(order.updated())),
+        reason: reason(order.cause()).to_owned(),
+        shortages: order.shortages().map(shortage).collect(),
+    }
+}
+
+/// The `reason` of an order on the wire: why it came to a sad end, or nothing.
+fn reason(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Placement | Cause::Reservation | Cause::Payment => "",
+        Cause::OutOfStock => "OUT_OF_STOCK",
+        Cause::CancelledByClient => "CANCELLED_BY_CLIENT",
+        Cause::PaymentTimeout => "PAYMENT_TIMEOUT",
+    }
+}
+
+fn shortage(shortage: Shortage) -> proto::Shortage {
+    proto::Shortage {
+        sku: shortage.sku.get(),
+        requested: u64::from(shortage.requested.get()),
+        available: shortage.available,
+    }
+}
+
+fn timestamp(time: Timestamp) -> WireTimestamp {
+    const NANOS_PER_SECOND: u64 = 1_000_000_000;
+    let (seconds, nanos) = (time.as_nanos() / NANOS_PER_SECOND, time.as_nanos() % NANOS_PER_SECOND);
+    WireTimestamp {
+        seconds: seconds.cast_signed(),
+        nanos: i32::try_from(nanos).expect("less than a second"),
+    }
+}

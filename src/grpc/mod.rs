@@ -1,0 +1,22 @@
+//! The edge: from the wire to the machine and back.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`convert`] | requests → checked values, and the machine's values → responses |
+//! | [`status`] | refusals → gRPC statuses with google.rpc details |
+//! | [`service`] | one method per call: convert, submit, convert |
+//!
+//! Generated types never leave this module and `client.rs`.
+
+pub mod convert;
+pub mod service;
+pub mod status;
+
+/// Code generated from `proto/loms.proto`.
+#[allow(missing_docs, clippy::allow_attributes_without_reason, reason = "generated")]
+pub mod proto {
+    tonic::include_proto!("loms");
+
+    /// The contract itself, for the reflection service.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("loms_descriptor");
+}

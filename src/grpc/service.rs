@@ -1,0 +1,167 @@
+//! One method per call of the contract: convert, submit, convert.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::convert;
+use super::proto::loms_server::Loms;
+use super::proto::{
+    OrderCancelRequest, OrderCancelResponse, OrderCreateRequest, OrderCreateResponse,
+    OrderInfoRequest, OrderInfoResponse, OrderPayRequest, OrderPayResponse, StocksInfoRequest,
+    StocksInfoResponse,
+};
+use super::status;
+use crate::sequencer::{Sequenced, Sequencer};
+use crate::state_machine::{Action, LomsState, OrderStatus, Outcome, Rejection};
+
+/// Response metadata, on answers and on refusals by the machine: the command's place in the one
+/// order in which the machine took all commands and reads, from 1. Later places saw the effects
+/// of earlier ones.
+pub const COMMAND_INDEX: &str = "loms-command-index";
+
+/// What an OrderCreate is answered whose order failed for want of stock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailedCreate {
+    /// OK, with the status `failed`.
+    #[default]
+    Ok,
+    /// FAILED_PRECONDITION, with what would have been the response among the details.
+    FailedPrecondition,
+}
+
+/// What can be set about the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceOptions {
+    /// The most lines that an OrderCreate may have, counted as they came.
+    pub max_lines: u16,
+    /// How a failed order is told.
+    pub failed_create: FailedCreate,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self { max_lines: 1_000, failed_create: FailedCreate::Ok }
+    }
+}
+
+/// The service `loms.LOMS`.
+#[derive(Clone, Debug)]
+pub struct LomsService {
+    sequencer: Arc<Sequencer>,
+    options: ServiceOptions,
+}
+
+impl LomsService {
+    /// The service over this machine.
+    #[must_use]
+    pub fn new(sequencer: Arc<Sequencer>, options: ServiceOptions) -> Self {
+        Self { sequencer, options }
+    }
+
+    /// Submits a payment or a cancellation, whose answers tell nothing but that it is so.
+    fn submit(&self, action: Action<'_>) -> Sequenced<Result<(), Status>> {
+        self.sequencer.submit(action, |result, _| result.map(drop).map_err(Status::from))
+    }
+}
+
+#[async_trait]
+impl Loms for LomsService {
+    async fn order_create(
+        &self,
+        request: Request<OrderCreateRequest>,
+    ) -> Result<Response<OrderCreateResponse>, Status> {
+        let OrderCreateRequest { user, items, idempotency_key } = request.into_inner();
+        let items = items.iter().map(|item| (item.sku, item.count));
+        let create = convert::order_create(user, items, &idempotency_key, self.options.max_lines)?;
+        let action = Action::CreateOrder {
+            user: create.user,
+            demand: &create.demand,
+            key: create.key.as_ref(),
+        };
+        let answer = self.sequencer.submit(action, created);
+        respond(answer.map(|created| {
+            let created = created?;
+            let failed = created.status == OrderStatus::Failed.as_str();
+            match self.options.failed_create {
+                FailedCreate::FailedPrecondition if failed => Err(status::out_of_stock(&created)),
+                FailedCreate::Ok | FailedCreate::FailedPrecondition => Ok(created),
+            }
+        }))
+    }
+
+    async fn order_info(
+        &self,
+        request: Request<OrderInfoRequest>,
+    ) -> Result<Response<OrderInfoResponse>, Status> {
+        let order = convert::order_id(request.into_inner().order_id)?;
+        respond(self.sequencer.read(|state| match state.order(order) {
+            Some(order) => Ok(convert::order_info(&order)),
+            None => Err(Rejection::UnknownOrder(order).into()),
+        }))
+    }
+
+    async fn order_pay(
+        &self,
+        request: Request<OrderPayRequest>,
+    ) -> Result<Response<OrderPayResponse>, Status> {
+        let order = convert::order_id(request.into_inner().order_id)?;
+        let answer = self.submit(Action::PayOrder(order));
+        respond(answer.map(|result| result.map(|()| OrderPayResponse {})))
+    }
+
+    async fn order_cancel(
+        &self,
+        request: Request<OrderCancelRequest>,
+    ) -> Result<Response<OrderCancelResponse>, Status> {
+        let order = convert::order_id(request.into_inner().order_id)?;
+        let answer = self.submit(Action::CancelOrder(order));
+        respond(answer.map(|result| result.map(|()| OrderCancelResponse {})))
+    }
+
+    async fn stocks_info(
+        &self,
+        request: Request<StocksInfoRequest>,
+    ) -> Result<Response<StocksInfoResponse>, Status> {
+        let sku = convert::sku(request.into_inner().sku)?;
+        respond(self.sequencer.read(|state| match state.available(sku) {
+            Some(count) => Ok(StocksInfoResponse { count }),
+            None => Err(status::sku_not_found(sku)),
+        }))
+    }
+}
+
+/// What a create is answered, read from the state that it left.
+fn created(
+    result: Result<Outcome, Rejection>,
+    state: &LomsState,
+) -> Result<OrderCreateResponse, Status> {
+    let (order, answered) = match result? {
+        Outcome::Reserved(order) => (order, OrderStatus::AwaitingPayment),
+        Outcome::OutOfStock(order) => (order, OrderStatus::Failed),
+        Outcome::Repeated { order, answered } => (order, answered),
+        outcome @ (Outcome::Paid
+        | Outcome::AlreadyPaid
+        | Outcome::Cancelled
+        | Outcome::AlreadyCancelled
+        | Outcome::Ticked) => unreachable!("a create never comes to {outcome:?}"),
+    };
+    let order = state.order(order).expect("a create's order is on record");
+    Ok(convert::order_created(&order, answered))
+}
+
+/// An answer as the wire takes it, with its place in the order of all commands.
+fn respond<T>(answer: Sequenced<Result<T, Status>>) -> Result<Response<T>, Status> {
+    let index = answer.index.into();
+    match answer.value {
+        Ok(message) => {
+            let mut response = Response::new(message);
+            response.metadata_mut().insert(COMMAND_INDEX, index);
+            Ok(response)
+        }
+        Err(mut refusal) => {
+            refusal.metadata_mut().insert(COMMAND_INDEX, index);
+            Err(refusal)
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Refusals as gRPC statuses. Each carries google.rpc details: an ErrorInfo of domain `loms` with
+//! a reason that stays, so that nobody needs to read the message, and the facts.
+
+use prost::Message;
+use prost_types::Any;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt, pb};
+
+use super::convert::InvalidRequest;
+use super::proto;
+use crate::state_machine::{OrderStatus, Rejection, Sku};
+
+/// The domain of every ErrorInfo.
+pub const DOMAIN: &str = "loms";
+
+/// What names an OrderCreateResponse among the details of a status.
+pub(crate) const ORDER_CREATE_RESPONSE: &str = "type.googleapis.com/loms.OrderCreateResponse";
+
+impl From<InvalidRequest> for Status {
+    fn from(invalid: InvalidRequest) -> Self {
+        let reason = match invalid {
+            InvalidRequest::User(_) => "INVALID_USER",
+            InvalidRequest::NoItems => "NO_ITEMS",
+            InvalidRequest::TooManyItems { .. } => "TOO_MANY_ITEMS",
+            InvalidRequest::ItemSku(_) | InvalidRequest::Sku => "INVALID_SKU",
+            InvalidRequest::ItemCount(_) => "INVALID_COUNT",
+            InvalidRequest::CountOverflow(_) => "COUNT_OVERFLOW",
+            InvalidRequest::KeyTooLong(_) => "IDEMPOTENCY_KEY_TOO_LONG",
+            InvalidRequest::OrderId(_) => "INVALID_ORDER_ID",
+        };
+        let mut details = ErrorDetails::new();
+        details
+            .set_error_info(reason, DOMAIN, [("field".to_owned(), invalid.field())])
+            .add_bad_request_violation(invalid.field(), invalid.to_string());
+        Self::with_error_details(Code::InvalidArgument, invalid.to_string(), details)
+    }
+}
+
+impl From<Rejection> for Status {
+    fn from(rejection: Rejection) -> Self {
+        let (code, reason) = match rejection {
+            Rejection::ClockWentBack { .. } => (Code::Internal, "CLOCK_WENT_BACK"),
+            Rejection::KeyReused { .. } => (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"),
+            Rejection::Full => (Code::ResourceExhausted, "NO_ROOM"),
+            Rejection::UnknownOrder(_) => (Code::NotFound, "ORDER_NOT_FOUND"),
+            Rejection::OrderExpired(_) => (Code::FailedPrecondition, "ORDER_EXPIRED"),
+            Rejection::NotAwaitingPayment { .. } => {
+                (Code::FailedPrecondition, "ORDER_NOT_AWAITING_PAYMENT")
+            }
+        };
+        let message = rejection.to_string();
+        match rejection {
+            Rejection::ClockWentBack { .. } | Rejection::Full => refuse(code, reason, message, []),
+            Rejection::KeyReused { order } | Rejection::UnknownOrder(order) => {
+                refuse(code, reason, message, [("order_id", order.to_string())])
+            }
+            Rejection::OrderExpired(order) => {
+                let status = OrderStatus::Cancelled.to_string();
+                let facts = [("order_id", order.to_string()), ("status", status)];
+                refuse(code, reason, message, facts)
+            }
+            Rejection::NotAwaitingPayment { order, status } => {
+                let facts = [("order_id", order.to_string()), ("status", status.to_string())];
+                refuse(code, reason, message, facts)
+            }
+        }
+    }
+}
+
+/// StocksInfo of a SKU without a stock record.
+pub(super) fn sku_not_found(sku: Sku) -> Status {
+    let message = format!("there is no stock record of SKU {sku}");
+    refuse(Code::NotFound, "SKU_NOT_FOUND", message, [("sku", sku.to_string())])
+}
+
+/// A failed create where `orders.failed_create` is `failed_precondition`: what would have been
+/// the response stands among the details.
+pub(super) fn out_of_stock(failed: &proto::OrderCreateResponse) -> Status {
+    let message =
+        format!("order {} failed: {} lines are short", failed.order_id, failed.shortages.len());
+    let facts = [("order_id", failed.order_id.to_string()), ("status", failed.status.clone())];
+    let refusal = refuse(Code::FailedPrecondition, "OUT_OF_STOCK", message, facts);
+    let mut details =
+        pb::Status::decode(refusal.details()).expect("what was just encoded can be decoded");
+    details
+        .details
+        .push(Any { type_url: ORDER_CREATE_RESPONSE.to_owned(), value: failed.encode_to_vec() });
+    let details = details.encode_to_vec().into();
+    Status::with_details(refusal.code(), refusal.message(), details)
+}
+
+fn refuse<const N: usize>(
+    code: Code,
+    reason: &str,
+    message: String,
+    facts: [(&str, String); N],
+) -> Status {
+    let facts = facts.map(|(name, fact)| (name.to_owned(), fact));
+    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, DOMAIN, facts))
+}
