@@ -15,7 +15,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What a keystream is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Domain {
+pub(crate) enum Domain {
     /// The world of a seed: stream 0 only.
     World,
     /// The commands of a seed: one stream per command.
@@ -37,45 +37,45 @@ impl Domain {
 
 /// A place in a command's keystream. Never renumbered: a new purpose takes a new place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Purpose(u16);
+pub(crate) struct Purpose(u16);
 
 impl Purpose {
     /// Which kind of call.
-    pub const KIND: Self = Self(0);
+    pub(crate) const KIND: Self = Self(0);
     /// Whose turn it is.
-    pub const CLIENT: Self = Self(1);
+    pub(crate) const CLIENT: Self = Self(1);
     /// How much time passes before it.
-    pub const GAP: Self = Self(2);
+    pub(crate) const GAP: Self = Self(2);
     /// Whether the client sends its last call again.
-    pub const RETRY: Self = Self(3);
+    pub(crate) const RETRY: Self = Self(3);
     /// Which order it is about.
-    pub const TARGET: Self = Self(4);
+    pub(crate) const TARGET: Self = Self(4);
     /// Who buys.
-    pub const USER: Self = Self(5);
+    pub(crate) const USER: Self = Self(5);
     /// With which key.
-    pub const KEY: Self = Self(6);
+    pub(crate) const KEY: Self = Self(6);
     /// How many lines.
-    pub const LINES: Self = Self(7);
+    pub(crate) const LINES: Self = Self(7);
     /// Which SKU StocksInfo asks for.
-    pub const SKU: Self = Self(8);
+    pub(crate) const SKU: Self = Self(8);
     /// Where a line has its two words: SKU and count.
     const FIRST_LINE: u16 = 12;
 
     /// The SKU of a line, from 0.
     #[must_use]
-    pub const fn line_sku(line: u16) -> Self {
+    pub(crate) const fn line_sku(line: u16) -> Self {
         Self(Self::FIRST_LINE + 2 * line)
     }
 
     /// The count of a line, from 0.
     #[must_use]
-    pub const fn line_count(line: u16) -> Self {
+    pub(crate) const fn line_count(line: u16) -> Self {
         Self(Self::FIRST_LINE + 2 * line + 1)
     }
 
     /// A place of a world's own, from 0.
     #[must_use]
-    pub const fn of_world(place: u16) -> Self {
+    pub(crate) const fn of_world(place: u16) -> Self {
         Self(place)
     }
 }
@@ -85,7 +85,7 @@ const AT_HAND: u16 = 32;
 
 /// The draws of one command.
 #[derive(Clone, Debug)]
-pub struct Draws {
+pub(crate) struct Draws {
     rng: ChaCha8Rng,
     at_hand: [u64; AT_HAND as usize],
     /// A fault of the simulator's own, for its own test: every purpose gets the same word.
@@ -95,7 +95,7 @@ pub struct Draws {
 impl Draws {
     /// The draws of this seed in this domain; those of command 0 to begin with.
     #[must_use]
-    pub fn new(seed: u64, domain: Domain) -> Self {
+    pub(crate) fn new(seed: u64, domain: Domain) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&domain.tag());
@@ -107,12 +107,12 @@ impl Draws {
 
     /// The same, but blind to purposes, as no generator should be.
     #[must_use]
-    pub fn blind(self) -> Self {
+    pub(crate) fn blind(self) -> Self {
         Self { blind: true, ..self }
     }
 
     /// Turns to the draws of another command.
-    pub fn turn_to(&mut self, command: u64) {
+    pub(crate) fn turn_to(&mut self, command: u64) {
         self.rng.set_stream(command);
         self.rng.set_word_pos(0);
         let mut bytes = [0; 8 * AT_HAND as usize];
@@ -124,7 +124,7 @@ impl Draws {
 
     /// The chance for this purpose: the same whenever it is asked for.
     #[must_use]
-    pub fn die(&mut self, purpose: Purpose) -> Die {
+    pub(crate) fn die(&mut self, purpose: Purpose) -> Die {
         let place = if self.blind { 0 } else { purpose.0 };
         match self.at_hand.get(usize::from(place)) {
             Some(word) => Die(*word),
@@ -140,12 +140,12 @@ impl Draws {
 /// The chance for one purpose: 64 bits, from which a few choices can be made one after another,
 /// as long as the product of what they choose among stays far below 2⁶⁴.
 #[derive(Clone, Copy, Debug)]
-pub struct Die(u64);
+pub(crate) struct Die(u64);
 
 impl Die {
     /// A number below `bound`, which is above 0. Each is as likely as any other, but for a bias
     /// below `bound` / 2⁶⁴.
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "there is no number below 0");
         let product = u128::from(self.0) * u128::from(bound);
         // The high half is the choice; the low half is what chance is left, as good as new.
@@ -154,23 +154,23 @@ impl Die {
     }
 
     /// True in `times` cases `out_of` so many.
-    pub fn chance(&mut self, times: u64, out_of: u64) -> bool {
+    pub(crate) fn chance(&mut self, times: u64, out_of: u64) -> bool {
         self.below(out_of) < times
     }
 
     /// One of these; there is at least one.
-    pub fn pick<T: Copy>(&mut self, among: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, among: &[T]) -> T {
         among[self.place(among.len())]
     }
 
     /// A place in a list of this length, which is above 0.
-    pub fn place(&mut self, length: usize) -> usize {
+    pub(crate) fn place(&mut self, length: usize) -> usize {
         let bound = u64::try_from(length).expect("lengths fit 64 bits");
         usize::try_from(self.below(bound)).expect("a place is below the length")
     }
 
     /// A place in a list of weights, each as likely as its weight, not all of which are 0.
-    pub fn weighted(&mut self, weights: &[u32]) -> usize {
+    pub(crate) fn weighted(&mut self, weights: &[u32]) -> usize {
         let mut rest = self.below(weights.iter().map(|&weight| u64::from(weight)).sum());
         for (place, &weight) in weights.iter().enumerate() {
             match rest.checked_sub(u64::from(weight)) {
@@ -183,7 +183,7 @@ impl Die {
 
     /// All that is left of the chance, as a number.
     #[must_use]
-    pub fn word(self) -> u64 {
+    pub(crate) fn word(self) -> u64 {
         self.0
     }
 }
