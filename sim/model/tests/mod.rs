@@ -2,6 +2,7 @@
 //! it is answered after `=>`. `contract.rs` tells the contract's rows so, `bugs.rs` has a program
 //! that shows each bug, `laws.rs` draws long ones.
 
+mod bugs;
 mod contract;
 mod laws;
 
