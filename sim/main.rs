@@ -1,5 +1,6 @@
 //! The simulator.
 
+mod cli;
 mod contract;
 mod crash;
 mod failure;
@@ -12,11 +13,18 @@ mod marks;
 mod model;
 mod plan;
 mod plan_text;
+mod report;
 mod rig;
 mod rng;
+mod shrink;
 mod swarm;
 mod tally;
 mod words;
 mod world;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    crash::announce();
+    cli::run()
+}

@@ -6,7 +6,7 @@ use crate::contract::Call;
 use crate::model::World;
 
 /// A world and the steps taken in it. Its text form is in [`crate::plan_text`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Where it happens.
     pub(crate) world: World,

@@ -4,7 +4,7 @@
 //! plan v1
 //! world timeout=600s window=86400s max_lines=1000 start=0s
 //! stock 1=2 2=10/3                           ← total, and reserved as it opens
-//! # what nobody runs
+//! # a remark                                  # and another
 //! 3 @0s c0 create user=1 1x1 2x4 key=k7      ← number, time, client, call
 //! 9 @599999999999ns c1 pay order#3           ← the order that step 3 made
 //! 12 @600s c0 cancel id=-5
@@ -127,8 +127,8 @@ impl Plan {
         let mut lines = text
             .lines()
             .zip(1..)
-            .map(|(line, number)| (line.trim(), number))
-            .filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+            .map(|(line, number)| (without_remark(line), number))
+            .filter(|(line, _)| !line.is_empty());
         let mut plan = Self::empty();
         type Part = fn(&mut Plan, &str) -> Result<(), String>;
         let head: [(&str, Part); 3] =
@@ -145,6 +145,12 @@ impl Plan {
         }
         Ok(plan)
     }
+}
+
+/// A line but for its remark: all from a `#` on that starts a word.
+fn without_remark(line: &str) -> &str {
+    let line = line.split_once(" #").map_or(line, |(line, _)| line).trim();
+    if line.starts_with('#') { "" } else { line }
 }
 
 fn read_header(_: &mut Plan, line: &str) -> Result<(), String> {
@@ -292,7 +298,7 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
 
     #[test]
     fn remarks_and_spare_room_are_skipped() {
-        let text = format!("# of old\n\n{}", EVERYTHING.replace('\n', "  \n\n# so\n"));
+        let text = format!("# of old\n\n{}", EVERYTHING.replace('\n', "  # so\n\n# so\n"));
         assert_eq!(Plan::parse(&text).unwrap().to_string(), EVERYTHING);
     }
 

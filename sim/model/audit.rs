@@ -33,11 +33,8 @@ impl Model {
         for place in 0..self.ledger.len() {
             let entry = self.ledger.entry(place);
             let id = id_of(place);
-            self.audit_order(place, entry)
-                .map_err(|what| format!("order {id}: {what}"))?;
-            check(created_at <= entry.created_at, || {
-                format!("order {id}: before the last")
-            })?;
+            self.audit_order(place, entry).map_err(|what| format!("order {id}: {what}"))?;
+            check(created_at <= entry.created_at, || format!("order {id}: before the last"))?;
             created_at = entry.created_at;
             transitions += match entry.status {
                 Status::AwaitingPayment | Status::Failed => 2,
@@ -47,9 +44,7 @@ impl Model {
                 oldest = oldest.min(place);
             }
         }
-        check(oldest == self.oldest, || {
-            format!("oldest awaiting: {oldest}, not {}", self.oldest)
-        })?;
+        check(oldest == self.oldest, || format!("oldest awaiting: {oldest}, not {}", self.oldest))?;
         check(transitions == self.transitions, || {
             format!("transitions: {transitions}, not {}", self.transitions)
         })
@@ -74,29 +69,19 @@ impl Model {
         })?;
         let lines = self.ledger.lines(place);
         let ascending = lines.windows(2).all(|two| two[0].0 < two[1].0);
-        check(!lines.is_empty() && ascending, || {
-            "lines not by ascending SKU".to_owned()
+        check(!lines.is_empty() && ascending, || "lines not by ascending SKU".to_owned())?;
+        check(entry.shortages.is_empty() == (entry.status != Status::Failed), || {
+            "failed without shortages, or short without having failed".to_owned()
         })?;
-        check(
-            entry.shortages.is_empty() == (entry.status != Status::Failed),
-            || "failed without shortages, or short without having failed".to_owned(),
-        )?;
-        let mut short = entry
-            .shortages
-            .iter()
-            .map(|short| (short.sku, short.requested));
+        let mut short = entry.shortages.iter().map(|short| (short.sku, short.requested));
         let mut asked = lines.iter().map(|&(sku, count)| (sku, u64::from(count)));
         // Both ascend by SKU, so the shortages are met one after the other along the lines.
         check(short.all(|short| asked.any(|line| line == short)), || {
             "a shortage that is no line of the order".to_owned()
         })?;
-        check(
-            entry
-                .shortages
-                .iter()
-                .all(|short| short.requested > short.available),
-            || "a shortage with enough available".to_owned(),
-        )
+        check(entry.shortages.iter().all(|short| short.requested > short.available), || {
+            "a shortage with enough available".to_owned()
+        })
     }
 
     fn audit_stock(&self) -> Result<(), String> {
@@ -118,37 +103,17 @@ impl Model {
             let derived = (shelf.opening - of.paid, shelf.base + of.awaiting);
             let kept = (shelf.total(), shelf.reserved());
             check(derived == kept, || {
-                format!(
-                    "SKU {}: total, reserved {derived:?}, not {kept:?}",
-                    shelf.sku
-                )
+                format!("SKU {}: total, reserved {derived:?}, not {kept:?}", shelf.sku)
             })?;
-            check(
-                0 <= kept.1 && kept.1 <= kept.0 && shelf.available() == kept.0 - kept.1,
-                || {
-                    format!(
-                        "SKU {}: {} available of {kept:?}",
-                        shelf.sku,
-                        shelf.available()
-                    )
-                },
-            )?;
-            check(
-                shelf.returned == of.cancelled && shelf.sold == of.paid,
-                || {
-                    format!(
-                        "SKU {}: returned {}, sold {}",
-                        shelf.sku, shelf.returned, shelf.sold
-                    )
-                },
-            )?;
+            check(0 <= kept.1 && kept.1 <= kept.0 && shelf.available() == kept.0 - kept.1, || {
+                format!("SKU {}: {} available of {kept:?}", shelf.sku, shelf.available())
+            })?;
+            check(shelf.returned == of.cancelled && shelf.sold == of.paid, || {
+                format!("SKU {}: returned {}, sold {}", shelf.sku, shelf.returned, shelf.sold)
+            })?;
         }
-        let held = derived
-            .iter()
-            .find(|(_, of)| of.awaiting + of.paid + of.cancelled != 0);
-        check(held.is_none(), || {
-            format!("units held of unknown SKUs: {:?}", held.map(|it| it.0))
-        })
+        let held = derived.iter().find(|(_, of)| of.awaiting + of.paid + of.cancelled != 0);
+        check(held.is_none(), || format!("units held of unknown SKUs: {:?}", held.map(|it| it.0)))
     }
 
     fn audit_keys(&self) -> Result<(), String> {

@@ -76,18 +76,10 @@ impl Model {
         items: &[(u32, u32)],
         key: &str,
     ) -> Result<Answer, Refusal> {
-        let cut = if self.has(Bug::KeyCutTo32Bytes) {
-            32
-        } else {
-            KEY_BYTES
-        };
+        let cut = if self.has(Bug::KeyCutTo32Bytes) { 32 } else { KEY_BYTES };
         let key = &key[..key.floor_char_boundary(cut)];
         let keyed = !key.is_empty() || self.has(Bug::EmptyKeyRemembered);
-        let owner = if self.has(Bug::KeyForWrongUser) {
-            0
-        } else {
-            user
-        };
+        let owner = if self.has(Bug::KeyForWrongUser) { 0 } else { user };
         let key_hash = if keyed { ledger::hash(owner, key) } else { 0 };
         if keyed && let Some(first) = self.remembered(user, key, key_hash) {
             return self.repeat(first);
@@ -102,17 +94,11 @@ impl Model {
         entry.key_hash = key_hash;
         let status = entry.status;
         let place = self.ledger.push(entry, &self.demand);
-        self.book(place, self.lines_reserved(&shortages), |shelf, units| {
-            shelf.promised += units
-        });
+        self.book(place, self.lines_reserved(&shortages), |shelf, units| shelf.promised += units);
         self.transitions += 2;
         self.find_oldest();
         self.keep_as_sent(place, items);
-        Ok(Answer::Created {
-            order: id_of(place),
-            status,
-            shortages,
-        })
+        Ok(Answer::Created { order: id_of(place), status, shortages })
     }
 
     /// How many of the demand's lines are reserved: all if none is short, or else none.
@@ -149,11 +135,7 @@ impl Model {
             }
             if shortages.is_empty() || !self.has(Bug::ShortagesFirstOnly) {
                 let available = self.told(available);
-                shortages.push(Shortage {
-                    sku,
-                    requested: u64::from(count),
-                    available,
-                });
+                shortages.push(Shortage { sku, requested: u64::from(count), available });
             }
         }
         Ok(shortages)
@@ -170,9 +152,7 @@ impl Model {
             }
             Some(Bug::DuplicatesCheckedSingly) => {
                 let sku = self.demand[place].0;
-                items
-                    .iter()
-                    .any(|line| line.0 == sku && i128::from(line.1) > available)
+                items.iter().any(|line| line.0 == sku && i128::from(line.1) > available)
             }
             _ => requested > available,
         }
@@ -219,11 +199,7 @@ impl Model {
             Some(_) => Status::Failed,
             None => Status::AwaitingPayment,
         };
-        Ok(Answer::Created {
-            order: id_of(first),
-            status,
-            shortages,
-        })
+        Ok(Answer::Created { order: id_of(first), status, shortages })
     }
 
     fn forget_failed(&mut self) {

@@ -33,16 +33,8 @@ impl Entry {
         let failed = !shortages.is_empty();
         Entry {
             user,
-            status: if failed {
-                Status::Failed
-            } else {
-                Status::AwaitingPayment
-            },
-            reason: if failed {
-                Reason::OutOfStock
-            } else {
-                Reason::None
-            },
+            status: if failed { Status::Failed } else { Status::AwaitingPayment },
+            reason: if failed { Reason::OutOfStock } else { Reason::None },
             created_at: at,
             updated_at: at,
             shortages: shortages.into(),
@@ -66,11 +58,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// A ledger without orders.
     pub(super) fn new() -> Self {
-        Ledger {
-            entries: Vec::new(),
-            lines: Vec::new(),
-            heads: vec![NONE; 16],
-        }
+        Ledger { entries: Vec::new(), lines: Vec::new(), heads: vec![NONE; 16] }
     }
 
     /// How many orders there are.
@@ -95,9 +83,7 @@ impl Ledger {
 
     /// The order's lines: merged, by ascending SKU.
     pub(super) fn lines(&self, place: usize) -> &[(u32, u32)] {
-        let start = place
-            .checked_sub(1)
-            .map_or(0, |before| self.entries[before].lines_end);
+        let start = place.checked_sub(1).map_or(0, |before| self.entries[before].lines_end);
         &self.lines[start..self.entries[place].lines_end]
     }
 
@@ -122,8 +108,7 @@ impl Ledger {
                 let bucket = self.bucket(entry.key_hash);
                 self.heads[bucket] = entry.older;
             }
-            self.lines
-                .truncate(self.entries.last().map_or(0, |last| last.lines_end));
+            self.lines.truncate(self.entries.last().map_or(0, |last| last.lines_end));
         }
     }
 

@@ -75,17 +75,11 @@ impl Model {
     pub(crate) fn new(world: &World, bug: Option<Bug>) -> Self {
         let mut shelves = Vec::with_capacity(world.stock.len());
         for &(sku, total, base) in &world.stock {
-            assert!(
-                sku != 0 && base <= total,
-                "no stock record: SKU {sku}, {base} of {total}"
-            );
+            assert!(sku != 0 && base <= total, "no stock record: SKU {sku}, {base} of {total}");
             shelves.push(Shelf::new(sku, total, base));
         }
         shelves.sort_unstable_by_key(|shelf| shelf.sku);
-        assert!(
-            shelves.windows(2).all(|two| two[0].sku < two[1].sku),
-            "a SKU opens twice"
-        );
+        assert!(shelves.windows(2).all(|two| two[0].sku < two[1].sku), "a SKU opens twice");
         Model {
             bug,
             timeout: world.payment_timeout,
@@ -168,13 +162,9 @@ impl Model {
 
     /// By ascending SKU: the SKU, its total and its reserved, the base included.
     pub(crate) fn stock(&self) -> impl Iterator<Item = (u32, u64, u64)> {
-        self.shelves.iter().map(|shelf| {
-            (
-                shelf.sku,
-                self.told(shelf.total()),
-                self.told(shelf.reserved()),
-            )
-        })
+        self.shelves
+            .iter()
+            .map(|shelf| (shelf.sku, self.told(shelf.total()), self.told(shelf.reserved())))
     }
 
     /// The orders that await payment, by ascending id.
@@ -196,11 +186,7 @@ impl Model {
 
     /// Time passes: what is due by now expires, in deadline-then-id order.
     fn pass(&mut self, now: u64) {
-        assert!(
-            now >= self.now,
-            "time went back, from {} to {now}",
-            self.now
-        );
+        assert!(now >= self.now, "time went back, from {} to {now}", self.now);
         self.now = now;
         while let Some(deadline) = self.next_deadline()
             && self.is_due(deadline)
@@ -209,11 +195,7 @@ impl Model {
             if !self.has(Bug::ExpiryKeepsStock) {
                 self.book_all(place, |shelf, units| shelf.returned += units);
             }
-            let when = if self.has(Bug::ExpiryStampedNow) {
-                now
-            } else {
-                deadline
-            };
+            let when = if self.has(Bug::ExpiryStampedNow) { now } else { deadline };
             self.set(place, Status::Cancelled, Reason::PaymentTimeout, when);
         }
     }
@@ -283,11 +265,7 @@ impl Model {
             _ => self.book_all(place, |shelf, units| shelf.sold += units),
         }
         let updated_at = self.ledger.entry(place).updated_at;
-        let when = if self.has(Bug::UpdatedAtKeptOnPay) {
-            updated_at
-        } else {
-            self.now
-        };
+        let when = if self.has(Bug::UpdatedAtKeptOnPay) { updated_at } else { self.now };
         self.set(place, Status::Paid, Reason::None, when);
     }
 
@@ -340,12 +318,7 @@ impl Model {
         if self.has(Bug::CancelReleasesBase) {
             self.book_all(place, |shelf, units| shelf.base -= units.min(shelf.base));
         }
-        self.set(
-            place,
-            Status::Cancelled,
-            Reason::CancelledByClient,
-            self.now,
-        );
+        self.set(place, Status::Cancelled, Reason::CancelledByClient, self.now);
     }
 
     fn stock_of(&self, sku: u32) -> Result<Answer, Refusal> {
@@ -366,10 +339,7 @@ impl Model {
     }
 
     fn shelf(&self, sku: u32) -> Option<&Shelf> {
-        let place = self
-            .shelves
-            .binary_search_by_key(&sku, |shelf| shelf.sku)
-            .ok()?;
+        let place = self.shelves.binary_search_by_key(&sku, |shelf| shelf.sku).ok()?;
         Some(&self.shelves[place])
     }
 
@@ -408,23 +378,15 @@ impl Model {
     }
 
     fn place(&self, id: i64) -> Result<usize, Refusal> {
-        let place = id
-            .checked_sub(1)
-            .and_then(|place| usize::try_from(place).ok());
-        place
-            .filter(|&place| place < self.ledger.len())
-            .ok_or(Refusal::OrderNotFound)
+        let place = id.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+        place.filter(|&place| place < self.ledger.len()).ok_or(Refusal::OrderNotFound)
     }
 
     fn shown(&self, place: usize) -> OrderInfo {
         let entry = self.ledger.entry(place);
         let hidden = self.has(Bug::FailedShownAwaiting) && entry.status == Status::Failed;
         OrderInfo {
-            status: if hidden {
-                Status::AwaitingPayment
-            } else {
-                entry.status
-            },
+            status: if hidden { Status::AwaitingPayment } else { entry.status },
             user: entry.user,
             items: match self.bug {
                 Some(Bug::LinesInClientOrder | Bug::LinesUnmerged) => {
@@ -458,11 +420,7 @@ fn units(bug: Option<Bug>, count: u32) -> i128 {
 }
 
 fn valid_order(id: i64) -> Result<i64, Refusal> {
-    if id > 0 {
-        Ok(id)
-    } else {
-        Err(Refusal::InvalidOrderId)
-    }
+    if id > 0 { Ok(id) } else { Err(Refusal::InvalidOrderId) }
 }
 
 /// The id of the order at this place.

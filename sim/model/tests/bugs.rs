@@ -9,18 +9,9 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::PayReturnsStock, "create 1 1:3; pay 1; stock 1"),
     (Bug::ReservedSubtractedTwice, "stock 1"),
     (Bug::CancelFailedReleases, "create 1 1:9; cancel 1"),
-    (
-        Bug::ReleaseClamps,
-        "create 1 1:3; create 1 1:3; cancel 1; cancel 1; stock 1",
-    ),
-    (
-        Bug::DoublePayTakesTwice,
-        "create 1 1:3; pay 1; pay 1; stock 1",
-    ),
-    (
-        Bug::CountCutTo16Bits,
-        "world 1=70000/0; create 1 1:65537; stock 1",
-    ),
+    (Bug::ReleaseClamps, "create 1 1:3; create 1 1:3; cancel 1; cancel 1; stock 1"),
+    (Bug::DoublePayTakesTwice, "create 1 1:3; pay 1; pay 1; stock 1"),
+    (Bug::CountCutTo16Bits, "world 1=70000/0; create 1 1:65537; stock 1"),
     (Bug::MissingOrderDone, "pay 1"),
     (Bug::MissingOrderDone, "create 1 1:1; cancel 2"),
     (Bug::PayAfterCancel, "create 1 1:3; cancel 1; pay 1"),
@@ -30,17 +21,11 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::UpdatedAtKeptOnPay, "create 1 1:3; @1 pay 1; info 1"),
     (Bug::CancelPaidAllowed, "create 1 1:3; pay 1; cancel 1"),
     (Bug::SecondCancelRefused, "create 1 1:3; cancel 1; cancel 1"),
-    (
-        Bug::CancelRewritesReason,
-        "create 1 1:3; @100 cancel 1; info 1",
-    ),
+    (Bug::CancelRewritesReason, "create 1 1:3; @100 cancel 1; info 1"),
     (Bug::CancelReleasesBase, "create 1 1:3; cancel 1; stock 1"),
     (Bug::ExactFitRefused, "create 1 1:7; create 1 1:1"),
     (Bug::OneTooMany, "create 1 1:9"),
-    (
-        Bug::ExactFitRefusedOnLine2,
-        "world 1=1/0 2=1/0 3=9/0 4=9/0; create 1 1:1 2:1 3:1 4:1",
-    ),
+    (Bug::ExactFitRefusedOnLine2, "world 1=1/0 2=1/0 3=9/0 4=9/0; create 1 1:1 2:1 3:1 4:1"),
     (Bug::DuplicatesCheckedSingly, "create 1 2:3 2:3"),
     (Bug::CountSumWraps, "create 1 2:4294967295 2:2"),
     (Bug::LastLineSkipped, "create 1 2:1 1:1; stock 2"),
@@ -58,46 +43,16 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::ExpiredPaySaysCancelled, "create 1 1:3; @100 pay 1"),
     (Bug::InfoSeesExpired, "create 1 1:3; @100 info 1"),
     (Bug::StockSeesExpired, "create 1 1:3; @100 stock 1"),
-    (
-        Bug::ZeroTimeoutExpires,
-        "world 1=9/0 timeout=0; create 1 1:1; info 1",
-    ),
-    (
-        Bug::DeadlineWraps,
-        "@18446744073709551600 create 1 1:1; info 1",
-    ),
-    (
-        Bug::KeyForWrongUser,
-        "create 1 1:1 key=a; create 2 1:1 key=a",
-    ),
-    (
-        Bug::KeyForgottenOnFailure,
-        "create 1 1:9 key=a; create 1 1:9 key=a",
-    ),
-    (
-        Bug::KeyForgottenEarly,
-        "create 1 1:1 key=a; @999 create 1 1:1 key=a",
-    ),
-    (
-        Bug::KeyForgottenLate,
-        "create 1 1:1 key=a; @1000 create 1 1:1 key=a",
-    ),
-    (
-        Bug::RepeatProlongsKey,
-        "create 1 1:1 key=a; @1 create 1 1:1 key=a; @1000 create 1 1:1 key=a",
-    ),
-    (
-        Bug::OtherLinesAccepted,
-        "create 1 1:1 key=a; create 1 1:2 key=a",
-    ),
-    (
-        Bug::RepeatTellsStatusNow,
-        "create 1 1:1 key=a; pay 1; create 1 1:1 key=a",
-    ),
-    (
-        Bug::RepeatReservesAgain,
-        "create 1 1:1 key=a; create 1 1:1 key=a; stock 1",
-    ),
+    (Bug::ZeroTimeoutExpires, "world 1=9/0 timeout=0; create 1 1:1; info 1"),
+    (Bug::DeadlineWraps, "@18446744073709551600 create 1 1:1; info 1"),
+    (Bug::KeyForWrongUser, "create 1 1:1 key=a; create 2 1:1 key=a"),
+    (Bug::KeyForgottenOnFailure, "create 1 1:9 key=a; create 1 1:9 key=a"),
+    (Bug::KeyForgottenEarly, "create 1 1:1 key=a; @999 create 1 1:1 key=a"),
+    (Bug::KeyForgottenLate, "create 1 1:1 key=a; @1000 create 1 1:1 key=a"),
+    (Bug::RepeatProlongsKey, "create 1 1:1 key=a; @1 create 1 1:1 key=a; @1000 create 1 1:1 key=a"),
+    (Bug::OtherLinesAccepted, "create 1 1:1 key=a; create 1 1:2 key=a"),
+    (Bug::RepeatTellsStatusNow, "create 1 1:1 key=a; pay 1; create 1 1:1 key=a"),
+    (Bug::RepeatReservesAgain, "create 1 1:1 key=a; create 1 1:1 key=a; stock 1"),
     (Bug::EmptyKeyRemembered, "create 1 1:1; create 1 1:1"),
     (
         Bug::KeyCutTo32Bytes,
@@ -129,16 +84,8 @@ fn differs_at_the_end(bug: Bug, program: &str) {
     let right = run(&mut honest, &calls);
     let wrong = run(&mut Model::new(&world, Some(bug)), &calls);
     assert_eq!(honest.audit(), Ok(()));
-    let first = right
-        .iter()
-        .zip(&wrong)
-        .position(|(right, wrong)| right != wrong);
-    assert_eq!(
-        first,
-        Some(calls.len() - 1),
-        "{}: {right:#?} {wrong:#?}",
-        bug.name()
-    );
+    let first = right.iter().zip(&wrong).position(|(right, wrong)| right != wrong);
+    assert_eq!(first, Some(calls.len() - 1), "{}: {right:#?} {wrong:#?}", bug.name());
 }
 
 #[test]

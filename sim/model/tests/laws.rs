@@ -7,10 +7,7 @@ struct Stream(u64);
 
 impl Stream {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (self.0 >> 33) % bound
     }
 }
@@ -46,14 +43,7 @@ fn step(model: &mut Model, stream: &mut Stream, at: &mut u64) -> Answer {
                 })
                 .collect();
             let user = 1 + i64::try_from(stream.below(3)).unwrap();
-            return model.answer(
-                *at,
-                Call::Create {
-                    user,
-                    items: &items,
-                    key,
-                },
-            );
+            return model.answer(*at, Call::Create { user, items: &items, key });
         }
         5 => Call::Pay(id),
         6 => Call::Cancel(id),
@@ -73,11 +63,7 @@ fn the_audit_agrees_all_along() {
             step(&mut model, &mut stream, &mut at);
             assert_eq!(model.audit(), Ok(()));
             // Nothing that is past its deadline awaits payment.
-            assert!(
-                model
-                    .next_deadline()
-                    .is_none_or(|deadline| deadline > model.now)
-            );
+            assert!(model.next_deadline().is_none_or(|deadline| deadline > model.now));
             let first = model.awaiting().next().and_then(|id| model.order(id));
             let deadline = first.map(|order| order.created_at.checked_add(world.payment_timeout));
             if world.payment_timeout > 0 {
@@ -98,16 +84,9 @@ fn the_drain_leaves_the_base_alone_reserved() {
         for id in model.awaiting().collect::<Vec<_>>() {
             assert_eq!(model.answer(at, Call::Cancel(id)), Answer::Done);
         }
-        let mut bases: Vec<_> = world
-            .stock
-            .iter()
-            .map(|&(sku, _, base)| (sku, base))
-            .collect();
+        let mut bases: Vec<_> = world.stock.iter().map(|&(sku, _, base)| (sku, base)).collect();
         bases.sort_unstable();
-        let reserved: Vec<_> = model
-            .stock()
-            .map(|(sku, _, reserved)| (sku, reserved))
-            .collect();
+        let reserved: Vec<_> = model.stock().map(|(sku, _, reserved)| (sku, reserved)).collect();
         assert_eq!(reserved, bases);
     }
 }
@@ -125,10 +104,7 @@ fn a_refusal_changes_nothing() {
             // Time passes for the rest.
             ticked.answer(at, Call::Tick);
             model.answer(at, Call::Tick);
-            assert_eq!(
-                format!("{:?}", facts(&model)),
-                format!("{:?}", facts(&ticked))
-            );
+            assert_eq!(format!("{:?}", facts(&model)), format!("{:?}", facts(&ticked)));
             refused += 1;
         }
         assert!(before <= at);
@@ -139,15 +115,8 @@ fn a_refusal_changes_nothing() {
 /// All that the model tells.
 fn facts(model: &Model) -> impl std::fmt::Debug {
     let id = |place| i64::try_from(place).unwrap();
-    let orders: Vec<_> = (1..=model.orders())
-        .map(|place| model.order(id(place)))
-        .collect();
-    (
-        orders,
-        model.stock().collect::<Vec<_>>(),
-        model.next_deadline(),
-        model.transitions(),
-    )
+    let orders: Vec<_> = (1..=model.orders()).map(|place| model.order(id(place))).collect();
+    (orders, model.stock().collect::<Vec<_>>(), model.next_deadline(), model.transitions())
 }
 
 #[test]
@@ -161,11 +130,7 @@ fn no_bug_panics() {
             }
             // What it says is the bug's affair.
             let _ = model.audit();
-            let _ = (
-                model.stock().count(),
-                model.awaiting().count(),
-                model.next_deadline(),
-            );
+            let _ = (model.stock().count(), model.awaiting().count(), model.next_deadline());
         }
     }
 }

@@ -18,9 +18,7 @@ fn story(text: &str) {
     let expected: Vec<_> = calls.iter().map(|call| call.answer.clone()).collect();
     let paired = |answers: &[String]| {
         let lines = calls.iter().zip(answers);
-        lines
-            .map(|(call, answer)| format!("{} => {answer}\n", call.text))
-            .collect::<String>()
+        lines.map(|(call, answer)| format!("{} => {answer}\n", call.text)).collect::<String>()
     };
     assert_eq!(paired(&told), paired(&expected));
 }
@@ -40,20 +38,13 @@ fn parse(text: &str) -> (World, Vec<Line>) {
         max_lines: 4,
     };
     let mut lines = Vec::new();
-    for line in text
-        .split(['\n', ';'])
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-    {
+    for line in text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(words) = line.strip_prefix("world ") {
             read_world(&mut world, words);
             continue;
         }
         let (text, answer) = line.split_once("=>").unwrap_or((line, ""));
-        lines.push(Line {
-            text: text.trim().to_owned(),
-            answer: answer.trim().to_owned(),
-        });
+        lines.push(Line { text: text.trim().to_owned(), answer: answer.trim().to_owned() });
     }
     (world, lines)
 }
@@ -80,10 +71,7 @@ fn read_world(world: &mut World, words: &str) {
 
 fn run(model: &mut Model, lines: &[Line]) -> Vec<String> {
     let mut at = 0;
-    lines
-        .iter()
-        .map(|line| told(&call(model, &mut at, &line.text)))
-        .collect()
+    lines.iter().map(|line| told(&call(model, &mut at, &line.text))).collect()
 }
 
 fn call(model: &mut Model, at: &mut u64, text: &str) -> Answer {
@@ -112,14 +100,7 @@ fn call(model: &mut Model, at: &mut u64, text: &str) -> Answer {
                     items.push((sku.parse().unwrap(), count.parse().unwrap()));
                 }
             }
-            model.answer(
-                *at,
-                Call::Create {
-                    user,
-                    items: &items,
-                    key: &key,
-                },
-            )
+            model.answer(*at, Call::Create { user, items: &items, key: &key })
         }
         "info" => model.answer(*at, Call::Info(number().parse().unwrap())),
         "pay" => model.answer(*at, Call::Pay(number().parse().unwrap())),
@@ -132,16 +113,8 @@ fn call(model: &mut Model, at: &mut u64, text: &str) -> Answer {
 
 fn told(answer: &Answer) -> String {
     match answer {
-        Answer::Created {
-            order,
-            status,
-            shortages,
-        } => {
-            format!(
-                "order {order} {}{}",
-                status_told(*status),
-                shortages_told(shortages)
-            )
+        Answer::Created { order, status, shortages } => {
+            format!("order {order} {}{}", status_told(*status), shortages_told(shortages))
         }
         Answer::Order(order) => order_told(order),
         Answer::Done => "ok".to_owned(),
@@ -151,11 +124,7 @@ fn told(answer: &Answer) -> String {
 }
 
 fn order_told(order: &OrderInfo) -> String {
-    let items: Vec<_> = order
-        .items
-        .iter()
-        .map(|(sku, count)| format!("{sku}:{count}"))
-        .collect();
+    let items: Vec<_> = order.items.iter().map(|(sku, count)| format!("{sku}:{count}")).collect();
     format!(
         "{} {:?}, user {}, {}, made @{}, set @{}{}",
         status_told(order.status),
