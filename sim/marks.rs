@@ -303,7 +303,7 @@ impl Marker {
             self.mark_if(self.cancels > 64, Mark::ManyCancels);
         }
         let deadline = sight.created.checked_add(sight.world.payment_timeout);
-        if kind == Kind::Pay && deadline.is_some_and(|deadline| deadline - 1 == sight.at) {
+        if kind == Kind::Pay && deadline.is_some() && deadline == sight.at.checked_add(1) {
             self.reached.insert(Mark::PayLastMoment);
         }
     }
