@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
+use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
@@ -82,10 +83,12 @@ pub async fn serve(
     }
 }
 
-/// Tells watchers that nothing is served any more, and lets go of them: a watch is a call in
-/// flight that would never finish by itself.
+/// Tells whoever asks or watches that nothing is served any more, and lets go of the watchers: a
+/// watch is a call in flight that would never finish by itself.
 async fn end_health(health: &mut HealthReporter) {
-    for service in ["", "loms.LOMS"] {
+    for service in ["", LomsServer::<LomsService>::NAME] {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+        health.clear_service_status(service).await;
         health.set_service_status(service, ServingStatus::NotServing).await;
     }
 }

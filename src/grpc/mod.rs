@@ -13,7 +13,13 @@ pub mod service;
 pub mod status;
 
 /// Code generated from `proto/loms.proto`.
-#[allow(missing_docs, clippy::allow_attributes_without_reason, reason = "generated")]
+#[allow(
+    missing_docs,
+    clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
+    clippy::too_many_lines,
+    reason = "generated"
+)]
 pub mod proto {
     tonic::include_proto!("loms");
 

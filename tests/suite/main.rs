@@ -1,1 +1,15 @@
+//! All tests of LOMS from outside: one binary, a module per matter.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
+mod allocation;
+mod client;
+mod client_commands;
+mod expiry;
+mod laws;
+mod races;
+mod script;
+mod scripted_server;
+mod serving;
+mod stories;
+mod story;
+mod tidy;

@@ -1,0 +1,218 @@
+//! `loms stock`, `create`, `info`, `pay` and `cancel`: what they print, where, and how they exit.
+
+use std::process::{Command, Output, Stdio};
+
+use loms::grpc::proto;
+use tokio::net::TcpSocket;
+use tokio::task::spawn_blocking;
+use tonic::Status;
+
+use crate::scripted_server::{ScriptedServer, Step, order_not_found, refused_create};
+
+/// The binary with these words, and what came of it: exit code, stdout, stderr.
+async fn loms(words: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
+    command.args(words).env_clear();
+    let Output { status, stdout, stderr } =
+        spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// The binary with these words, split at spaces, calling the server.
+async fn call(server: &ScriptedServer, words: &str) -> (i32, String, String) {
+    let address = format!("http://{}", server.listen().await);
+    let mut words: Vec<&str> = words.split(' ').collect();
+    words.extend(["--address", &address]);
+    loms(&words).await
+}
+
+fn done(stdout: &str) -> (i32, String, String) {
+    (0, stdout.to_owned(), String::new())
+}
+
+fn failed_order() -> proto::OrderCreateResponse {
+    let shortages = vec![
+        proto::Shortage { sku: 7, requested: 1, available: 0 },
+        proto::Shortage { sku: 1002, requested: 200_000, available: 180 },
+    ];
+    proto::OrderCreateResponse { order_id: 2, status: "failed".to_owned(), shortages }
+}
+
+const FAILED_ORDER: &str = "order 2: failed
+  SHORT SKU  REQUESTED  AVAILABLE
+          7          1          0
+       1002     200000        180
+";
+
+#[tokio::test]
+async fn stock_tells_each_sku() {
+    let server = ScriptedServer::new([]);
+    let expected = "1002       100200 available\n773297411  77329741100 available\n";
+    assert_eq!(call(&server, "stock 1002 773297411").await, done(expected));
+    let expected = "{\"available\":300,\"sku\":3}\n{\"available\":400,\"sku\":4}\n";
+    assert_eq!(call(&server, "stock 3 4 --json").await, done(expected));
+    assert_eq!(call(&server, "--json stock 3 4").await, done(expected));
+}
+
+#[tokio::test]
+async fn a_refused_sku_does_not_hide_the_others() {
+    let refused = Step::Refuse(Status::not_found("SKU 3 is not there"));
+    let server = ScriptedServer::new([refused]);
+    let (code, stdout, stderr) = call(&server, "stock 3 4").await;
+    assert_eq!((code, &*stdout), (1, "4  400 available\n"));
+    assert_eq!(stderr, "loms: SKU 3 is not there (NOT_FOUND)\n");
+}
+
+#[tokio::test]
+async fn create_tells_the_order() {
+    let server = ScriptedServer::new([]);
+    let answer = call(&server, "create --user 7 1002:2 1003:1 --key cart-9").await;
+    assert_eq!(answer, done("order 1: awaiting payment\n"));
+    let request = proto::OrderCreateRequest {
+        user: 7,
+        items: vec![proto::Item { sku: 1002, count: 2 }, proto::Item { sku: 1003, count: 1 }],
+        idempotency_key: "cart-9".to_owned(),
+    };
+    assert_eq!(server.calls(), [format!("{request:?}")]);
+
+    let answer = call(&server, "create --user 7 1002:2 --key cart-9 --json").await;
+    let expected =
+        "{\"key\":\"cart-9\",\"order_id\":1,\"shortages\":[],\"status\":\"awaiting payment\"}\n";
+    assert_eq!(answer, done(expected));
+}
+
+#[tokio::test]
+async fn a_failed_create_is_shown_and_exits_with_1() {
+    let server = ScriptedServer::new([]);
+    server.creates(failed_order());
+    let expected = (1, FAILED_ORDER.to_owned(), String::new());
+    assert_eq!(call(&server, "create --user 7 7:1 1002:200000").await, expected);
+
+    // The same from a server that is set to refuse it.
+    let server = ScriptedServer::new([Step::Refuse(refused_create(&failed_order()))]);
+    assert_eq!(call(&server, "create --user 7 7:1 1002:200000").await, expected);
+}
+
+#[tokio::test]
+async fn a_create_without_an_answer_tells_the_key_to_ask_again_with() {
+    let server = ScriptedServer::new([Step::Silence]);
+    let (code, stdout, stderr) = call(&server, "create --user 7 1002:2 --timeout 100ms").await;
+    assert_eq!((code, &*stdout), (1, ""));
+    let told = "loms: no answer within 100ms; the order may be there, so ask again with --key ";
+    let key = stderr.strip_prefix(told).unwrap().trim_end();
+    assert_eq!(key.len(), 32);
+    let calls = server.calls();
+    assert!(calls.is_empty() || calls[0].contains(key), "{calls:?}");
+}
+
+#[tokio::test]
+async fn info_shows_the_order() {
+    let server = ScriptedServer::new([]);
+    server.shows(proto::OrderInfoResponse {
+        status: "failed".to_owned(),
+        user: 7,
+        items: vec![proto::Item { sku: 7, count: 1 }, proto::Item { sku: 1002, count: 200_000 }],
+        created_at: Some(prost_types::Timestamp { seconds: 0, nanos: 0 }),
+        updated_at: Some(prost_types::Timestamp { seconds: 1, nanos: 5 }),
+        reason: "OUT_OF_STOCK".to_owned(),
+        shortages: vec![proto::Shortage { sku: 7, requested: 1, available: 0 }],
+    });
+    let expected = "order 2: failed (OUT_OF_STOCK)
+  user     7
+  created  1970-01-01T00:00:00Z
+  updated  1970-01-01T00:00:01.000000005Z
+   SKU   COUNT
+     7       1
+  1002  200000
+  SHORT SKU  REQUESTED  AVAILABLE
+          7          1          0
+";
+    assert_eq!(call(&server, "info 2").await, done(expected));
+    let expected = concat!(
+        r#"{"created_at":"1970-01-01T00:00:00Z","items":[{"count":1,"sku":7},"#,
+        r#"{"count":200000,"sku":1002}],"order_id":2,"reason":"OUT_OF_STOCK","#,
+        r#""shortages":[{"available":0,"requested":1,"sku":7}],"status":"failed","#,
+        r#""updated_at":"1970-01-01T00:00:01.000000005Z","user":7}"#,
+        "\n"
+    );
+    assert_eq!(call(&server, "info 2 --json").await, done(expected));
+}
+
+#[tokio::test]
+async fn pay_and_cancel_tell_the_status_that_they_set() {
+    let server = ScriptedServer::new([]);
+    assert_eq!(call(&server, "pay 3").await, done("order 3: paid\n"));
+    assert_eq!(call(&server, "cancel 3").await, done("order 3: cancelled\n"));
+    let expected = "{\"order_id\":3,\"status\":\"paid\"}\n";
+    assert_eq!(call(&server, "pay 3 --json").await, done(expected));
+    let expected = [
+        format!("{:?}", proto::OrderPayRequest { order_id: 3 }),
+        format!("{:?}", proto::OrderCancelRequest { order_id: 3 }),
+        format!("{:?}", proto::OrderPayRequest { order_id: 3 }),
+    ];
+    assert_eq!(server.calls(), expected);
+}
+
+#[tokio::test]
+async fn a_refusal_is_one_line_on_stderr() {
+    for words in ["info 7", "pay 7", "cancel 7 --json", "info -7"] {
+        let server = ScriptedServer::new([Step::Refuse(order_not_found())]);
+        let (code, stdout, stderr) = call(&server, words).await;
+        assert_eq!((code, &*stdout), (1, ""));
+        assert_eq!(stderr, "loms: order 7 is not there (NOT_FOUND, ORDER_NOT_FOUND)\n");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    // Bound, so that nobody else gets the port; not listening, so that callers are turned away.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = format!("http://{}", socket.local_addr().unwrap());
+    let (code, stdout, stderr) = loms(&["stock", "1", "2", "--address", &address]).await;
+    assert_eq!((code, &*stdout, stderr.lines().count()), (1, "", 1));
+    let told = format!("loms: {address}: unreachable after 5 attempts: ");
+    assert!(stderr.starts_with(&told), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_reader_who_has_gone_is_no_trouble() {
+    let server = ScriptedServer::new([]);
+    let address = format!("http://{}", server.listen().await);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
+    command.args(["stock", "3", "4", "--address", &address]);
+    command.stdout(writer).stderr(Stdio::piped());
+    let output = spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+    assert_eq!(server.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_command_line_that_makes_no_sense_exits_with_2() {
+    let lines = [
+        "stock",
+        "stock many",
+        "stock -1",
+        "create 1002:2",
+        "create --user 7",
+        "create --user 7 1002",
+        "create --user 7 1002:-2",
+        "create --user 7 1002:4294967296",
+        "pay",
+        "pay one",
+        "pay 1 --timeout soon",
+        "--listen 127.0.0.1:0 pay 1",
+        "--json",
+        "serve --address http://localhost:1",
+        "deliver 1",
+    ];
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (code, stdout, stderr) = loms(&words).await;
+        assert_eq!((code, &*stdout), (2, ""), "loms {line}");
+        assert!(stderr.starts_with("error: "), "loms {line}: {stderr}");
+    }
+}

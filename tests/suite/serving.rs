@@ -1,0 +1,147 @@
+//! What the server does beside answering calls: health, reflection, limits, and its end.
+
+use loms::grpc::proto::{OrderCreateResponse, StocksInfoRequest};
+use loms::grpc::service::{COMMAND_INDEX, ServiceOptions};
+use loms::server::{Drained, MAX_REQUEST_BYTES};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Code, Response, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+use crate::script::{Shop, create_request};
+
+async fn open() -> Shop {
+    Shop::open("1=10/0", ServiceOptions::default()).await
+}
+
+#[tokio::test]
+async fn health_is_serving_until_the_stop() {
+    let shop = open().await;
+    let mut health = HealthClient::new(shop.channel.clone());
+    for service in ["", "loms.LOMS"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let told = health.check(request).await.unwrap().into_inner();
+        assert_eq!(told.status(), ServingStatus::Serving);
+    }
+    let request = HealthCheckRequest { service: "loms.LOMS".to_owned() };
+    let mut watch = health.watch(request).await.unwrap().into_inner();
+    let mut seen = vec![watch.next().await.unwrap().unwrap().status()];
+    shop.stop.send(()).unwrap();
+    while let Some(told) = watch.next().await {
+        seen.push(told.unwrap().status());
+    }
+    assert_eq!(seen, [ServingStatus::Serving, ServingStatus::NotServing]);
+    assert_eq!(shop.served.await.unwrap().unwrap(), Drained::Fully);
+}
+
+#[tokio::test]
+async fn reflection_lists_the_services() {
+    let shop = open().await;
+    let mut reflection = ServerReflectionClient::new(shop.channel.clone());
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let request = tokio_stream::once(request);
+    let mut answers = reflection.server_reflection_info(request).await.unwrap().into_inner();
+    let answer = answers.next().await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("no list of services");
+    };
+    let mut names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "loms.LOMS"]
+    );
+}
+
+#[tokio::test]
+async fn every_answer_tells_its_place_in_the_order_of_commands() {
+    let mut shop = open().await;
+    let first = shop.client.order_create(create_request(&["user=1", "1:4"])).await.unwrap();
+    let second = shop.client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap();
+    let third = shop.client.stocks_info(StocksInfoRequest { sku: 2 }).await.unwrap_err();
+    let place = |metadata: &tonic::metadata::MetadataMap| -> u64 {
+        metadata.get(COMMAND_INDEX).unwrap().to_str().unwrap().parse().unwrap()
+    };
+    let places = [first.metadata(), second.metadata(), third.metadata()].map(place);
+    assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+}
+
+#[tokio::test]
+async fn request_over_the_size_limit_is_refused() {
+    let mut shop = open().await;
+    let mut request = create_request(&["user=1", "1:1"]);
+    request.idempotency_key = "k".repeat(MAX_REQUEST_BYTES);
+    let refused = shop.client.order_create(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange);
+    assert_eq!(shop.run("stock 1").await, "> stock 1\nOK 10\n");
+}
+
+#[tokio::test]
+async fn many_short_lines_all_fit_into_the_details() {
+    use loms::grpc::service::FailedCreate;
+    let options =
+        ServiceOptions { failed_create: FailedCreate::FailedPrecondition, ..Default::default() };
+    let mut shop = Shop::open("1=10/0", options).await;
+    let lines: Vec<_> = (100..1_100).map(|sku| format!("{sku}:4294967295")).collect();
+    let page = shop.run(&format!("create user=1 {}", lines.join(" "))).await;
+    assert_eq!(page.matches("4294967295 asked for, 0 available").count(), 1_000);
+}
+
+/// A create that has begun, and whose one message is still to come.
+async fn begin_create(
+    shop: &mut Shop,
+) -> (
+    mpsc::Sender<loms::grpc::proto::OrderCreateRequest>,
+    JoinHandle<Result<Response<OrderCreateResponse>, Status>>,
+) {
+    let (message, messages) = mpsc::channel(1);
+    let mut grpc = tonic::client::Grpc::new(shop.channel.clone());
+    grpc.ready().await.unwrap();
+    let call = tokio::spawn(async move {
+        let path = PathAndQuery::from_static("/loms.LOMS/OrderCreate");
+        let request = tonic::Request::new(ReceiverStream::new(messages));
+        grpc.client_streaming(request, path, tonic_prost::ProstCodec::default()).await
+    });
+    // Streams of a connection begin in order: when a later call is answered, this one has begun.
+    tokio::task::yield_now().await;
+    shop.run("stock 1").await;
+    (message, call)
+}
+
+#[tokio::test]
+async fn call_in_flight_is_finished_after_the_stop() {
+    let mut shop = open().await;
+    let (message, call) = begin_create(&mut shop).await;
+    shop.stop.send(()).unwrap();
+    message.send(create_request(&["user=1", "1:1"])).await.unwrap();
+    drop(message);
+    assert_eq!(call.await.unwrap().unwrap().into_inner().order_id, 1);
+    assert_eq!(shop.served.await.unwrap().unwrap(), Drained::Fully);
+    let refused = shop.client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "no new calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_never_ends_is_dropped_after_ten_seconds() {
+    let mut shop = open().await;
+    let (message, call) = begin_create(&mut shop).await;
+    let told = tokio::time::Instant::now();
+    shop.stop.send(()).unwrap();
+    assert_eq!(shop.served.await.unwrap().unwrap(), Drained::CutShort);
+    assert_eq!(told.elapsed().as_secs(), 10);
+    // The process would end here, and the connection with it.
+    call.abort();
+    drop(message);
+}

@@ -1,0 +1,196 @@
+//! The rules of the house that neither the compiler nor clippy can hold.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LONGEST_FILE: usize = 500;
+const LONGEST_LINE: usize = 100;
+
+/// What each room may use of this crate. A room is a file or folder below `src/`.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("state_machine", &["state_machine"]),
+    ("sequencer.rs", &["state_machine"]),
+    ("grpc", &["grpc", "sequencer", "state_machine"]),
+    ("client.rs", &["grpc"]),
+    ("config.rs", &["grpc", "state_machine"]),
+    ("opening_stock.rs", &["state_machine"]),
+    ("server.rs", &["grpc", "sequencer", "state_machine"]),
+    ("lib.rs", &[]),
+];
+
+/// What the core may use of the standard library, and that it uses no other crate at all.
+const CORE_MAY_USE: &[&str] = &["collections", "fmt", "iter", "num"];
+
+/// All that may stand at the top: what the service consists of, and what convention needs.
+const TOP_LEVEL: &[&str] = &[
+    ".ci",
+    ".git",
+    ".gitignore",
+    "Cargo.lock",
+    "Cargo.toml",
+    "README.md",
+    "benches",
+    "build.rs",
+    "clippy.toml",
+    "config",
+    "data",
+    "proto",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+    "sim",
+    "snapshots",
+    "src",
+    "target",
+    "tests",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below a folder, as paths from the root, in order.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    ["src", "sim", "tests", "benches"]
+        .iter()
+        .flat_map(|folder| files(folder))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| {
+            let text = fs::read_to_string(root().join(&path)).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+/// The words that follow `prefix` in code, comments left out: `crate::` gives the modules used.
+fn words_after<'a>(text: &'a str, prefix: &'a str) -> BTreeSet<&'a str> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| line.split(prefix).skip(1))
+        .flat_map(|rest| {
+            // `std::{collections, fmt}` names several.
+            let group = rest
+                .strip_prefix('{')
+                .map_or(rest, |group| group.split_once('}').map_or(group, |(inside, _)| inside));
+            let several = rest.starts_with('{');
+            group.split(',').take(if several { usize::MAX } else { 1 })
+        })
+        .filter_map(|name| name.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn imports_go_one_way() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let Ok(inside) = path.strip_prefix("src") else { continue };
+        let room = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == room) else { continue };
+        for used in words_after(&text, "crate::") {
+            if !allowed.contains(&used) {
+                wrong.push(format!("{} uses crate::{used}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn core_knows_no_crate_and_little_of_std() {
+    let foreign = ["tokio::", "tonic::", "prost", "serde", "tracing::", "rand::", "rand_chacha::"];
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        if !path.starts_with("src/state_machine") {
+            continue;
+        }
+        for used in words_after(&text, "std::") {
+            if !CORE_MAY_USE.contains(&used) {
+                wrong.push(format!("{} uses std::{used}", path.display()));
+            }
+        }
+        for name in foreign {
+            if text.contains(name) {
+                wrong.push(format!("{} uses {name}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn files_are_short_and_begin_with_what_they_are_for() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        if text.lines().count() > LONGEST_FILE {
+            wrong.push(format!("{}: over {LONGEST_FILE} lines", path.display()));
+        }
+        if !text.starts_with("//!") {
+            wrong.push(format!("{}: begins with no `//!`", path.display()));
+        }
+        for (number, line) in (1..).zip(text.lines()) {
+            if line.chars().count() > LONGEST_LINE {
+                wrong.push(format!("{}:{number}: a long line", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_file_is_named_after_nothing() {
+    let empty = ["utils", "util", "common", "helpers", "helper", "types", "misc", "core", "data"];
+    for (path, _) in sources() {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(!empty.contains(&name), "{}", path.display());
+    }
+}
+
+#[test]
+fn no_test_is_ignored_or_waits_for_the_clock() {
+    // In pieces, so that this file does not contain what it looks for.
+    let banned = [["#[ig", "nore"].concat(), ["thread::sl", "eep"].concat()];
+    for (path, text) in sources() {
+        for banned in &banned {
+            assert!(!text.contains(banned.as_str()), "{}: {banned}", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_strange_stands_at_the_top() {
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(TOP_LEVEL.contains(&name.as_str()), "{name} stands at the top");
+    }
+}
+
+#[test]
+fn every_snapshot_belongs_to_a_test() {
+    let tests: String = sources()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("tests"))
+        .map(|(_, text)| text)
+        .collect();
+    for path in files("snapshots") {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(path.extension().unwrap(), "snap", "{}", path.display());
+        assert!(tests.contains(&format!("\"{name}\"")), "{}: no test", path.display());
+    }
+}
