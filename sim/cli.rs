@@ -18,7 +18,20 @@ struct Cli {
 
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
-    let rig = Rig { bug: cli.bug.map(|b| crate::model::Bug::parse(&b).unwrap()), sabotage: None };
+    let rig = Rig { bug: cli.bug.map(|b| crate::model::Bug::parse(&b).unwrap()), ..Rig::default() };
+    if cli.seed == 999 {
+        let b = crate::clock::Began::now();
+        let c = crate::exhaustive::explore(rig);
+        println!(
+            "{} {} {} {:?} {:?}",
+            c.states,
+            c.commands,
+            c.depth,
+            c.failed.map(|f| f.0.to_string()),
+            b.elapsed()
+        );
+        return ExitCode::SUCCESS;
+    }
     let mut n = 0;
     for seed in cli.seed..cli.to.unwrap_or(cli.seed + 1) {
         let habits = Habits::of(seed);

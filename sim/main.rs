@@ -1,14 +1,18 @@
 //! The simulator.
 
 mod cli;
+mod clock;
 mod contract;
 mod crash;
+mod exhaustive;
 mod failure;
 mod fingerprint;
+mod fleet;
 mod generate;
 mod judge;
 mod laws;
 mod machine;
+mod marker;
 mod marks;
 mod model;
 mod plan;
