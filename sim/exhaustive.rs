@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 
 use loms::state_machine::{Cause, OrderStatus};
 
-use crate::contract::Answer;
 use crate::failure::Failure;
 use crate::judge::{Judge, Verdict};
 use crate::model::World;

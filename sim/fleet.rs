@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
@@ -122,4 +122,32 @@ fn work(next: &AtomicU64, end: &AtomicU64, orders: Orders, send: &mpsc::Sender<R
             return;
         }
     }
+}
+
+/// Does `work` for every number below `count` on so many threads; what came of it, in order.
+#[must_use]
+pub(crate) fn in_order<T: Send>(
+    count: usize,
+    jobs: usize,
+    work: impl Fn(usize) -> T + Sync,
+) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let mut done = BTreeMap::new();
+    thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..jobs.clamp(1, count.max(1)) {
+            let (next, work, send) = (&next, &work, send.clone());
+            scope.spawn(move || {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    if place >= count || send.send((place, work(place))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        done.extend(receive);
+    });
+    done.into_values().collect()
 }

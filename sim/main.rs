@@ -1,8 +1,12 @@
 //! The simulator.
 
+mod bug_base;
+mod campaign;
+mod ci;
 mod cli;
 mod clock;
 mod contract;
+mod coverage;
 mod crash;
 mod exhaustive;
 mod failure;
@@ -15,11 +19,14 @@ mod machine;
 mod marker;
 mod marks;
 mod model;
+mod mutants;
+mod pages;
 mod plan;
 mod plan_text;
 mod report;
 mod rig;
 mod rng;
+mod selfcheck;
 mod shrink;
 mod swarm;
 mod tally;
