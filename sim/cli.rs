@@ -13,7 +13,7 @@ use crate::ci::{self, Exit};
 use crate::model::Bug;
 use crate::plan::Plan;
 use crate::rig::Rig;
-use crate::{bug_base, campaign, pages, report, selfcheck, shrink, swarm};
+use crate::{campaign, pages, report, selfcheck, shrink, swarm};
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
