@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::story::snapshot;
 
-/// The most lines of one page, and of all of them.
+/// The most lines of one page of the simulator's, and of all of them.
 const LONGEST_PAGE: usize = 60;
 const ALL_PAGES: usize = 1_200;
 
@@ -77,10 +77,12 @@ fn pages_are_few_and_short_and_none_is_orphaned() {
     for file in fs::read_dir(root.join("snapshots")).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
+        if !name.starts_with("sim_") {
+            continue;
+        }
         let lines = fs::read_to_string(&path).unwrap().lines().count();
         assert!(lines <= LONGEST_PAGE, "{name} has {lines} lines");
-        // The other pages are seen to where the rules of the house are.
-        assert!(!name.starts_with("sim_") || known.contains(name), "nothing writes {name}");
+        assert!(known.contains(name), "nothing writes {name}");
         all += lines;
     }
     assert!(all <= ALL_PAGES, "{all} lines in all");
