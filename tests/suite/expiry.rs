@@ -44,7 +44,7 @@ async fn order_expires_on_time_with_no_calls_at_all() {
 }
 
 #[test]
-fn backlog_is_worked_off_in_steps_and_in_order() {
+fn backlog_is_worked_off_in_steps_before_any_command() {
     let clock = HandClock::new();
     let state = LomsState::new(Rules::default(), &opening("1=20000/0"));
     let sequencer = Sequencer::new(state, clock.clock());
@@ -54,13 +54,17 @@ fn backlog_is_worked_off_in_steps_and_in_order() {
         sequencer.submit(action, |result, _| result.unwrap());
     }
     clock.advance(Duration::from_secs(86_400));
-    let expired = |state: &LomsState| {
-        state.orders().filter(|order| order.status() == OrderStatus::Cancelled).count()
-    };
-    let steps: Vec<_> = (0..4).map(|_| sequencer.read(expired).value).collect();
-    assert_eq!(steps, [4_096, 8_192, 10_000, 10_000]);
+    // Whoever comes first, the order of that call is of the present and all others are gone.
+    let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
+    let seen = sequencer.submit(action, |_, state| {
+        let awaiting = state.orders().filter(|o| o.status() == OrderStatus::AwaitingPayment);
+        awaiting.map(|order| (order.id().get(), order.created())).collect::<Vec<_>>()
+    });
+    assert_eq!(seen.value, [(10_001, clock.clock()())]);
+    // Two steps of 4,096 had the lock to themselves; the rest came with the call.
+    assert_eq!(seen.index, 10_003);
     sequencer.read(|state| {
         state.check_invariants().unwrap();
-        assert!(state.stock().all(|shelf| shelf.available() == 20_000));
+        assert!(state.stock().all(|shelf| shelf.available() == 19_998));
     });
 }
