@@ -195,6 +195,19 @@ fn debug_tells_every_command_by_module() {
 }
 
 #[test]
+fn expiry_is_logged_when_it_is_due_with_no_calls_at_all() {
+    let mut process = Process::start(&["--payment-timeout", "1ms"]);
+    process.call("create --user 7 1002:2");
+    let expired = event(&process.log.next().unwrap().unwrap());
+    assert_eq!(
+        (&expired["message"], &expired["level"], &expired["order"]),
+        (&"order expired".into(), &"INFO".into(), &"1".into())
+    );
+    process.signal("TERM");
+    process.end();
+}
+
+#[test]
 fn refused_start_says_why_in_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
