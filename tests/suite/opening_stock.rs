@@ -1,6 +1,5 @@
 //! The stock file: what is taken, and how each thing that is not is refused.
 
-use std::fmt::Write;
 use std::fs;
 
 use loms::opening_stock;
