@@ -6,6 +6,7 @@ use std::{env, fs};
 
 use prost::Message;
 
+#[expect(clippy::disallowed_methods, reason = "cargo says by the environment where to build")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(["proto/loms.proto"], ["proto"])?;

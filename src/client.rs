@@ -37,8 +37,8 @@ use crate::grpc::proto;
 use crate::grpc::proto::loms_client::LomsClient;
 use refusal::{Verdict, judge, trouble};
 
-/// A refused create may carry a thousand shortages in its details, which travel as one header;
-/// the transport's own limit is 16 KiB.
+/// The transport's own limit of 16 KiB would hold what this version of the server tells in the
+/// details of a refusal, which travel as one header; another version, or a proxy, may tell more.
 const MAX_HEADER_LIST_BYTES: u32 = 1024 * 1024;
 
 /// The longest deadline; as good as none, and far from where clocks overflow.

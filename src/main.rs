@@ -116,7 +116,9 @@ fn served(
 /// What file, environment and these flags say together.
 fn load(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<Config, String> {
     let directory = Path::new("");
-    let sources = Sources { directory, file, environment: std::env::vars_os(), flags };
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let environment = std::env::vars_os();
+    let sources = Sources { directory, file, environment, flags };
     Config::load(sources).map_err(|error| error.to_string())
 }
 

@@ -13,9 +13,10 @@ use crate::state_machine::{
     Action, Cause, Command, LomsState, Outcome, Rejection, Timestamp, Transition,
 };
 
-/// The most orders that one call lets expire on its way, so that no call waits for a backlog.
-/// While there is one, after the process was suspended for instance, the machine's time runs
-/// behind the clock, and never shows an order that is past its deadline by the machine's time.
+/// The most orders that expire while the lock is held once, which bounds how long it is held and
+/// how much is gathered. A larger backlog, after the process was suspended for instance, is worked
+/// off in several such steps before any command is taken: a command of the present never meets
+/// stock of the past, and a new order never gets a time, and so a deadline, of the past.
 const EXPIRIES_A_STEP: usize = 4_096;
 
 /// A clock: any source of moments. Where it runs backwards the machine's time stands still.
@@ -79,14 +80,32 @@ impl Sequencer {
         action: Action<'_>,
         answer: impl FnOnce(Result<Outcome, Rejection>, &LomsState) -> T,
     ) -> Sequenced<T> {
-        let mut inner = self.lock();
+        loop {
+            let inner = self.lock();
+            let now = self.stamp(&inner.state);
+            let step = inner.state.expiry_horizon(now, EXPIRIES_A_STEP);
+            if step >= now {
+                return self.apply(inner, Command { at: now, action }, answer);
+            }
+            // Others have their turn at the lock between two steps.
+            self.apply(inner, Command { at: step, action: Action::Tick }, |_, _| ());
+        }
+    }
+
+    /// Applies one command under the lock, and logs it once the lock is free again.
+    fn apply<T>(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        command: Command<'_>,
+        answer: impl FnOnce(Result<Outcome, Rejection>, &LomsState) -> T,
+    ) -> Sequenced<T> {
+        let Command { at, action } = command;
         let Inner { state, transitions, index } = &mut *inner;
         *index = index.checked_add(1).expect("2⁶⁴ commands are never reached");
         let index = *index;
         let had_deadline = state.next_deadline().is_some();
-        let at = self.stamp(state);
         transitions.clear();
-        let result = state.apply(Command { at, action }, transitions);
+        let result = state.apply(command, transitions);
         let wake = !had_deadline && state.next_deadline().is_some();
         let log = Log::of(index, at, action, result, transitions);
         let value = answer(result, state);
@@ -118,11 +137,10 @@ impl Sequencer {
         self.deadline_set.notified().await;
     }
 
-    /// The present time, later than every time before, so that deadlines differ: with the
-    /// machine's time held back where more is due than one call should wait for.
+    /// The present time, later than every time before, so that deadlines differ.
     fn stamp(&self, state: &LomsState) -> Timestamp {
         let next = Timestamp::from_nanos(state.now().as_nanos().saturating_add(1));
-        state.expiry_horizon((self.clock)().max(next), EXPIRIES_A_STEP).max(next)
+        (self.clock)().max(next)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

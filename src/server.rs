@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
+use tonic::codegen::tokio_stream::StreamExt;
 use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -26,6 +27,9 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 /// The largest request that is read, in bytes: gRPC's own default. An order of 1,000 lines has
 /// less than 16 KiB.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// How long nothing is accepted after that has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a server that did start came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,7 @@ pub async fn serve(
     let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options))
         .max_decoding_message_size(MAX_REQUEST_BYTES);
     // Without it small answers wait for the acknowledgement of the ones before.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(pause_on_failure);
 
     let (told, when_told) = oneshot::channel();
     let stopping = async move {
@@ -81,6 +85,16 @@ pub async fn serve(
         }
         never = expire_on_time(&sequencer) => match never {},
     }
+}
+
+/// What could not be accepted is mostly so for want of file descriptors, and would be tried again,
+/// and fail again, without end: a pause lets connections close and leaves time for other work.
+async fn pause_on_failure<T>(connection: io::Result<T>) -> io::Result<T> {
+    if let Err(error) = &connection {
+        warn!(%error, "a connection cannot be accepted");
+        sleep(ACCEPT_PAUSE).await;
+    }
+    connection
 }
 
 /// Tells whoever asks or watches that nothing is served any more, and lets go of the watchers: a

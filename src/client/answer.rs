@@ -32,7 +32,9 @@ pub struct OrderPlaced {
     pub order_id: i64,
     /// [`OrderStatus::AwaitingPayment`] or [`OrderStatus::Failed`].
     pub status: OrderStatus,
-    /// Every short line, by ascending SKU; empty unless the order failed.
+    /// Every short line, by ascending SKU; empty unless the order failed. Only the first of them
+    /// where the server is set to refuse failed orders and there are many: [`Order::shortages`]
+    /// has them all.
     pub shortages: Vec<Shortage>,
 }
 

@@ -11,6 +11,7 @@ use tonic_types::StatusExt;
 
 use super::answer::OrderPlaced;
 use crate::grpc::proto;
+use crate::grpc::status::ORDER_CREATE_RESPONSE;
 
 /// Why a call brought no answer. Shown in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,8 +190,7 @@ fn refusal(status: &Status) -> Refusal {
 /// nothing, as with every other detail.
 fn placed(status: &Status) -> Option<OrderPlaced> {
     let details = tonic_types::Status::decode(status.details()).ok()?.details;
-    let url = "type.googleapis.com/loms.OrderCreateResponse";
-    let answer = details.iter().find(|detail| detail.type_url == url)?;
+    let answer = details.iter().find(|detail| detail.type_url == ORDER_CREATE_RESPONSE)?;
     let answer = proto::OrderCreateResponse::decode(answer.value.as_slice()).ok()?;
     Some(OrderPlaced::from_wire(answer))
 }

@@ -262,3 +262,59 @@ fn orders_never_expire_where_the_timeout_is_zero() {
     assert_eq!(state.available(Sku::new(1).unwrap()), Some(0));
     assert_eq!(state.next_deadline(), None);
 }
+
+/// What a caller that works off a backlog in steps relies on.
+#[test]
+fn expiry_horizon_lets_few_orders_expire_unless_many_are_due_at_once() {
+    let mut state = machine();
+    let mut transitions = Vec::new();
+    let at = Timestamp::from_nanos;
+    let demand = Demand::merge(vec![line(2, 1)]).unwrap();
+    let create = Action::CreateOrder { user: UserId::new(1).unwrap(), demand: &demand, key: None };
+    // Their deadlines are 70, 80, 80, 80 and 90.
+    for created in [10, 20, 20, 20, 30] {
+        state.apply(Command { at: at(created), action: create }, &mut transitions).unwrap();
+    }
+    let mut horizon = |now, most| {
+        let end = state.clone().expiry_horizon(at(now), most);
+        transitions.clear();
+        let tick = Command { at: end, action: Action::Tick };
+        state.clone().apply(tick, &mut transitions).unwrap();
+        (end.as_nanos(), transitions.len())
+    };
+    assert_eq!(horizon(69, 1), (69, 0), "nothing is due");
+    assert_eq!(horizon(100, 1), (79, 1), "up to what is due next");
+    assert_eq!(horizon(100, 2), (79, 1), "two of three at once would be one too many");
+    assert_eq!(horizon(100, 4), (89, 4));
+    assert_eq!(horizon(100, 5), (100, 5), "all of them");
+    state.apply(Command { at: at(79), action: Action::Tick }, &mut Vec::new()).unwrap();
+    let end = state.expiry_horizon(at(100), 2);
+    assert_eq!(end, at(80), "three at once, for want of anything less");
+}
+
+/// So many that some of them share a place in the index.
+#[test]
+fn keys_meet_only_where_user_and_bytes_are_the_same() {
+    let demand = Demand::merge(vec![line(1, 1)]).unwrap();
+    let place_one_each = |names: &dyn Fn(i64) -> (i64, Vec<u8>)| {
+        let mut state = LomsState::new(Rules::default(), &opening("1=1/1"));
+        let mut transitions = Vec::new();
+        for number in 1..=300_000 {
+            let (user, key) = names(number);
+            let (user, key) = (UserId::new(user).unwrap(), IdempotencyKey::new(&key).unwrap());
+            let action = Action::CreateOrder { user, demand: &demand, key: Some(&key) };
+            transitions.clear();
+            let command = Command { at: Timestamp::from_nanos(1), action };
+            let outcome = state.apply(command, &mut transitions).unwrap();
+            assert_eq!(outcome, Outcome::OutOfStock(OrderId::new(number).unwrap()));
+        }
+    };
+    place_one_each(&|number| (number, b"the same".to_vec()));
+    place_one_each(&|number| (1, number.to_le_bytes().to_vec()));
+}
+
+#[test]
+fn key_has_one_to_64_bytes() {
+    let lengths = [0, 1, 64, 65].map(|length| IdempotencyKey::new(&vec![7; length]).is_some());
+    assert_eq!(lengths, [false, true, true, false]);
+}

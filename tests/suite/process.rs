@@ -12,9 +12,13 @@ use crate::story::snapshot;
 
 fn loms() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
-    // What stands in this process's environment is no part of a test.
-    command.env_clear().current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    quiet(&mut command).current_dir(env!("CARGO_MANIFEST_DIR"));
     command
+}
+
+/// What stands in this process's environment is no part of a test.
+fn quiet(command: &mut Command) -> &mut Command {
+    command.env_clear().stdin(Stdio::null())
 }
 
 /// A server in a process of its own, and its log.
@@ -32,7 +36,11 @@ impl Process {
     }
 
     fn start_in(folder: &Path, flags: &[&str]) -> Self {
-        let mut child = loms()
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_loms")), folder, flags)
+    }
+
+    fn start_by(mut command: Command, folder: &Path, flags: &[&str]) -> Self {
+        let mut child = quiet(&mut command)
             .current_dir(folder)
             .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(flags)
@@ -192,6 +200,38 @@ fn debug_tells_every_command_by_module() {
             ("pay 9", "refused: there is no order 9"),
         ]
     );
+}
+
+#[test]
+fn expiry_is_logged_when_it_is_due_with_no_calls_at_all() {
+    let mut process = Process::start(&["--payment-timeout", "1ms"]);
+    process.call("create --user 7 1002:2");
+    let expired = event(&process.log.next().unwrap().unwrap());
+    assert_eq!(
+        (&expired["message"], &expired["level"], &expired["order"]),
+        (&"order expired".into(), &"INFO".into(), &"1".into())
+    );
+    process.signal("TERM");
+    process.end();
+}
+
+#[tokio::test]
+async fn server_out_of_file_descriptors_says_so_and_goes_on() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 30; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_loms")]);
+    let mut process = Process::start_by(shell, Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
+    let address = process.address.strip_prefix("http://").unwrap();
+    let connect = |_| std::net::TcpStream::connect(address).unwrap();
+    let connections: Vec<_> = (0..40).map(connect).collect();
+    let failed = event(&process.log.next().unwrap().unwrap());
+    assert_eq!(
+        (&failed["message"], &failed["level"]),
+        (&"a connection cannot be accepted".into(), &"WARN".into())
+    );
+    drop(connections);
+    assert!(process.call("stock 1002").status.success());
+    process.signal("TERM");
+    assert_eq!(process.end().1, Some(0));
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! What the server does beside answering calls: health, reflection, limits, and its end.
 
+use std::time::Duration;
+
 use loms::grpc::proto::loms_client::LomsClient;
-use loms::grpc::proto::{OrderCreateRequest, OrderCreateResponse, StocksInfoRequest};
+use loms::grpc::proto::{
+    OrderCreateRequest, OrderCreateResponse, OrderInfoRequest, StocksInfoRequest,
+};
 use loms::grpc::service::{COMMAND_INDEX, FailedCreate, ServiceOptions};
 use loms::server::{Drained, MAX_REQUEST_BYTES};
+use loms::state_machine::Rejection;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
@@ -81,6 +86,20 @@ async fn every_answer_tells_its_place_in_the_order_of_commands() {
 }
 
 #[tokio::test]
+async fn times_are_told_to_the_nanosecond() {
+    let mut shop = open().await;
+    shop.clock.advance(Duration::from_nanos(123_456_789));
+    shop.run("create user=1 1:1").await;
+    shop.clock.advance(Duration::from_nanos(1_000_000_000));
+    shop.run("pay 1").await;
+    let order = shop.client.order_info(OrderInfoRequest { order_id: 1 }).await.unwrap();
+    let (created, updated) = (order.get_ref().created_at, order.get_ref().updated_at);
+    let (created, updated) = (created.unwrap(), updated.unwrap());
+    assert_eq!((created.nanos, updated.nanos), (123_456_789, 123_456_789));
+    assert_eq!(updated.seconds - created.seconds, 1);
+}
+
+#[tokio::test]
 async fn request_over_the_size_limit_is_refused() {
     let mut shop = open().await;
     let mut request = create_request(&["user=1", "1:1"]);
@@ -103,11 +122,20 @@ async fn refusal_of_a_failed_create_stays_small() {
     let refused = shop.client.order_create(request).await.unwrap_err();
     let trailers = refused.details().len() * 4 / 3 + refused.message().len();
     assert!(trailers < 6 << 10, "{trailers} bytes");
-    assert_eq!(render(&refused).matches("4294967295 asked for, 0 available").count(), 150);
+    let told = render(&refused);
+    assert_eq!(told.matches("4294967295 asked for, 0 available").count(), 150);
+    assert!(told.contains("shortages=1000"), "{told}");
     assert_eq!(
         shop.run("info 1").await.matches("4294967295 asked for, 0 available").count(),
         1_000
     );
+}
+
+/// The one refusal that no call can be brought to within a test's memory.
+#[test]
+fn machine_without_room_says_so() {
+    let told = render(&Status::from(Rejection::Full));
+    assert_eq!(told, "ResourceExhausted NO_ROOM []\n  there is no room for another order");
 }
 
 /// A create that has begun, and whose one message is still to come.

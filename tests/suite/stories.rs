@@ -139,6 +139,12 @@ async fn key_is_forgotten_after_its_window() {
         wait 2s
         create user=7 1:2 key=a
         create user=7 1:2 key=a
+        # So is every key, however many are due at once.
+        create user=7 2:1 key=b
+        create user=7 2:1 key=c
+        create user=7 2:1 key=d
+        wait 25h
+        create user=7 2:2 key=d
     ";
     tell("contract_create_key_window", script).await;
 }
