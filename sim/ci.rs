@@ -50,7 +50,7 @@ impl Exit {
             | Oracle::Invariant
             | Oracle::Whole
             | Oracle::Law(_)
-            | Oracle::Crash => Self::Oracle,
+            | Oracle::Crash { .. } => Self::Oracle,
         }
     }
 }

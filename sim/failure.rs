@@ -29,8 +29,11 @@ pub(crate) enum Oracle {
     Law(Law),
     /// In the end something stays reserved, or awaiting.
     Liveness,
-    /// The machine stopped the process.
-    Crash,
+    /// The machine would have stopped the process.
+    Crash {
+        /// The line of the source that did.
+        line: u32,
+    },
 }
 
 impl Oracle {
@@ -49,7 +52,7 @@ impl Oracle {
             Self::Replay => "replay",
             Self::Law(law) => law.name(),
             Self::Liveness => "liveness",
-            Self::Crash => "crash",
+            Self::Crash { .. } => "crash",
         }
     }
 }

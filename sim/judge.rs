@@ -11,6 +11,7 @@
 use loms::state_machine::{Cause, OrderStatus, StockView};
 
 use crate::contract::{Answer, Call, Reason, Refusal};
+use crate::crash::Crash;
 use crate::failure::{Failure, Oracle, Signature};
 use crate::machine::{Machine, Reply};
 use crate::marker::{Marker, Sight};
@@ -416,10 +417,11 @@ impl Judge {
     }
 
     /// The failure of a machine that stopped the process, with what it said.
-    pub(crate) fn crashed(&self, said: String) -> Box<Failure> {
+    pub(crate) fn crashed(&self, crash: Crash) -> Box<Failure> {
+        let Crash { said, line } = crash;
         Box::new(Failure {
             signature: Signature {
-                oracle: Oracle::Crash,
+                oracle: Oracle::Crash { line },
                 kind: self.last_kind,
                 machine: Class::Impossible,
                 model: Class::Done,

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::contract::Answer;
+use crate::crash;
 use crate::failure::Failure;
 use crate::judge::Judge;
 use crate::machine::Machine;
@@ -41,13 +42,17 @@ pub(crate) fn trace(plan: &Plan) -> String {
 /// The answers of a machine to a plan.
 pub(crate) fn answers(plan: &Plan, machine: &mut Machine) -> Vec<(String, Option<Answer>)> {
     let mut made = Made::default();
+    let mut crashed = false;
     plan.steps
         .iter()
         .map(|step| {
             let mut room = KeyText::default();
             let at = plan.start.saturating_add(step.at);
-            let reply = machine.call(at, step.call(&made, &mut room));
-            let answer = machine.tell(reply);
+            let call = step.call(&made, &mut room);
+            // A machine that has crashed is not asked again.
+            let reply = if crashed { None } else { crash::caught(|| machine.call(at, call)).ok() };
+            crashed |= reply.is_none();
+            let answer = reply.and_then(|reply| machine.tell(reply));
             if let Some(Answer::Created { order, .. }) = answer {
                 made.note(step.number, order);
             }
@@ -85,8 +90,7 @@ pub(crate) fn failure(
     let Failure { signature, number, commands, machine, model } = failure;
     let at = signature.kind.map_or("in the end", Kind::name);
     let mut text = String::new();
-    let _ =
-        writeln!(text, "FAIL {origin}: {} differs at {at}, step {number}", signature.oracle.name());
+    let _ = writeln!(text, "FAIL {origin}: {} at {at}, step {number}", signature.oracle.name());
     let _ = writeln!(text, "  machine  {machine}");
     let _ = writeln!(text, "  model    {model}");
     let steps = plan.steps.len();

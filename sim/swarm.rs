@@ -1,8 +1,6 @@
 //! The swarm layer: random programs of many clients against the machine, judged by the model.
 //! One seed is one run; a plan is one run too. Both end with a drain and a look at everything.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crate::contract::Answer;
 use crate::crash;
 use crate::failure::{Failure, Oracle, Signature};
@@ -33,7 +31,6 @@ pub(crate) struct Run {
 /// Plays a seed: as many steps as it has a mind to, or `length`.
 #[must_use]
 pub(crate) fn play_seed(seed: u64, habits: &Habits, length: u32, rig: Rig) -> Run {
-    crash::playing(seed);
     let blind = rig.has(Sabotage::BlindDraws);
     let mut judge = Judge::open(&habits.world, habits.start, rig);
     let verdict = guarded(&mut judge, |judge| {
@@ -85,11 +82,11 @@ pub(crate) fn play_plan(plan: &Plan, rig: Rig, ending: Ending) -> Run {
     Run { judge, verdict }
 }
 
-/// A panic of the machine is a failure like any other, where the build lets it be caught.
+/// A panic of the machine is a failure like any other.
 fn guarded(judge: &mut Judge, run: impl FnOnce(&mut Judge) -> Verdict) -> Verdict {
-    match catch_unwind(AssertUnwindSafe(|| run(judge))) {
+    match crash::caught(|| run(judge)) {
         Ok(verdict) => verdict,
-        Err(panic) => Err(judge.crashed(crash::words(&*panic))),
+        Err(crash) => Err(judge.crashed(crash)),
     }
 }
 
@@ -139,7 +136,7 @@ mod tests {
         let habits = Habits::of(1);
         let mut judge = Judge::open(&habits.world, habits.start, Rig::default());
         let failure = guarded(&mut judge, |_| panic!("out of stock")).unwrap_err();
-        assert_eq!(failure.signature.oracle, Oracle::Crash);
+        assert!(matches!(failure.signature.oracle, Oracle::Crash { .. }));
         assert_eq!(failure.machine, "out of stock");
     }
 

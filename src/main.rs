@@ -4,8 +4,9 @@ mod client_commands;
 mod serve_command;
 
 use std::io::Write;
+use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -75,7 +76,18 @@ impl ServerFlags {
     }
 }
 
+/// A broken invariant stops the process, whichever thread or task finds it: tokio would catch the
+/// panic and go on with a state that nobody can trust.
+fn stop_at_a_panic() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        tell(info);
+        process::abort();
+    }));
+}
+
 fn main() -> ExitCode {
+    stop_at_a_panic();
     let flags = Flags::parse();
     let config = flags.config.as_deref();
     match flags.command {
