@@ -1,0 +1,142 @@
+//! The audit: everything that the model keeps for speed, derived anew from the orders alone.
+
+use std::collections::BTreeMap;
+
+use super::ledger::Entry;
+use super::{Model, id_of};
+use crate::contract::{Reason, Status};
+
+/// Units of one SKU, by what became of the orders that asked for them.
+#[derive(Default)]
+struct Derived {
+    awaiting: i128,
+    paid: i128,
+    cancelled: i128,
+}
+
+impl Model {
+    /// Derives the stock, the next order to expire, the keys and the transitions from the orders,
+    /// and checks each order by itself.
+    ///
+    /// # Errors
+    /// The first thing that disagrees, in words. Only a planted bug brings that about.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        self.audit_orders()?;
+        self.audit_stock()?;
+        self.audit_keys()
+    }
+
+    fn audit_orders(&self) -> Result<(), String> {
+        let mut transitions = 0;
+        let mut oldest = self.ledger.len();
+        let mut created_at = 0;
+        for place in 0..self.ledger.len() {
+            let entry = self.ledger.entry(place);
+            let id = id_of(place);
+            self.audit_order(place, entry).map_err(|what| format!("order {id}: {what}"))?;
+            check(created_at <= entry.created_at, || format!("order {id}: before the last"))?;
+            created_at = entry.created_at;
+            transitions += match entry.status {
+                Status::AwaitingPayment | Status::Failed => 2,
+                Status::Paid | Status::Cancelled => 3,
+            };
+            if entry.status == Status::AwaitingPayment {
+                oldest = oldest.min(place);
+            }
+        }
+        check(oldest == self.oldest, || format!("oldest awaiting: {oldest}, not {}", self.oldest))?;
+        check(transitions == self.transitions, || {
+            format!("transitions: {transitions}, not {}", self.transitions)
+        })
+    }
+
+    fn audit_order(&self, place: usize, entry: &Entry) -> Result<(), String> {
+        let (created_at, updated_at) = (entry.created_at, entry.updated_at);
+        let deadline = self.deadline(created_at);
+        let legal = match (entry.status, entry.reason) {
+            (Status::AwaitingPayment, Reason::None) => {
+                updated_at == created_at && deadline.is_none_or(|deadline| deadline > self.now)
+            }
+            (Status::Failed, Reason::OutOfStock) => updated_at == created_at,
+            (Status::Paid, Reason::None) | (Status::Cancelled, Reason::CancelledByClient) => {
+                updated_at >= created_at && deadline.is_none_or(|deadline| deadline > updated_at)
+            }
+            (Status::Cancelled, Reason::PaymentTimeout) => deadline == Some(updated_at),
+            _ => false,
+        };
+        check(legal && updated_at <= self.now, || {
+            format!("{:?} for {:?} at {updated_at}", entry.status, entry.reason)
+        })?;
+        let lines = self.ledger.lines(place);
+        let ascending = lines.windows(2).all(|two| two[0].0 < two[1].0);
+        check(!lines.is_empty() && ascending, || "lines not by ascending SKU".to_owned())?;
+        check(entry.shortages.is_empty() == (entry.status != Status::Failed), || {
+            "failed without shortages, or short without having failed".to_owned()
+        })?;
+        let mut short = entry.shortages.iter().map(|short| (short.sku, short.requested));
+        let mut asked = lines.iter().map(|&(sku, count)| (sku, u64::from(count)));
+        // Both ascend by SKU, so the shortages are met one after the other along the lines.
+        check(short.all(|short| asked.any(|line| line == short)), || {
+            "a shortage that is no line of the order".to_owned()
+        })?;
+        check(entry.shortages.iter().all(|short| short.requested > short.available), || {
+            "a shortage with enough available".to_owned()
+        })
+    }
+
+    fn audit_stock(&self) -> Result<(), String> {
+        let mut derived = BTreeMap::<u32, Derived>::new();
+        for place in 0..self.ledger.len() {
+            let status = self.ledger.entry(place).status;
+            for &(sku, count) in self.ledger.lines(place) {
+                let of = derived.entry(sku).or_default();
+                match status {
+                    Status::AwaitingPayment => of.awaiting += i128::from(count),
+                    Status::Paid => of.paid += i128::from(count),
+                    Status::Cancelled => of.cancelled += i128::from(count),
+                    Status::Failed => {}
+                }
+            }
+        }
+        for shelf in &self.shelves {
+            let of = derived.remove(&shelf.sku).unwrap_or_default();
+            let derived = (shelf.opening - of.paid, shelf.base + of.awaiting);
+            let kept = (shelf.total(), shelf.reserved());
+            check(derived == kept, || {
+                format!("SKU {}: total, reserved {derived:?}, not {kept:?}", shelf.sku)
+            })?;
+            check(0 <= kept.1 && kept.1 <= kept.0 && shelf.available() == kept.0 - kept.1, || {
+                format!("SKU {}: {} available of {kept:?}", shelf.sku, shelf.available())
+            })?;
+            check(shelf.returned == of.cancelled && shelf.sold == of.paid, || {
+                format!("SKU {}: returned {}, sold {}", shelf.sku, shelf.returned, shelf.sold)
+            })?;
+        }
+        let held = derived.iter().find(|(_, of)| of.awaiting + of.paid + of.cancelled != 0);
+        check(held.is_none(), || format!("units held of unknown SKUs: {:?}", held.map(|it| it.0)))
+    }
+
+    fn audit_keys(&self) -> Result<(), String> {
+        let mut newest = BTreeMap::new();
+        for place in 0..self.ledger.len() {
+            let entry = self.ledger.entry(place);
+            if let Some(key) = &entry.key {
+                newest.insert((entry.user, &**key), place);
+            }
+        }
+        for ((user, key), place) in newest {
+            let hash = self.ledger.entry(place).key_hash;
+            let found = self.ledger.newest_with_key(hash, |entry| {
+                entry.user == user && entry.key.as_deref() == Some(key)
+            });
+            check(found == Some(place), || {
+                format!("key {key:?} of user {user}: order at {place}, not {found:?}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what()) }
+}

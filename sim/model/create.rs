@@ -1,0 +1,230 @@
+//! What a create needs: the order in which its refusals win, the merged demand, the shortages, and
+//! the keys.
+
+use super::ledger::{self, Entry};
+use super::{Bug, Model, id_of, units};
+use crate::contract::{Answer, Refusal, Shortage, Status};
+
+/// The longest idempotency key, in bytes.
+const KEY_BYTES: usize = 64;
+
+impl Model {
+    /// Decides the refusals that need no stock and no orders, and leaves the merged lines in
+    /// `demand`. Strongest first: the user, no lines, too many, the first bad line as the client
+    /// has them (its SKU before its count), a sum over `u32` (of the lowest such SKU), the key.
+    pub(super) fn validate(
+        &mut self,
+        user: i64,
+        items: &[(u32, u32)],
+        key: &str,
+    ) -> Result<(), Refusal> {
+        if self.has(Bug::ItemsBeforeUser) && items.is_empty() {
+            return Err(Refusal::NoItems);
+        }
+        if user <= 0 {
+            return Err(Refusal::InvalidUser);
+        }
+        if items.is_empty() {
+            return Err(Refusal::NoItems);
+        }
+        if items.len() > self.max_lines && !self.has(Bug::MaxLinesAfterMerging) {
+            return Err(Refusal::TooManyItems);
+        }
+        for (place, &(sku, count)) in (0..).zip(items) {
+            if sku == 0 {
+                return Err(Refusal::InvalidItemSku(place));
+            }
+            if count == 0 {
+                return Err(Refusal::InvalidItemCount(place));
+            }
+        }
+        self.merge(items)?;
+        if self.demand.len() > self.max_lines {
+            return Err(Refusal::TooManyItems);
+        }
+        if key.len() + usize::from(self.has(Bug::KeyOf64Refused)) > KEY_BYTES {
+            return Err(Refusal::KeyTooLong);
+        }
+        Ok(())
+    }
+
+    /// One demand per SKU, by ascending SKU.
+    fn merge(&mut self, items: &[(u32, u32)]) -> Result<(), Refusal> {
+        let wraps = self.has(Bug::CountSumWraps);
+        let mut over = None;
+        self.demand.clear();
+        self.demand.extend_from_slice(items);
+        self.demand.sort_unstable();
+        self.demand.dedup_by(|next, kept| {
+            if next.0 != kept.0 {
+                return false;
+            }
+            match kept.1.checked_add(next.1) {
+                Some(sum) => kept.1 = sum,
+                None if wraps => kept.1 = kept.1.wrapping_add(next.1),
+                None => over = over.or(Some(next.0)),
+            }
+            true
+        });
+        over.map_or(Ok(()), |sku| Err(Refusal::CountOverflow(sku)))
+    }
+
+    /// Places a validated order, or answers for the one that its key stands for.
+    pub(super) fn create(
+        &mut self,
+        user: i64,
+        items: &[(u32, u32)],
+        key: &str,
+    ) -> Result<Answer, Refusal> {
+        let cut = if self.has(Bug::KeyCutTo32Bytes) { 32 } else { KEY_BYTES };
+        let key = &key[..key.floor_char_boundary(cut)];
+        let keyed = !key.is_empty() || self.has(Bug::EmptyKeyRemembered);
+        let owner = if self.has(Bug::KeyForWrongUser) { 0 } else { user };
+        let key_hash = if keyed { ledger::hash(owner, key) } else { 0 };
+        if keyed && let Some(first) = self.remembered(user, key, key_hash) {
+            return self.repeat(first);
+        }
+        let shortages = self.shortages(items)?;
+        if self.has(Bug::IdReusedAfterFailure) {
+            self.forget_failed();
+        }
+        // Nothing below can fail.
+        let mut entry = Entry::new(user, self.now, &shortages);
+        entry.key = keyed.then(|| key.into());
+        entry.key_hash = key_hash;
+        let status = entry.status;
+        let place = self.ledger.push(entry, &self.demand);
+        self.book(place, self.lines_reserved(&shortages), |shelf, units| shelf.promised += units);
+        self.transitions += 2;
+        self.find_oldest();
+        self.keep_as_sent(place, items);
+        Ok(Answer::Created { order: id_of(place), status, shortages })
+    }
+
+    /// How many of the demand's lines are reserved: all if none is short, or else none.
+    fn lines_reserved(&self, shortages: &[Shortage]) -> usize {
+        let lines = self.demand.len();
+        match shortages.first() {
+            Some(first) if self.has(Bug::FailedCreateKeepsLines) => {
+                self.demand.partition_point(|line| line.0 < first.sku)
+            }
+            Some(_) => 0,
+            None if self.has(Bug::LastLineSkipped) && lines > 1 => lines - 1,
+            None => lines,
+        }
+    }
+
+    /// Every line of the demand of which there is not enough, by ascending SKU.
+    fn shortages(&self, items: &[(u32, u32)]) -> Result<Vec<Shortage>, Refusal> {
+        let mut shortages = Vec::new();
+        for (place, &(sku, count)) in self.demand.iter().enumerate() {
+            let shelf = self.shelf(sku);
+            if shelf.is_none() && self.has(Bug::UnknownSkuRefused) {
+                return Err(Refusal::SkuNotFound);
+            }
+            let mut available = shelf.map_or(0, |shelf| self.available(shelf));
+            if !self.is_short(place, count, available, items) {
+                continue;
+            }
+            if self.has(Bug::ShortageToldAfterTaking) {
+                let mut lines = items.iter().filter(|line| line.0 == sku);
+                let first = lines.next().map_or(0, |line| i128::from(line.1));
+                if lines.next().is_some() && first <= available {
+                    available -= first;
+                }
+            }
+            if shortages.is_empty() || !self.has(Bug::ShortagesFirstOnly) {
+                let available = self.told(available);
+                shortages.push(Shortage { sku, requested: u64::from(count), available });
+            }
+        }
+        Ok(shortages)
+    }
+
+    /// Whether the demand's line at this place, of so many units, cannot be reserved.
+    fn is_short(&self, place: usize, count: u32, available: i128, items: &[(u32, u32)]) -> bool {
+        let requested = units(self.bug, count);
+        match self.bug {
+            Some(Bug::ExactFitRefused) => requested >= available,
+            Some(Bug::OneTooMany) => requested > available + 1,
+            Some(Bug::ExactFitRefusedOnLine2) if place == 1 && self.demand.len() >= 4 => {
+                requested >= available
+            }
+            Some(Bug::DuplicatesCheckedSingly) => {
+                let sku = self.demand[place].0;
+                items.iter().any(|line| line.0 == sku && i128::from(line.1) > available)
+            }
+            _ => requested > available,
+        }
+    }
+
+    /// The order that this user's key stands for now.
+    fn remembered(&self, user: i64, key: &str, key_hash: u32) -> Option<usize> {
+        let anyone = self.has(Bug::KeyForWrongUser);
+        let newest = self.ledger.newest_with_key(key_hash, |entry| {
+            (entry.user == user || anyone) && entry.key.as_deref() == Some(key)
+        })?;
+        let entry = self.ledger.entry(newest);
+        if entry.status == Status::Failed && self.has(Bug::KeyForgottenOnFailure) {
+            return None;
+        }
+        let mut since = entry.created_at;
+        if self.has(Bug::RepeatProlongsKey) {
+            since = self.quirks.repeated.get(&newest).copied().unwrap_or(since);
+        }
+        let age = self.now - since;
+        let remembered = match self.bug {
+            Some(Bug::KeyForgottenEarly) => age < self.window.saturating_sub(1),
+            Some(Bug::KeyForgottenLate) => age <= self.window,
+            _ => age < self.window,
+        };
+        remembered.then_some(newest)
+    }
+
+    /// Answers a repeat of the first create as that was answered.
+    fn repeat(&mut self, first: usize) -> Result<Answer, Refusal> {
+        if self.ledger.lines(first) != self.demand && !self.has(Bug::OtherLinesAccepted) {
+            return Err(Refusal::IdempotencyKeyReused(id_of(first)));
+        }
+        if self.has(Bug::RepeatProlongsKey) {
+            self.quirks.repeated.insert(first, self.now);
+        }
+        if self.has(Bug::RepeatReservesAgain) {
+            self.book_all(first, |shelf, units| shelf.promised += units);
+        }
+        let entry = self.ledger.entry(first);
+        let shortages = entry.shortages.to_vec();
+        let status = match shortages.first() {
+            _ if self.has(Bug::RepeatTellsStatusNow) => entry.status,
+            Some(_) => Status::Failed,
+            None => Status::AwaitingPayment,
+        };
+        Ok(Answer::Created { order: id_of(first), status, shortages })
+    }
+
+    fn forget_failed(&mut self) {
+        let newest = self.ledger.len().checked_sub(1);
+        if newest.is_some_and(|newest| self.ledger.entry(newest).status == Status::Failed) {
+            self.ledger.strike_newest();
+            self.oldest = self.oldest.min(self.ledger.len());
+        }
+    }
+
+    /// Only planted bugs show lines as the client sent them.
+    fn keep_as_sent(&mut self, place: usize, items: &[(u32, u32)]) {
+        let sent = match self.bug {
+            Some(Bug::LinesUnmerged) => {
+                let mut sent = items.to_vec();
+                sent.sort_by_key(|line| line.0);
+                sent
+            }
+            Some(Bug::LinesInClientOrder) => {
+                let mut sent = self.demand.clone();
+                sent.sort_by_key(|line| items.iter().position(|item| item.0 == line.0));
+                sent
+            }
+            _ => return,
+        };
+        self.quirks.as_sent.insert(place, sent);
+    }
+}

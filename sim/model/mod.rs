@@ -1,0 +1,429 @@
+//! The reference model: what the simulator judges the server with.
+//!
+//! Written from the wire contract alone. To every [`Call`] it tells the one right [`Answer`]. Its
+//! shape is not the server's: a [`ledger`] of orders, and per SKU the [`books`], accounts that only
+//! grow and from which the stock is derived; [`Model::audit`] derives all of it anew from the
+//! orders. A model can be built with one planted [`Bug`], to prove that the simulator would see it.
+//!
+//! Start at [`Model::answer`]; `create.rs` holds what a create needs, `bug.rs` the bugs.
+
+mod audit;
+mod books;
+mod bug;
+mod create;
+mod ledger;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use self::books::Shelf;
+pub(crate) use self::bug::Bug;
+use self::ledger::Ledger;
+use crate::contract::{Answer, Call, OrderInfo, Reason, Refusal, Status};
+
+/// What a run starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct World {
+    /// SKU, total and base reservation; in any order, no SKU twice or 0, no base over its total.
+    pub(crate) stock: Vec<(u32, u64, u64)>,
+    /// How long an order may await payment, in nanoseconds; 0 for ever.
+    pub(crate) payment_timeout: u64,
+    /// How long a key is remembered, in nanoseconds; 0 not at all.
+    pub(crate) idempotency_window: u64,
+    /// The most lines that a create may have, counted before merging.
+    pub(crate) max_lines: u32,
+}
+
+/// The model; see the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    bug: Option<Bug>,
+    timeout: u64,
+    window: u64,
+    max_lines: usize,
+    /// When the last call that passed validation came.
+    now: u64,
+    /// By ascending SKU.
+    shelves: Vec<Shelf>,
+    ledger: Ledger,
+    /// The place of the oldest order awaiting payment, or the ledger's end: as every order has the
+    /// same time to pay, it is the next to expire.
+    oldest: usize,
+    transitions: u64,
+    /// The merged lines of the create at hand; kept for its memory.
+    demand: Vec<(u32, u32)>,
+    quirks: Quirks,
+}
+
+/// What only planted bugs need to remember.
+#[derive(Clone, Debug, Default)]
+struct Quirks {
+    /// Cancels that took effect.
+    cancels: u64,
+    /// By place, the lines as the client sent them.
+    as_sent: BTreeMap<usize, Vec<(u32, u32)>>,
+    /// By place, when a repeat last came.
+    repeated: BTreeMap<usize, u64>,
+}
+
+impl Model {
+    /// A model of a server that opens with this world and has no orders yet.
+    ///
+    /// # Panics
+    /// Where the world's stock breaks the rules of [`World::stock`].
+    pub(crate) fn new(world: &World, bug: Option<Bug>) -> Self {
+        let mut shelves = Vec::with_capacity(world.stock.len());
+        for &(sku, total, base) in &world.stock {
+            assert!(sku != 0 && base <= total, "no stock record: SKU {sku}, {base} of {total}");
+            shelves.push(Shelf::new(sku, total, base));
+        }
+        shelves.sort_unstable_by_key(|shelf| shelf.sku);
+        assert!(shelves.windows(2).all(|two| two[0].sku < two[1].sku), "a SKU opens twice");
+        Model {
+            bug,
+            timeout: world.payment_timeout,
+            window: world.idempotency_window,
+            max_lines: usize::try_from(world.max_lines).expect("usize has at least 32 bits"),
+            now: 0,
+            shelves,
+            ledger: Ledger::new(),
+            oldest: 0,
+            transitions: 0,
+            demand: Vec::new(),
+            quirks: Quirks::default(),
+        }
+    }
+
+    /// What the server answers to the call at this time, in nanoseconds since 1970.
+    ///
+    /// A call that validation refuses changes nothing, and makes nothing expire: it never reaches
+    /// the server's machine. Before any other call, be it a read or refused, all that is due
+    /// expires.
+    ///
+    /// # Panics
+    /// Where `at` is before that of an earlier call.
+    pub(crate) fn answer(&mut self, at: u64, call: Call<'_>) -> Answer {
+        self.result(at, call).unwrap_or_else(Answer::Refused)
+    }
+
+    fn result(&mut self, at: u64, call: Call<'_>) -> Result<Answer, Refusal> {
+        match call {
+            Call::Create { user, items, key } => {
+                self.validate(user, items, key)?;
+                self.pass(at);
+                self.create(user, items, key)
+            }
+            Call::Info(id) => {
+                let id = valid_order(id)?;
+                if !self.has(Bug::InfoSeesExpired) {
+                    self.pass(at);
+                }
+                Ok(Answer::Order(self.shown(self.place(id)?)))
+            }
+            Call::Pay(id) => {
+                let id = valid_order(id)?;
+                self.pass(at);
+                self.pay(id)
+            }
+            Call::Cancel(id) => {
+                let id = valid_order(id)?;
+                self.pass(at);
+                self.cancel(id)
+            }
+            Call::Stock(0) => Err(Refusal::InvalidSku),
+            Call::Stock(sku) => {
+                if !self.has(Bug::StockSeesExpired) {
+                    self.pass(at);
+                }
+                self.stock_of(sku)
+            }
+            Call::Tick => {
+                self.pass(at);
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    /// When the next awaiting order expires; none while no order awaits payment, or none in time.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.deadline(self.ledger.get(self.oldest)?.created_at)
+    }
+
+    /// The order as it was at the last call; none if there is no such order.
+    pub(crate) fn order(&self, id: i64) -> Option<OrderInfo> {
+        Some(self.shown(self.place(id).ok()?))
+    }
+
+    /// How many orders are on record: the highest id there is.
+    pub(crate) fn orders(&self) -> usize {
+        self.ledger.len()
+    }
+
+    /// By ascending SKU: the SKU, its total and its reserved, the base included.
+    pub(crate) fn stock(&self) -> impl Iterator<Item = (u32, u64, u64)> {
+        self.shelves
+            .iter()
+            .map(|shelf| (shelf.sku, self.told(shelf.total()), self.told(shelf.reserved())))
+    }
+
+    /// The orders that await payment, by ascending id.
+    pub(crate) fn awaiting(&self) -> impl Iterator<Item = i64> {
+        (self.oldest..self.ledger.len())
+            .filter(|&place| self.ledger.entry(place).status == Status::AwaitingPayment)
+            .map(id_of)
+    }
+
+    /// How often a status was set so far: a create does it twice, a pay, a cancel and an expiry
+    /// once.
+    pub(crate) fn transitions(&self) -> u64 {
+        self.transitions
+    }
+
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// Time passes: what is due by now expires, in deadline-then-id order.
+    fn pass(&mut self, now: u64) {
+        assert!(now >= self.now, "time went back, from {} to {now}", self.now);
+        self.now = now;
+        while let Some(deadline) = self.next_deadline()
+            && self.is_due(deadline)
+        {
+            let place = self.oldest;
+            if !self.has(Bug::ExpiryKeepsStock) {
+                self.book_all(place, |shelf, units| shelf.returned += units);
+            }
+            let when = if self.has(Bug::ExpiryStampedNow) { now } else { deadline };
+            self.set(place, Status::Cancelled, Reason::PaymentTimeout, when);
+        }
+    }
+
+    /// When an order made at this time expires; none if never, or past the end of time.
+    fn deadline(&self, created_at: u64) -> Option<u64> {
+        if self.timeout == 0 && !self.has(Bug::ZeroTimeoutExpires) {
+            return None;
+        }
+        if self.has(Bug::DeadlineWraps) {
+            return Some(created_at.wrapping_add(self.timeout));
+        }
+        created_at.checked_add(self.timeout)
+    }
+
+    fn is_due(&self, deadline: u64) -> bool {
+        if self.has(Bug::ExpiryEarly) {
+            return deadline.saturating_sub(1) <= self.now;
+        }
+        if self.has(Bug::ExpiryLate) {
+            return deadline < self.now;
+        }
+        deadline <= self.now
+    }
+
+    fn pay(&mut self, id: i64) -> Result<Answer, Refusal> {
+        let place = match self.place(id) {
+            Err(_) if self.has(Bug::MissingOrderDone) => return Ok(Answer::Done),
+            found => found?,
+        };
+        let entry = self.ledger.entry(place);
+        match (entry.status, entry.reason) {
+            (Status::AwaitingPayment, _) => self.take(place),
+            (Status::Paid, _) if self.has(Bug::SecondPayRefused) => {
+                return Err(Refusal::OrderNotAwaitingPayment(Status::Paid));
+            }
+            (Status::Paid, _) if self.has(Bug::DoublePayTakesTwice) => self.take_anew(place),
+            (Status::Paid, _) => {}
+            (Status::Cancelled, Reason::PaymentTimeout) if self.has(Bug::PayAfterExpiry) => {
+                self.take_anew(place);
+            }
+            (Status::Cancelled, Reason::PaymentTimeout)
+                if !self.has(Bug::ExpiredPaySaysCancelled) =>
+            {
+                return Err(Refusal::OrderExpired);
+            }
+            (Status::Cancelled, Reason::CancelledByClient) if self.has(Bug::PayAfterCancel) => {
+                self.take_anew(place);
+            }
+            (status @ (Status::Cancelled | Status::Failed), _) => {
+                return Err(Refusal::OrderNotAwaitingPayment(status));
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    /// An awaiting order is paid: its units leave the building.
+    fn take(&mut self, place: usize) {
+        match self.bug {
+            Some(Bug::PayReturnsStock) => {
+                self.book_all(place, |shelf, units| shelf.returned += units);
+            }
+            Some(Bug::PayKeepsReserved) => self.book_all(place, |shelf, units| {
+                shelf.sold += units;
+                shelf.promised += units;
+            }),
+            _ => self.book_all(place, |shelf, units| shelf.sold += units),
+        }
+        let updated_at = self.ledger.entry(place).updated_at;
+        let when = if self.has(Bug::UpdatedAtKeptOnPay) { updated_at } else { self.now };
+        self.set(place, Status::Paid, Reason::None, when);
+    }
+
+    /// An order that holds nothing is paid: only planted bugs do that.
+    fn take_anew(&mut self, place: usize) {
+        self.book_all(place, |shelf, units| {
+            shelf.promised += units;
+            shelf.sold += units;
+        });
+        self.set(place, Status::Paid, Reason::None, self.now);
+    }
+
+    fn cancel(&mut self, id: i64) -> Result<Answer, Refusal> {
+        let place = match self.place(id) {
+            Err(_) if self.has(Bug::MissingOrderDone) => return Ok(Answer::Done),
+            found => found?,
+        };
+        let entry = self.ledger.entry(place);
+        match (entry.status, entry.reason) {
+            (Status::AwaitingPayment, _) => self.release(place),
+            (Status::Cancelled, Reason::CancelledByClient)
+                if self.has(Bug::SecondCancelRefused) =>
+            {
+                return Err(Refusal::OrderNotAwaitingPayment(Status::Cancelled));
+            }
+            (Status::Cancelled, _) if self.has(Bug::ReleaseClamps) => {
+                self.book_all(place, |shelf, units| {
+                    shelf.returned += units.min(shelf.reserved()).max(0);
+                });
+            }
+            (Status::Cancelled, _) if self.has(Bug::CancelRewritesReason) => {
+                self.ledger.entry_mut(place).reason = Reason::CancelledByClient;
+            }
+            (Status::Cancelled, _) => {}
+            (Status::Failed, _) if self.has(Bug::CancelFailedReleases) => self.release(place),
+            (Status::Paid, _) if self.has(Bug::CancelPaidAllowed) => self.release(place),
+            (status @ (Status::Paid | Status::Failed), _) => {
+                return Err(Refusal::OrderNotAwaitingPayment(status));
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    /// An order is cancelled by its client: its units can be promised again.
+    fn release(&mut self, place: usize) {
+        self.quirks.cancels += 1;
+        if !(self.has(Bug::LeakAfter64Cancels) && self.quirks.cancels > 64) {
+            self.book_all(place, |shelf, units| shelf.returned += units);
+        }
+        if self.has(Bug::CancelReleasesBase) {
+            self.book_all(place, |shelf, units| shelf.base -= units.min(shelf.base));
+        }
+        self.set(place, Status::Cancelled, Reason::CancelledByClient, self.now);
+    }
+
+    fn stock_of(&self, sku: u32) -> Result<Answer, Refusal> {
+        let shelf = self.shelf(sku).ok_or(Refusal::SkuNotFound)?;
+        let count = match self.bug {
+            Some(Bug::StockTellsTotal) => shelf.total(),
+            Some(Bug::StockForgetsBase) => shelf.available() + shelf.base,
+            _ => self.available(shelf),
+        };
+        Ok(Answer::Stock(self.told(count)))
+    }
+
+    fn available(&self, shelf: &Shelf) -> i128 {
+        if self.has(Bug::ReservedSubtractedTwice) {
+            return shelf.total() - 2 * shelf.reserved();
+        }
+        shelf.available()
+    }
+
+    fn shelf(&self, sku: u32) -> Option<&Shelf> {
+        let place = self.shelves.binary_search_by_key(&sku, |shelf| shelf.sku).ok()?;
+        Some(&self.shelves[place])
+    }
+
+    /// Books all of the order's lines.
+    fn book_all(&mut self, place: usize, book: impl Fn(&mut Shelf, i128)) {
+        self.book(place, usize::MAX, book);
+    }
+
+    /// Books the first so many of the order's lines.
+    fn book(&mut self, place: usize, lines: usize, book: impl Fn(&mut Shelf, i128)) {
+        for &(sku, count) in self.ledger.lines(place).iter().take(lines) {
+            let units = units(self.bug, count);
+            match self.shelves.binary_search_by_key(&sku, |shelf| shelf.sku) {
+                Ok(found) => book(&mut self.shelves[found], units),
+                Err(_) => assert!(self.bug.is_some(), "an order holds SKU {sku} of no record"),
+            }
+        }
+    }
+
+    /// The one place that sets a stored order's status.
+    fn set(&mut self, place: usize, status: Status, reason: Reason, when: u64) {
+        let entry = self.ledger.entry_mut(place);
+        entry.status = status;
+        entry.reason = reason;
+        entry.updated_at = when;
+        self.transitions += 1;
+        self.find_oldest();
+    }
+
+    fn find_oldest(&mut self) {
+        while let Some(entry) = self.ledger.get(self.oldest)
+            && entry.status != Status::AwaitingPayment
+        {
+            self.oldest += 1;
+        }
+    }
+
+    fn place(&self, id: i64) -> Result<usize, Refusal> {
+        let place = id.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+        place.filter(|&place| place < self.ledger.len()).ok_or(Refusal::OrderNotFound)
+    }
+
+    fn shown(&self, place: usize) -> OrderInfo {
+        let entry = self.ledger.entry(place);
+        let hidden = self.has(Bug::FailedShownAwaiting) && entry.status == Status::Failed;
+        OrderInfo {
+            status: if hidden { Status::AwaitingPayment } else { entry.status },
+            user: entry.user,
+            items: match self.bug {
+                Some(Bug::LinesInClientOrder | Bug::LinesUnmerged) => {
+                    self.quirks.as_sent[&place].clone()
+                }
+                _ => self.ledger.lines(place).to_vec(),
+            },
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+            reason: entry.reason,
+            shortages: entry.shortages.to_vec(),
+        }
+    }
+
+    /// A figure as the wire has it. Only a planted bug brings it out of range, and then it wraps.
+    fn told(&self, count: i128) -> u64 {
+        u64::try_from(count).unwrap_or_else(|_| {
+            assert!(self.bug.is_some(), "{count} units of a SKU");
+            let low = count.rem_euclid(i128::from(u64::MAX) + 1);
+            u64::try_from(low).expect("a remainder of 2^64 fits u64")
+        })
+    }
+}
+
+/// By how many units a line of this count moves the stock.
+fn units(bug: Option<Bug>, count: u32) -> i128 {
+    if bug == Some(Bug::CountCutTo16Bits) {
+        return i128::from(count & 0xffff);
+    }
+    i128::from(count)
+}
+
+fn valid_order(id: i64) -> Result<i64, Refusal> {
+    if id > 0 { Ok(id) } else { Err(Refusal::InvalidOrderId) }
+}
+
+/// The id of the order at this place.
+fn id_of(place: usize) -> i64 {
+    i64::try_from(place + 1).expect("a run has fewer than u32::MAX orders")
+}

@@ -1,0 +1,152 @@
+//! Programs as text: one call a line or between semicolons, `@T` first where time passes, and what
+//! it is answered after `=>`. `contract.rs` tells the contract's rows so, `bugs.rs` has a program
+//! that shows each bug, `laws.rs` draws long ones.
+
+mod bugs;
+mod contract;
+mod laws;
+
+use super::{Bug, Model, World};
+use crate::contract::{Answer, Call, OrderInfo, Shortage, Status};
+
+/// Runs the program and compares every answer with the one written behind its call.
+#[track_caller]
+fn story(text: &str) {
+    let (world, calls) = parse(text);
+    let mut model = Model::new(&world, None);
+    let told = run(&mut model, &calls);
+    let expected: Vec<_> = calls.iter().map(|call| call.answer.clone()).collect();
+    let paired = |answers: &[String]| {
+        let lines = calls.iter().zip(answers);
+        lines.map(|(call, answer)| format!("{} => {answer}\n", call.text)).collect::<String>()
+    };
+    assert_eq!(paired(&told), paired(&expected));
+}
+
+/// A line of a program.
+struct Line {
+    text: String,
+    answer: String,
+}
+
+/// A program's world, and its calls; its first line may say `world 1=10/2 timeout=100 …`.
+fn parse(text: &str) -> (World, Vec<Line>) {
+    let mut world = World {
+        stock: vec![(1, 10, 2), (2, 5, 0)],
+        payment_timeout: 100,
+        idempotency_window: 1000,
+        max_lines: 4,
+    };
+    let mut lines = Vec::new();
+    for line in text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(words) = line.strip_prefix("world ") {
+            read_world(&mut world, words);
+            continue;
+        }
+        let (text, answer) = line.split_once("=>").unwrap_or((line, ""));
+        lines.push(Line { text: text.trim().to_owned(), answer: answer.trim().to_owned() });
+    }
+    (world, lines)
+}
+
+fn read_world(world: &mut World, words: &str) {
+    world.stock.clear();
+    for word in words.split_whitespace() {
+        let (name, value) = word.split_once('=').unwrap();
+        match name {
+            "timeout" => world.payment_timeout = value.parse().unwrap(),
+            "window" => world.idempotency_window = value.parse().unwrap(),
+            "max" => world.max_lines = value.parse().unwrap(),
+            sku => {
+                let (total, base) = value.split_once('/').unwrap();
+                world.stock.push((
+                    sku.parse().unwrap(),
+                    total.parse().unwrap(),
+                    base.parse().unwrap(),
+                ));
+            }
+        }
+    }
+}
+
+fn run(model: &mut Model, lines: &[Line]) -> Vec<String> {
+    let mut at = 0;
+    lines.iter().map(|line| told(&call(model, &mut at, &line.text))).collect()
+}
+
+fn call(model: &mut Model, at: &mut u64, text: &str) -> Answer {
+    let mut words = text.split_whitespace().peekable();
+    if let Some(time) = words.peek().unwrap().strip_prefix('@') {
+        *at = time.parse().unwrap();
+        words.next();
+    }
+    let name = words.next().unwrap();
+    let newest = model.orders();
+    let mut number = || match words.next().unwrap() {
+        "newest" => newest.to_string(),
+        word => word.to_owned(),
+    };
+    match name {
+        "create" => {
+            let user = number().parse().unwrap();
+            let (mut items, mut key) = (Vec::new(), String::new());
+            for word in words {
+                if let Some(word) = word.strip_prefix("key=") {
+                    word.clone_into(&mut key);
+                } else if let Some(bytes) = word.strip_prefix("key*") {
+                    key = "k".repeat(bytes.parse().unwrap());
+                } else {
+                    let (sku, count) = word.split_once(':').unwrap();
+                    items.push((sku.parse().unwrap(), count.parse().unwrap()));
+                }
+            }
+            model.answer(*at, Call::Create { user, items: &items, key: &key })
+        }
+        "info" => model.answer(*at, Call::Info(number().parse().unwrap())),
+        "pay" => model.answer(*at, Call::Pay(number().parse().unwrap())),
+        "cancel" => model.answer(*at, Call::Cancel(number().parse().unwrap())),
+        "stock" => model.answer(*at, Call::Stock(number().parse().unwrap())),
+        "tick" => model.answer(*at, Call::Tick),
+        name => panic!("no call {name:?}"),
+    }
+}
+
+fn told(answer: &Answer) -> String {
+    match answer {
+        Answer::Created { order, status, shortages } => {
+            format!("order {order} {}{}", status_told(*status), shortages_told(shortages))
+        }
+        Answer::Order(order) => order_told(order),
+        Answer::Done => "ok".to_owned(),
+        Answer::Stock(count) => count.to_string(),
+        Answer::Refused(refusal) => format!("refused: {refusal:?}"),
+    }
+}
+
+fn order_told(order: &OrderInfo) -> String {
+    let items: Vec<_> = order.items.iter().map(|(sku, count)| format!("{sku}:{count}")).collect();
+    format!(
+        "{} {:?}, user {}, {}, made @{}, set @{}{}",
+        status_told(order.status),
+        order.reason,
+        order.user,
+        items.join(" "),
+        order.created_at,
+        order.updated_at,
+        shortages_told(&order.shortages),
+    )
+}
+
+fn status_told(status: Status) -> &'static str {
+    match status {
+        Status::AwaitingPayment => "awaiting",
+        Status::Failed => "failed",
+        Status::Paid => "paid",
+        Status::Cancelled => "cancelled",
+    }
+}
+
+fn shortages_told(shortages: &[Shortage]) -> String {
+    let short = |of: &Shortage| format!(", short {}: {} of {}", of.sku, of.requested, of.available);
+    shortages.iter().map(short).collect()
+}

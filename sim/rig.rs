@@ -1,0 +1,53 @@
+//! What is deliberately wrong in a run: nothing, but when the simulator is tested itself.
+
+use crate::model::Bug;
+
+/// A run's deliberate faults.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rig {
+    /// A bug planted in the model: as any difference must be seen, it stands for the same bug in
+    /// the machine, whose code so carries no switches.
+    pub(crate) bug: Option<Bug>,
+    /// A fault of the simulator's own.
+    pub(crate) sabotage: Option<Sabotage>,
+}
+
+impl Rig {
+    /// With a bug in the model.
+    #[must_use]
+    pub(crate) fn with_bug(bug: Bug) -> Self {
+        Self { bug: Some(bug), sabotage: None }
+    }
+
+    /// Whether this part of the simulator is at fault.
+    #[must_use]
+    pub(crate) fn has(self, sabotage: Sabotage) -> bool {
+        self.sabotage == Some(sabotage)
+    }
+}
+
+/// Faults that the simulator could have itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// The judge does not look at what OrderInfo answers.
+    SkipsInfo,
+    /// The shrinker is content with any failure.
+    ShrinksToAnother,
+    /// The draws are blind to their purpose.
+    BlindDraws,
+}
+
+impl Sabotage {
+    /// Every such fault.
+    pub(crate) const ALL: [Self; 3] = [Self::SkipsInfo, Self::ShrinksToAnother, Self::BlindDraws];
+
+    /// As pages spell it.
+    #[must_use]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::SkipsInfo => "the judge skips info",
+            Self::ShrinksToAnother => "the shrinker swaps failures",
+            Self::BlindDraws => "draws ignore their purpose",
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Makes a plan small while it still does what it is kept for: fails as it did, or reaches a mark.
+//!
+//! It cuts whole commands first, then what is in them (lines, counts, keys, clients, times), then
+//! the world they happen in, and over again until nothing gives. What it may spend is counted in
+//! commands and not in seconds, so that the same failure always shrinks to the same plan.
+
+use std::collections::BTreeMap;
+
+use crate::failure::{Failure, Oracle};
+use crate::marks::Mark;
+use crate::plan::{Key, Op, Plan, Step, Target};
+use crate::rig::{Rig, Sabotage};
+use crate::swarm::{Ending, play_plan};
+
+/// What may be spent on one plan, in commands: well under two seconds of them.
+const BUDGET: u64 = 2_000_000;
+
+/// A plan made small.
+#[derive(Debug)]
+pub(crate) struct Shrunk {
+    /// What is left of it.
+    pub(crate) plan: Plan,
+    /// Plans that were tried.
+    pub(crate) runs: u64,
+}
+
+/// Makes a failing plan small: it must fail in the same way.
+#[must_use]
+pub(crate) fn failing(plan: &Plan, failure: &Failure, rig: Rig) -> (Shrunk, Ending) {
+    let wanted = failure.signature;
+    let fails = |plan: &Plan, ending| {
+        let verdict = play_plan(plan, rig, ending).verdict;
+        verdict.err().is_some_and(|failure| {
+            failure.signature == wanted || rig.has(Sabotage::ShrinksToAnother)
+        })
+    };
+    let mut plan = plan.clone();
+    let ending = match wanted.oracle {
+        Oracle::Law(_) => Ending::Laws,
+        // A plan that ends where it fails is the easier read; not every failure allows that.
+        _ if fails(&cut(&plan, failure.number), Ending::Abrupt) => {
+            plan = cut(&plan, failure.number);
+            Ending::Abrupt
+        }
+        _ => Ending::Drained,
+    };
+    (Shrinker::new(|plan| fails(plan, ending)).shrink(plan), ending)
+}
+
+/// Makes a plan that reaches a mark small; without failing, and without the drain's help.
+#[must_use]
+pub(crate) fn reaching(plan: &Plan, mark: Mark) -> Shrunk {
+    let reaches = |plan: &Plan| {
+        let run = play_plan(plan, Rig::default(), Ending::Abrupt);
+        run.verdict.is_ok() && run.judge.tally.marks.has(mark)
+    };
+    let mut shrinker = Shrinker::new(reaches);
+    // The first steps that reach it: found by halves, since a mark once reached stays reached.
+    let (mut short, mut enough) = (0, plan.steps.len());
+    while short + 1 < enough {
+        let middle = usize::midpoint(short, enough);
+        let mut candidate = plan.clone();
+        candidate.steps.truncate(middle);
+        if shrinker.holds(&candidate) {
+            enough = middle;
+        } else {
+            short = middle;
+        }
+    }
+    let mut plan = plan.clone();
+    plan.steps.truncate(enough);
+    shrinker.shrink(plan)
+}
+
+fn cut(plan: &Plan, number: u32) -> Plan {
+    let mut plan = plan.clone();
+    plan.steps.retain(|step| step.number <= number);
+    plan
+}
+
+struct Shrinker<F> {
+    holds: F,
+    runs: u64,
+    spent: u64,
+}
+
+impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
+    const fn new(holds: F) -> Self {
+        Self { holds, runs: 0, spent: 0 }
+    }
+
+    fn shrink(mut self, mut plan: Plan) -> Shrunk {
+        loop {
+            let size = measure(&plan);
+            self.drop_steps(&mut plan);
+            self.drop_items(&mut plan);
+            self.plain_steps(&mut plan);
+            self.plain_times(&mut plan);
+            self.plain_world(&mut plan);
+            self.small_counts(&mut plan);
+            self.small_stock(&mut plan);
+            if measure(&plan) >= size || self.spent > BUDGET {
+                break;
+            }
+        }
+        self.attempt(&mut plan, |plan| renumber(plan));
+        self.attempt(&mut plan, |plan| rename_skus(plan));
+        Shrunk { plan, runs: self.runs }
+    }
+
+    fn holds(&mut self, plan: &Plan) -> bool {
+        self.runs += 1;
+        // Opening a world costs about as much as a few commands.
+        self.spent += 8 + u64::try_from(plan.steps.len()).expect("lengths fit 64 bits");
+        (self.holds)(plan)
+    }
+
+    /// Keeps a change if the plan still does what it is kept for.
+    fn attempt(&mut self, plan: &mut Plan, change: impl FnOnce(&mut Plan)) -> bool {
+        if self.spent > BUDGET {
+            return false;
+        }
+        let mut candidate = plan.clone();
+        change(&mut candidate);
+        let kept = candidate != *plan && self.holds(&candidate);
+        if kept {
+            *plan = candidate;
+        }
+        kept
+    }
+
+    /// Runs of steps go: long ones first, from the end, since what comes late is rarely needed.
+    fn drop_steps(&mut self, plan: &mut Plan) {
+        let mut length = plan.steps.len().div_ceil(2);
+        while length > 0 {
+            let mut end = plan.steps.len();
+            while end > 0 {
+                let from = end.saturating_sub(length);
+                self.attempt(plan, |plan| drop(plan.steps.drain(from..end)));
+                end = from;
+            }
+            length /= 2;
+        }
+    }
+
+    fn drop_items(&mut self, plan: &mut Plan) {
+        for step in 0..plan.steps.len() {
+            for item in (0..plan.steps[step].items.len()).rev() {
+                self.attempt(plan, |plan| drop(plan.steps[step].items.remove(item)));
+            }
+        }
+    }
+
+    /// What does not matter becomes what catches no eye.
+    fn plain_steps(&mut self, plan: &mut Plan) {
+        for place in 0..plan.steps.len() {
+            self.attempt(plan, |plan| plan.steps[place].client = 0);
+            for change in [plain_user, no_key, short_key, order_by_step] {
+                self.attempt(plan, |plan| change(plan, place));
+            }
+        }
+    }
+
+    fn plain_times(&mut self, plan: &mut Plan) {
+        // All at once, then the gaps one by one.
+        self.attempt(plan, |plan| plan.steps.iter_mut().for_each(|step| step.at = 0));
+        for place in 0..plan.steps.len() {
+            let before = place.checked_sub(1).map_or(0, |before| plan.steps[before].at);
+            let gap = plan.steps[place].at - before;
+            for left in [0, 1, gap / 2, gap.saturating_sub(1)] {
+                if left < gap {
+                    self.attempt(plan, |plan| {
+                        plan.steps[place..].iter_mut().for_each(|step| step.at -= gap - left);
+                    });
+                }
+            }
+        }
+    }
+
+    fn plain_world(&mut self, plan: &mut Plan) {
+        const SECOND: u64 = 1_000_000_000;
+        self.attempt(plan, |plan| plan.start = 0);
+        self.attempt(plan, |plan| plan.world.payment_timeout = 600 * SECOND);
+        self.attempt(plan, |plan| plan.world.payment_timeout = 1);
+        self.attempt(plan, |plan| plan.world.idempotency_window = 86_400 * SECOND);
+        self.attempt(plan, |plan| plan.world.idempotency_window = 1);
+        self.attempt(plan, |plan| plan.world.max_lines = 1_000);
+        for shelf in (0..plan.world.stock.len()).rev() {
+            self.attempt(plan, |plan| drop(plan.world.stock.remove(shelf)));
+        }
+    }
+
+    fn small_counts(&mut self, plan: &mut Plan) {
+        for step in 0..plan.steps.len() {
+            for item in 0..plan.steps[step].items.len() {
+                while plan.steps[step].items[item].1 > 1 {
+                    let count = plan.steps[step].items[item].1;
+                    let smaller = [1, count / 2, count - 1];
+                    if !smaller.into_iter().any(|count| {
+                        self.attempt(plan, |plan| plan.steps[step].items[item].1 = count)
+                    }) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn small_stock(&mut self, plan: &mut Plan) {
+        for shelf in 0..plan.world.stock.len() {
+            self.attempt(plan, |plan| {
+                let (_, total, base) = &mut plan.world.stock[shelf];
+                *total -= *base;
+                *base = 0;
+            });
+            while plan.world.stock[shelf].1 > 0 {
+                let (_, total, base) = plan.world.stock[shelf];
+                // A count and the stock for it shrink together, or neither does.
+                let smaller = [0, 1, 2, total / 2, total - 1];
+                let shrunk = smaller.into_iter().any(|less| {
+                    less < total
+                        && less >= base
+                        && self.attempt(plan, |plan| plan.world.stock[shelf].1 = less)
+                });
+                if !shrunk && !self.attempt(plan, |plan| take_one_everywhere(plan, shelf)) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// What is to become smaller: steps above all, then what is in them, then the figures.
+fn measure(plan: &Plan) -> (usize, usize, u128, u128) {
+    let items = plan.steps.iter().map(|step| step.items.len()).sum::<usize>();
+    let counts = plan.steps.iter().flat_map(|step| &step.items).map(|item| u128::from(item.1));
+    let stock = plan.world.stock.iter().map(|shelf| u128::from(shelf.1) + u128::from(shelf.2));
+    let times = plan.steps.iter().map(|step| u128::from(step.at));
+    (
+        plan.steps.len(),
+        items + plan.world.stock.len(),
+        counts.sum::<u128>() + stock.sum::<u128>(),
+        times.sum::<u128>() + u128::from(plan.start),
+    )
+}
+
+fn plain_user(plan: &mut Plan, place: usize) {
+    if let Op::Create { user, .. } = &mut plan.steps[place].op {
+        *user = 1;
+    }
+}
+
+fn no_key(plan: &mut Plan, place: usize) {
+    if let Op::Create { key, .. } = &mut plan.steps[place].op {
+        *key = Key::NONE;
+    }
+}
+
+fn short_key(plan: &mut Plan, place: usize) {
+    if let Op::Create { key, .. } = &mut plan.steps[place].op {
+        key.length = 0;
+    }
+}
+
+/// An order that is named by its number is named by the create that makes it, if one does.
+fn order_by_step(plan: &mut Plan, place: usize) {
+    if let Some(Target::Id(order)) = plan.steps[place].op.target() {
+        let creates =
+            plan.steps[..place].iter().filter(|step| matches!(step.op, Op::Create { .. }));
+        let nth = usize::try_from(order).ok().and_then(|order| order.checked_sub(1));
+        if let Some(number) = nth.and_then(|nth| creates.map(|step| step.number).nth(nth)) {
+            plan.steps[place].op = plan.steps[place].op.about(Target::Made(number));
+        }
+    }
+}
+
+/// One unit less on the shelf, and in every line that orders more than one of it.
+fn take_one_everywhere(plan: &mut Plan, shelf: usize) {
+    let sku = plan.world.stock[shelf].0;
+    plan.world.stock[shelf].1 -= 1;
+    for item in plan.steps.iter_mut().flat_map(|step| &mut step.items) {
+        if item.0 == sku && item.1 > 1 {
+            item.1 -= 1;
+        }
+    }
+}
+
+/// Steps become 1, 2, 3, and keys too.
+fn renumber(plan: &mut Plan) {
+    let mut keys = BTreeMap::new();
+    let numbers: BTreeMap<u32, u32> = plan.steps.iter().map(|step| step.number).zip(1..).collect();
+    for step in &mut plan.steps {
+        let Step { number, op, .. } = step;
+        *number = numbers[number];
+        if let Some(Target::Made(made_by)) = op.target()
+            && let Some(made_by) = numbers.get(&made_by)
+        {
+            *op = op.about(Target::Made(*made_by));
+        }
+        if let Op::Create { key, .. } = op
+            && key.name > 0
+        {
+            let next = u32::try_from(keys.len() + 1).expect("there are fewer keys than steps");
+            key.name = *keys.entry(key.name).or_insert(next);
+        }
+    }
+}
+
+/// SKUs become 1, 2, 3, in their order.
+fn rename_skus(plan: &mut Plan) {
+    let mut names: BTreeMap<u32, u32> = plan.world.stock.iter().map(|shelf| (shelf.0, 0)).collect();
+    names.extend(plan.steps.iter().flat_map(|step| &step.items).map(|item| (item.0, 0)));
+    names.extend(plan.steps.iter().filter_map(|step| match step.op {
+        Op::Stock(sku) => Some((sku, 0)),
+        Op::Create { .. } | Op::Info(_) | Op::Pay(_) | Op::Cancel(_) | Op::Tick => None,
+    }));
+    names.remove(&0);
+    names.values_mut().zip(1..).for_each(|(name, next)| *name = next);
+    let rename = |sku: &mut u32| *sku = names.get(sku).copied().unwrap_or(0);
+    plan.world.stock.iter_mut().for_each(|shelf| rename(&mut shelf.0));
+    for step in &mut plan.steps {
+        step.items.iter_mut().for_each(|item| rename(&mut item.0));
+        if let Op::Stock(sku) = &mut step.op {
+            rename(sku);
+        }
+    }
+}

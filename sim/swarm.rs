@@ -1,0 +1,132 @@
+//! The swarm layer: random programs of many clients against the machine, judged by the model.
+//! One seed is one run; a plan is one run too. Both end with a drain and a look at everything.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::contract::Answer;
+use crate::crash;
+use crate::failure::{Failure, Oracle, Signature};
+use crate::generate::{Generator, plan_of};
+use crate::judge::{Judge, Verdict};
+use crate::laws;
+use crate::machine::{Machine, Reply};
+use crate::plan::{KeyText, Made, Plan, Step};
+use crate::rig::{Rig, Sabotage};
+use crate::words::Class;
+use crate::world::Habits;
+
+/// One seed in this many is played twice, and one in as many is held to the laws.
+const SAMPLE: u64 = 16;
+
+/// Steps of a seed that the laws are held to.
+const LAW_STEPS: u32 = 120;
+
+/// A run that has come to its end, good or bad.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Everything that was judged.
+    pub(crate) judge: Judge,
+    /// Whether all was well.
+    pub(crate) verdict: Verdict,
+}
+
+/// Plays a seed: as many steps as it has a mind to, or `length`.
+#[must_use]
+pub(crate) fn play_seed(seed: u64, habits: &Habits, length: u32, rig: Rig) -> Run {
+    crash::playing(seed);
+    let blind = rig.has(Sabotage::BlindDraws);
+    let mut judge = Judge::open(&habits.world, habits.start, rig);
+    let verdict = guarded(&mut judge, |judge| {
+        let mut generator = Generator::new(seed, habits.clone(), blind);
+        let mut step = Step::default();
+        for _ in 0..length {
+            generator.next(&mut step);
+            judge.step(&step)?;
+        }
+        judge.audit()?;
+        judge.drain()?;
+        judge.audit()?;
+        if seed.is_multiple_of(SAMPLE) {
+            replay_is_equal(judge, seed, habits, length)?;
+        }
+        if seed % SAMPLE == 1 {
+            keeps_laws(&plan_of(seed, habits, blind, length.min(LAW_STEPS)))?;
+        }
+        Ok(())
+    });
+    Run { judge, verdict }
+}
+
+/// How a plan is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It is drained and audited.
+    Drained,
+    /// It stops after its last step.
+    Abrupt,
+    /// It is held to the laws, and to nothing else.
+    Laws,
+}
+
+/// Plays a plan.
+#[must_use]
+pub(crate) fn play_plan(plan: &Plan, rig: Rig, ending: Ending) -> Run {
+    let mut judge = Judge::open(&plan.world, plan.start, rig);
+    let verdict = guarded(&mut judge, |judge| {
+        if ending == Ending::Laws {
+            return keeps_laws(plan);
+        }
+        plan.steps.iter().try_for_each(|step| judge.step(step))?;
+        if ending == Ending::Drained {
+            judge.audit()?;
+            judge.drain()?;
+            judge.audit()?;
+        }
+        Ok(())
+    });
+    Run { judge, verdict }
+}
+
+/// A panic of the machine is a failure like any other, where the build lets it be caught.
+fn guarded(judge: &mut Judge, run: impl FnOnce(&mut Judge) -> Verdict) -> Verdict {
+    match catch_unwind(AssertUnwindSafe(|| run(judge))) {
+        Ok(verdict) => verdict,
+        Err(panic) => Err(judge.crashed(crash::words(&*panic))),
+    }
+}
+
+/// Plays the same steps on a fresh machine: it must come to the same end.
+fn replay_is_equal(judge: &Judge, seed: u64, habits: &Habits, length: u32) -> Verdict {
+    let mut machine = Machine::open(&habits.world);
+    let mut made = Made::default();
+    let mut play = |step: &Step| {
+        let mut room = KeyText::default();
+        let at = habits.start.saturating_add(step.at);
+        if let Reply::Created(order, _) = machine.call(at, step.call(&made, &mut room)) {
+            made.note(step.number, order.get());
+        }
+    };
+    let mut generator = Generator::new(seed, habits.clone(), false);
+    let mut step = Step::default();
+    for _ in 0..length {
+        generator.next(&mut step);
+        play(&step);
+    }
+    judge.drained.iter().for_each(play);
+    let (first, again) = (judge.machine.state.digest(), machine.state.digest());
+    if first == again {
+        return Ok(());
+    }
+    Err(at_the_end(Oracle::Replay, format!("digest {first}"), format!("digest {again}, again")))
+}
+
+fn keeps_laws(plan: &Plan) -> Verdict {
+    laws::check(plan, Machine::open)
+        .map_err(|breach| at_the_end(Oracle::Law(breach.law), breach.one, breach.other))
+}
+
+fn at_the_end(oracle: Oracle, machine: String, model: String) -> Box<Failure> {
+    let nothing = Class::of(Some(&Answer::Done));
+    let signature = Signature { oracle, kind: None, machine: nothing, model: nothing };
+    Box::new(Failure { signature, number: 0, commands: 0, machine, model })
+}
