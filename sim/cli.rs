@@ -14,11 +14,31 @@ struct Cli {
     steps: Option<u32>,
     #[arg(long)]
     bug: Option<String>,
+    #[arg(long)]
+    layer: Option<String>,
 }
 
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     let rig = Rig { bug: cli.bug.map(|b| crate::model::Bug::parse(&b).unwrap()), sabotage: None };
+    if cli.layer.as_deref() == Some("calm") {
+        let habits = Habits::of(cli.seed);
+        let plan = crate::service::retimed(generate::plan_of(
+            cli.seed,
+            &habits,
+            false,
+            cli.steps.unwrap_or(habits.length),
+        ));
+        let t = std::time::Instant::now();
+        for _ in 0..20 {
+            let mut calm = crate::service::Calm::open(&plan, rig);
+            for s in &plan.steps {
+                calm.step(s).unwrap();
+            }
+        }
+        println!("{:?} per call", t.elapsed() / (20 * plan.steps.len() as u32));
+        return ExitCode::SUCCESS;
+    }
     let mut n = 0;
     for seed in cli.seed..cli.to.unwrap_or(cli.seed + 1) {
         let habits = Habits::of(seed);

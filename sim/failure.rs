@@ -31,6 +31,8 @@ pub(crate) enum Oracle {
     Liveness,
     /// The machine stopped the process.
     Crash,
+    /// A command's index is not its place in the order of all.
+    Index,
 }
 
 impl Oracle {
@@ -50,6 +52,7 @@ impl Oracle {
             Self::Law(law) => law.name(),
             Self::Liveness => "liveness",
             Self::Crash => "crash",
+            Self::Index => "index",
         }
     }
 }

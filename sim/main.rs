@@ -16,9 +16,11 @@ mod plan_text;
 mod report;
 mod rig;
 mod rng;
+mod service;
 mod shrink;
 mod swarm;
 mod tally;
+mod wire;
 mod words;
 mod world;
 

@@ -22,6 +22,8 @@ pub(crate) enum Domain {
     Commands,
     /// What the shrinker, the laws and the drain pick.
     Afterwards,
+    /// What becomes of messages, by the number of the command they are for.
+    Network,
 }
 
 impl Domain {
@@ -31,6 +33,7 @@ impl Domain {
             Self::World => *b"world   ",
             Self::Commands => *b"commands",
             Self::Afterwards => *b"after   ",
+            Self::Network => *b"network ",
         }
     }
 }
