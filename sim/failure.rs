@@ -33,6 +33,8 @@ pub(crate) enum Oracle {
     Crash,
     /// A command's index is not its place in the order of all.
     Index,
+    /// A create that was sent again made a second order.
+    Retry,
 }
 
 impl Oracle {
@@ -53,6 +55,7 @@ impl Oracle {
             Self::Liveness => "liveness",
             Self::Crash => "crash",
             Self::Index => "index",
+            Self::Retry => "retry",
         }
     }
 }

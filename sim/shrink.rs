@@ -4,11 +4,11 @@
 //! the world they happen in, and over again until nothing gives. What it may spend is counted in
 //! commands and not in seconds, so that the same failure always shrinks to the same plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::failure::{Failure, Oracle};
 use crate::marks::Mark;
-use crate::plan::{Key, Op, Plan, Step, Target};
+use crate::plan::{Key, Kind, Op, Plan, Step, Target};
 use crate::rig::{Rig, Sabotage};
 use crate::swarm::{Ending, play_plan};
 
@@ -29,16 +29,17 @@ pub(crate) struct Shrunk {
 pub(crate) fn failing(plan: &Plan, failure: &Failure, rig: Rig) -> (Shrunk, Ending) {
     let wanted = failure.signature;
     let fails = |plan: &Plan, ending| {
-        let verdict = play_plan(plan, rig, ending).verdict;
-        verdict.err().is_some_and(|failure| {
+        let run = play_plan(plan, rig, ending);
+        let same = run.verdict.err().is_some_and(|failure| {
             failure.signature == wanted || rig.has(Sabotage::ShrinksToAnother)
-        })
+        });
+        (same, run.judge.tally.commands)
     };
     let mut plan = plan.clone();
     let ending = match wanted.oracle {
         Oracle::Law(_) => Ending::Laws,
         // A plan that ends where it fails is the easier read; not every failure allows that.
-        _ if fails(&cut(&plan, failure.number), Ending::Abrupt) => {
+        _ if fails(&cut(&plan, failure.number), Ending::Abrupt).0 => {
             plan = cut(&plan, failure.number);
             Ending::Abrupt
         }
@@ -52,7 +53,8 @@ pub(crate) fn failing(plan: &Plan, failure: &Failure, rig: Rig) -> (Shrunk, Endi
 pub(crate) fn reaching(plan: &Plan, mark: Mark) -> Shrunk {
     let reaches = |plan: &Plan| {
         let run = play_plan(plan, Rig::default(), Ending::Abrupt);
-        run.verdict.is_ok() && run.judge.tally.marks.has(mark)
+        let reached = run.verdict.is_ok() && run.judge.tally.marks.has(mark);
+        (reached, run.judge.tally.commands)
     };
     let mut shrinker = Shrinker::new(reaches);
     // The first steps that reach it: found by halves, since a mark once reached stays reached.
@@ -84,7 +86,7 @@ struct Shrinker<F> {
     spent: u64,
 }
 
-impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
+impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
     const fn new(holds: F) -> Self {
         Self { holds, runs: 0, spent: 0 }
     }
@@ -92,6 +94,7 @@ impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
     fn shrink(mut self, mut plan: Plan) -> Shrunk {
         loop {
             let size = measure(&plan);
+            self.drop_sorts(&mut plan);
             self.drop_steps(&mut plan);
             self.drop_items(&mut plan);
             self.plain_steps(&mut plan);
@@ -110,9 +113,10 @@ impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
 
     fn holds(&mut self, plan: &Plan) -> bool {
         self.runs += 1;
+        let (holds, commands) = (self.holds)(plan);
         // Opening a world costs about as much as a few commands.
-        self.spent += 8 + u64::try_from(plan.steps.len()).expect("lengths fit 64 bits");
-        (self.holds)(plan)
+        self.spent += commands + 8;
+        holds
     }
 
     /// Keeps a change if the plan still does what it is kept for.
@@ -129,15 +133,65 @@ impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
         kept
     }
 
-    /// Runs of steps go: long ones first, from the end, since what comes late is rarely needed.
+    /// As [`Shrinker::attempt`], but true also where there was nothing to change.
+    fn attempt_or_has(&mut self, plan: &mut Plan, change: impl Fn(&mut Plan)) -> bool {
+        let mut changed = plan.clone();
+        change(&mut changed);
+        changed == *plan || self.attempt(plan, change)
+    }
+
+    /// Whole sorts of steps go, where there are many: all of a kind, all of a client.
+    fn drop_sorts(&mut self, plan: &mut Plan) {
+        if plan.steps.len() < 64 {
+            return;
+        }
+        let named: BTreeSet<u32> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match step.op {
+                Op::Pay(Target::Made(number)) | Op::Cancel(Target::Made(number)) => Some(number),
+                _ => None,
+            })
+            .collect();
+        let last = plan.steps.last().map_or(0, |step| step.number);
+        let mut keep = |keep: &dyn Fn(&Step) -> bool| {
+            self.attempt(plan, |plan| plan.steps.retain(|step| step.number == last || keep(step)));
+        };
+        keep(&|step| step.op.kind() != Kind::Create || named.contains(&step.number));
+        for kind in Kind::ALL {
+            keep(&|step| step.op.kind() != kind);
+        }
+        for client in 0..8 {
+            keep(&|step| step.client != client);
+        }
+        // Of each order only what happened to it first.
+        let mut seen = BTreeSet::new();
+        let first: BTreeSet<u32> = plan
+            .steps
+            .iter()
+            .filter(|step| {
+                step.op.target().is_none_or(|target| match target {
+                    Target::Made(number) => seen.insert(number),
+                    Target::Id(_) => false,
+                })
+            })
+            .map(|step| step.number)
+            .collect();
+        self.attempt(plan, |plan| {
+            plan.steps.retain(|step| step.number == last || first.contains(&step.number));
+        });
+    }
+
+    /// Runs of steps go: long ones first, and early ones first, as what matters is near the end.
     fn drop_steps(&mut self, plan: &mut Plan) {
         let mut length = plan.steps.len().div_ceil(2);
         while length > 0 {
-            let mut end = plan.steps.len();
-            while end > 0 {
-                let from = end.saturating_sub(length);
-                self.attempt(plan, |plan| drop(plan.steps.drain(from..end)));
-                end = from;
+            let mut from = 0;
+            while from < plan.steps.len() {
+                let to = plan.steps.len().min(from + length);
+                if !self.attempt(plan, |plan| drop(plan.steps.drain(from..to))) {
+                    from = to;
+                }
             }
             length /= 2;
         }
@@ -167,23 +221,22 @@ impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
         for place in 0..plan.steps.len() {
             let before = place.checked_sub(1).map_or(0, |before| plan.steps[before].at);
             let gap = plan.steps[place].at - before;
-            for left in [0, 1, gap / 2, gap.saturating_sub(1)] {
-                if left < gap {
-                    self.attempt(plan, |plan| {
-                        plan.steps[place..].iter_mut().for_each(|step| step.at -= gap - left);
-                    });
-                }
-            }
+            self.lower(plan, gap, |plan, less| {
+                plan.steps[place..].iter_mut().for_each(|step| step.at -= less);
+            });
         }
     }
 
     fn plain_world(&mut self, plan: &mut Plan) {
         const SECOND: u64 = 1_000_000_000;
         self.attempt(plan, |plan| plan.start = 0);
-        self.attempt(plan, |plan| plan.world.payment_timeout = 600 * SECOND);
-        self.attempt(plan, |plan| plan.world.payment_timeout = 1);
-        self.attempt(plan, |plan| plan.world.idempotency_window = 86_400 * SECOND);
-        self.attempt(plan, |plan| plan.world.idempotency_window = 1);
+        // As shipped, or else as short as can be.
+        if !self.attempt_or_has(plan, |plan| plan.world.payment_timeout = 600 * SECOND) {
+            self.attempt(plan, |plan| plan.world.payment_timeout = 1);
+        }
+        if !self.attempt_or_has(plan, |plan| plan.world.idempotency_window = 86_400 * SECOND) {
+            self.attempt(plan, |plan| plan.world.idempotency_window = 1);
+        }
         self.attempt(plan, |plan| plan.world.max_lines = 1_000);
         for shelf in (0..plan.world.stock.len()).rev() {
             self.attempt(plan, |plan| drop(plan.world.stock.remove(shelf)));
@@ -193,15 +246,10 @@ impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
     fn small_counts(&mut self, plan: &mut Plan) {
         for step in 0..plan.steps.len() {
             for item in 0..plan.steps[step].items.len() {
-                while plan.steps[step].items[item].1 > 1 {
-                    let count = plan.steps[step].items[item].1;
-                    let smaller = [1, count / 2, count - 1];
-                    if !smaller.into_iter().any(|count| {
-                        self.attempt(plan, |plan| plan.steps[step].items[item].1 = count)
-                    }) {
-                        break;
-                    }
-                }
+                let room = plan.steps[step].items[item].1.saturating_sub(1);
+                self.lower(plan, u64::from(room), |plan, less| {
+                    plan.steps[step].items[item].1 -= narrow(less);
+                });
             }
         }
     }
@@ -213,21 +261,44 @@ impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
                 *total -= *base;
                 *base = 0;
             });
-            while plan.world.stock[shelf].1 > 0 {
-                let (_, total, base) = plan.world.stock[shelf];
-                // A count and the stock for it shrink together, or neither does.
-                let smaller = [0, 1, 2, total / 2, total - 1];
-                let shrunk = smaller.into_iter().any(|less| {
-                    less < total
-                        && less >= base
-                        && self.attempt(plan, |plan| plan.world.stock[shelf].1 = less)
-                });
-                if !shrunk && !self.attempt(plan, |plan| take_one_everywhere(plan, shelf)) {
-                    break;
+            let (sku, total, base) = plan.world.stock[shelf];
+            self.lower(plan, total - base, |plan, less| plan.world.stock[shelf].1 -= less);
+            self.lower(plan, base, |plan, less| {
+                plan.world.stock[shelf].1 -= less;
+                plan.world.stock[shelf].2 -= less;
+            });
+            // A count and the stock for it often shrink together or not at all.
+            let (_, total, base) = plan.world.stock[shelf];
+            let counts = plan.steps.iter().flat_map(|step| &step.items);
+            let most = counts.filter(|item| item.0 == sku).map(|item| item.1).max().unwrap_or(1);
+            self.lower(plan, (total - base).min(u64::from(most) - 1), |plan, less| {
+                plan.world.stock[shelf].1 -= less;
+                for item in plan.steps.iter_mut().flat_map(|step| &mut step.items) {
+                    if item.0 == sku {
+                        item.1 = item.1.saturating_sub(narrow(less)).max(1);
+                    }
                 }
+            });
+        }
+    }
+
+    /// Lowers a figure as far as it goes, `room` at the most: by all of it, else by half of that,
+    /// and so on down to one.
+    fn lower(&mut self, plan: &mut Plan, mut room: u64, by: impl Fn(&mut Plan, u64)) {
+        let mut step = room;
+        while step > 0 {
+            if self.attempt(plan, |plan| by(plan, step)) {
+                room -= step;
+                step = step.min(room);
+            } else {
+                step /= 2;
             }
         }
     }
+}
+
+fn narrow(less: u64) -> u32 {
+    u32::try_from(less).expect("less than a count")
 }
 
 /// What is to become smaller: steps above all, then what is in them, then the figures.
@@ -270,17 +341,6 @@ fn order_by_step(plan: &mut Plan, place: usize) {
         let nth = usize::try_from(order).ok().and_then(|order| order.checked_sub(1));
         if let Some(number) = nth.and_then(|nth| creates.map(|step| step.number).nth(nth)) {
             plan.steps[place].op = plan.steps[place].op.about(Target::Made(number));
-        }
-    }
-}
-
-/// One unit less on the shelf, and in every line that orders more than one of it.
-fn take_one_everywhere(plan: &mut Plan, shelf: usize) {
-    let sku = plan.world.stock[shelf].0;
-    plan.world.stock[shelf].1 -= 1;
-    for item in plan.steps.iter_mut().flat_map(|step| &mut step.items) {
-        if item.0 == sku && item.1 > 1 {
-            item.1 -= 1;
         }
     }
 }

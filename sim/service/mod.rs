@@ -6,29 +6,22 @@
 //! | `server` | the service under test, with a clock set by hand |
 //! | `judge` | the model, taken along in the server's own order |
 //! | `calm` | faults off: the answers of the swarm layer to the same plan |
+//! | `storm` | faults on: one queue of messages, over `line`s, and the `drain` at the end |
+//! | `faults` | what goes wrong, as data |
+//! | `run` | seeds, and failures made small |
 
 mod calm;
+mod drain;
+mod faults;
 mod judge;
+mod line;
+mod run;
 mod server;
-
-pub(crate) use self::calm::{Calm, play as play_calmly, retimed};
-pub(crate) use self::server::{HandClock, Server, options};
-
+mod storm;
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::generate::plan_of;
-    use crate::rig::Rig;
-    use crate::world::Habits;
+mod tests;
 
-    #[test]
-    fn calm_seeds_answer_as_the_swarm_does() {
-        for seed in 0..40 {
-            let habits = Habits::of(seed);
-            let plan = retimed(plan_of(seed, &habits, false, 100));
-            if let Err(failure) = play_calmly(&plan, Rig::default()) {
-                panic!("seed {seed}: {failure:#?}");
-            }
-        }
-    }
-}
+pub(crate) use self::calm::{Calm, retimed};
+pub(crate) use self::judge::kind_of;
+pub(crate) use self::run::{Report, replay, seed, seeds};
+pub(crate) use self::server::{HandClock, Server, options};
