@@ -1,64 +1,305 @@
-//! cli
-use crate::rig::Rig;
-use crate::{generate, report, shrink, swarm, world::Habits};
-use clap::Parser;
-use std::process::ExitCode;
+//! The command line. What is told of runs goes to stdout, and is the same for the same arguments,
+//! byte for byte; what is told of speed goes to stderr.
 
+use std::io::{self, Read as _, Write as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::ci::{self, Exit};
+use crate::model::Bug;
+use crate::plan::Plan;
+use crate::rig::Rig;
+use crate::{bug_base, campaign, pages, report, selfcheck, service, shrink, swarm};
+
+/// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
+#[command(
+    name = "sim",
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 all is well, 1 machine and model differ, 2 usage, 3 something \
+                  stays reserved, 4 two equal runs differ, 5 a mark was not reached, 6 a planted \
+                  bug survives"
+)]
 struct Cli {
-    #[arg(long)]
-    seed: u64,
-    #[arg(long)]
-    to: Option<u64>,
-    #[arg(long)]
-    steps: Option<u32>,
-    #[arg(long)]
-    bug: Option<String>,
-    #[arg(long)]
-    layer: Option<String>,
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    one: One,
 }
 
+/// One run.
+#[derive(Debug, Args)]
+struct One {
+    /// The seed: a number, or a git commit.
+    #[arg(long, value_parser = seed)]
+    seed: Option<u64>,
+    /// What is put to the test.
+    #[arg(long, value_enum, default_value_t)]
+    layer: Layer,
+    /// Commands, instead of as many as the seed has a mind to.
+    #[arg(long)]
+    steps: Option<u32>,
+    #[command(flatten)]
+    planted: Planted,
+}
+
+/// A bug planted in the model.
+#[derive(Clone, Copy, Debug, Args)]
+struct Planted {
+    /// Plants a bug in the model, to see it found: `sim mutants` lists them.
+    #[arg(long = "bug", value_parser = bug)]
+    bug: Option<Bug>,
+}
+
+impl Planted {
+    fn rig(self) -> Rig {
+        self.bug.map_or_else(Rig::default, Rig::with_bug)
+    }
+}
+
+/// What is put to the test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Layer {
+    /// The machine, by random programs of many clients.
+    #[default]
+    Swarm,
+    /// The machine, in a tiny world, by everything that can be done.
+    Exhaustive,
+    /// The service and the client, in process, over a network with faults.
+    Service,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Plays many seeds.
+    Run {
+        /// From the first up to, and without, the last.
+        #[arg(long, value_parser = range, default_value = "0..2000")]
+        seeds: Range<u64>,
+        /// Threads; as many as there are cores, unless told.
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Commands of each, instead of as many as the seed has a mind to.
+        #[arg(long)]
+        steps: Option<u32>,
+        /// What is put to the test.
+        #[arg(long, value_enum, default_value_t)]
+        layer: Layer,
+        /// Stops after this time, wherever it is.
+        #[arg(long, value_parser = humantime::parse_duration)]
+        time: Option<Duration>,
+        /// Stops once a thousand seeds have reached no new mark.
+        #[arg(long)]
+        until_stable: bool,
+        #[command(flatten)]
+        planted: Planted,
+    },
+    /// Plays a plan, from a file or from stdin (`-`).
+    Replay {
+        /// The plan.
+        file: PathBuf,
+        /// Tells what was answered.
+        #[arg(long)]
+        explain: bool,
+        #[command(flatten)]
+        planted: Planted,
+    },
+    /// Makes a failing plan small.
+    Shrink {
+        /// The plan; `-` for stdin.
+        file: PathBuf,
+        #[command(flatten)]
+        planted: Planted,
+    },
+    /// Tries everything in a tiny world.
+    Exhaustive {
+        #[command(flatten)]
+        planted: Planted,
+    },
+    /// Plants every bug in the model and sees how long it lives.
+    Mutants {
+        /// This bug only, with the plan that shows it.
+        #[arg(long, value_parser = bug)]
+        only: Option<Bug>,
+        /// Threads.
+        #[arg(long)]
+        jobs: Option<usize>,
+    },
+    /// Tells what is reached within the seeds of CI.
+    Marks,
+    /// Replays every bug that was ever found.
+    Bugs,
+    /// Checks the simulator itself.
+    Selfcheck {
+        /// Another build of `sim`, whose output must be the same.
+        #[arg(long)]
+        against: Option<PathBuf>,
+    },
+    /// Everything that CI asks for.
+    Ci {
+        /// Another build of `sim`, whose output must be the same.
+        #[arg(long)]
+        against: Option<PathBuf>,
+    },
+    /// Prints the pages of `snapshots/`.
+    Pages {
+        /// Which.
+        #[arg(value_enum)]
+        which: Pages,
+    },
+}
+
+/// The pages of `snapshots/`, by what they are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Pages {
+    Seeds,
+    Scenarios,
+    Kills,
+    Bugs,
+}
+
+/// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
-    let rig = Rig { bug: cli.bug.map(|b| crate::model::Bug::parse(&b).unwrap()), sabotage: None };
-    if cli.layer.as_deref() == Some("calm") {
-        let habits = Habits::of(cli.seed);
-        let plan = crate::service::retimed(generate::plan_of(
-            cli.seed,
-            &habits,
-            false,
-            cli.steps.unwrap_or(habits.length),
-        ));
-        let t = std::time::Instant::now();
-        for _ in 0..20 {
-            let mut calm = crate::service::Calm::open(&plan, rig);
-            for s in &plan.steps {
-                calm.step(s).unwrap();
+    let (text, exit) = match cli.what {
+        None => one(&cli.one),
+        Some(what) => many(what),
+    };
+    say(&text);
+    exit.into()
+}
+
+fn say(text: &str) {
+    // Whoever closes our stdout has read enough.
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn one(one: &One) -> (String, Exit) {
+    let rig = one.planted.rig();
+    match (one.layer, one.seed) {
+        (Layer::Exhaustive, _) => ci::exhaustive(rig),
+        (Layer::Swarm, Some(seed)) => campaign::one(seed, one.steps, rig),
+        (Layer::Service, Some(seed)) => {
+            let report = service::seed(seed, one.steps, rig);
+            (report.text, report.exit)
+        }
+        (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
+    }
+}
+
+fn many(what: What) -> (String, Exit) {
+    match what {
+        What::Run { seeds, layer: Layer::Service, planted, .. } => {
+            let report = service::seeds(seeds, planted.rig());
+            (report.text, report.exit)
+        }
+        What::Run { seeds, jobs, steps, time, until_stable, planted, layer: _ } => {
+            let rig = planted.rig();
+            let jobs = jobs.unwrap_or_else(ci::cores);
+            campaign::many(campaign::Campaign { seeds, jobs, steps, time, until_stable, rig })
+        }
+        What::Replay { file, explain, planted } => with_plan(&file, |plan| {
+            let rig = planted.rig();
+            let run = swarm::play_plan(plan, rig, swarm::Ending::Drained);
+            match run.verdict {
+                Ok(()) if explain => (format!("plan v1\n{}", report::trace(plan)), Exit::Ok),
+                Ok(()) => (format!("{} commands, all agree\n", plan.steps.len()), Exit::Ok),
+                Err(failure) => campaign::told(&failure, &file.to_string_lossy(), plan, rig),
             }
+        }),
+        What::Shrink { file, planted } => with_plan(&file, |plan| {
+            let rig = planted.rig();
+            match swarm::play_plan(plan, rig, swarm::Ending::Drained).verdict {
+                Ok(()) => ("sim: the plan does not fail\n".to_owned(), Exit::Usage),
+                Err(failure) => {
+                    let (shrunk, _) = shrink::failing(plan, &failure, rig);
+                    (shrunk.plan.to_string(), Exit::Ok)
+                }
+            }
+        }),
+        What::Exhaustive { planted } => ci::exhaustive(planted.rig()),
+        What::Mutants { only, jobs } => ci::mutants(only, jobs.unwrap_or_else(ci::cores)),
+        What::Marks => ci::marks(),
+        What::Bugs => ci::bugs(),
+        What::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),
+        What::Ci { against } => checked(against.as_deref(), ci::everything),
+        What::Pages { which } => {
+            let pages = match which {
+                Pages::Seeds => pages::seeds(),
+                Pages::Scenarios => pages::scenarios(ci::cores()),
+                Pages::Kills => pages::kills(ci::cores()),
+                Pages::Bugs => pages::bugs(),
+            };
+            let text = pages.iter().map(|(name, page)| format!("=== {name}\n{page}"));
+            (text.collect(), Exit::Ok)
         }
-        println!("{:?} per call", t.elapsed() / (20 * plan.steps.len() as u32));
-        return ExitCode::SUCCESS;
     }
-    let mut n = 0;
-    for seed in cli.seed..cli.to.unwrap_or(cli.seed + 1) {
-        let habits = Habits::of(seed);
-        let length = cli.steps.unwrap_or(habits.length);
-        let run = swarm::play_seed(seed, &habits, length, rig);
-        n += run.judge.tally.commands;
-        if let Err(f) = &run.verdict {
-            let mut plan = generate::plan_of(seed, &habits, false, length);
-            plan.steps.extend(run.judge.drained.iter().cloned());
-            let (shrunk, ending) = shrink::failing(&plan, f, rig);
-            println!(
-                "{}",
-                report::failure(f, &format!("seed {seed}"), &shrunk.plan, ending, rig, shrunk.runs)
-            );
-            return ExitCode::from(1);
+}
+
+fn selfcheck_alone() -> (String, Exit) {
+    ci::selfcheck(&selfcheck::all(ci::cores()))
+}
+
+/// Compares this build with another one first, if there is one.
+fn checked(other: Option<&Path>, then: fn() -> (String, Exit)) -> (String, Exit) {
+    let Some(other) = other else { return then() };
+    let arguments = ["run", "--seeds", "0..64", "--steps", "600", "--jobs", "1"];
+    let ours = many_words(&arguments);
+    match Command::new(other).args(arguments).output() {
+        Err(error) => (format!("sim: cannot run {}: {error}\n", other.display()), Exit::Usage),
+        Ok(output) if output.stdout == ours.as_bytes() => {
+            let (text, exit) = then();
+            (format!("ok   the other build says the same, byte for byte\n{text}"), exit)
         }
-        if cli.to.is_none() {
-            println!("{}", report::seed(seed, &habits, &run.judge));
-        }
+        Ok(_) => ("FAIL the other build says something else\n".to_owned(), Exit::Nondeterminism),
     }
-    println!("{n}");
-    ExitCode::SUCCESS
+}
+
+/// What this build prints for these arguments.
+fn many_words(arguments: &[&str]) -> String {
+    let cli = Cli::parse_from(std::iter::once("sim").chain(arguments.iter().copied()));
+    cli.what.map_or_else(String::new, |what| many(what).0)
+}
+
+fn with_plan(file: &Path, play: impl FnOnce(&Plan) -> (String, Exit)) -> (String, Exit) {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        io::stdin().read_to_string(&mut text).map(drop)
+    } else {
+        std::fs::read_to_string(file).map(|read| text = read)
+    };
+    if let Err(error) = read {
+        return (format!("sim: cannot read {}: {error}\n", file.display()), Exit::Usage);
+    }
+    if let Some(report) = service::replay(&text, Rig::default()) {
+        return (report.text, report.exit);
+    }
+    match Plan::parse(&text) {
+        Ok(plan) => play(&plan),
+        Err(unreadable) => (format!("sim: {}: {unreadable}\n", file.display()), Exit::Usage),
+    }
+}
+
+fn bug(name: &str) -> Result<Bug, String> {
+    Bug::parse(name).ok_or_else(|| format!("there is no bug {name:?}"))
+}
+
+/// A number, or a git commit, whose first 64 bits are the number.
+fn seed(text: &str) -> Result<u64, String> {
+    if text.len() == 40 {
+        return u64::from_str_radix(&text[..16], 16).map_err(|_| "no git commit".to_owned());
+    }
+    text.parse().map_err(|_| "a seed is a number or a git commit of 40 digits".to_owned())
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || "seeds are given as FIRST..END".to_owned();
+    let (first, end) = text.split_once("..").ok_or_else(wrong)?;
+    let (first, end) = (first.parse().map_err(|_| wrong())?, end.parse().map_err(|_| wrong())?);
+    if first < end { Ok(first..end) } else { Err(wrong()) }
 }

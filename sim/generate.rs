@@ -181,7 +181,11 @@ impl Generator {
         if !die.chance(self.habits.keyed, 4) {
             return Key::NONE;
         }
-        let length = if die.chance(self.habits.hostile, 64) { die.pick(&[64, 65, 255]) } else { 0 };
+        let length = if die.chance(self.habits.hostile, 64) {
+            die.pick(&[64, 65, 255])
+        } else {
+            self.habits.key_length
+        };
         let name = match self.habits.keys {
             0 => self.number,
             keys => u32::try_from(1 + die.below(keys)).expect("there are a few keys"),

@@ -3,21 +3,28 @@
 //! | when | what must agree |
 //! |---|---|
 //! | every command | the answer in full, every order it touched, all shelves, the next deadline, the transitions: gap-free, and folding to the orders' statuses |
-//! | steps 1, 2, 4, 8, … | the digest: it moves if and only if something happened |
-//! | steps 1, 4, 16, … and the end | every order, both sides' own checks of the whole |
+//! | steps 64, 256, 1,024, … | the digest: it moves if and only if something happened |
+//! | those steps and the end | every order, both sides' own checks of the whole |
 //! | the end | everything that awaits payment ends, and nothing of it stays reserved |
 
 use loms::state_machine::{Cause, OrderStatus, StockView};
 
-use crate::contract::{Answer, Call, Reason};
+use crate::contract::{Answer, Call, Reason, Refusal};
 use crate::failure::{Failure, Oracle, Signature};
 use crate::machine::{Machine, Reply};
-use crate::marks::{Marker, Sight, Standing};
+use crate::marker::{Marker, Sight};
+use crate::marks::Standing;
 use crate::model::{Model, World};
 use crate::plan::{KeyText, Kind, Made, Op, Step, Target};
 use crate::rig::{Rig, Sabotage};
 use crate::tally::Tally;
 use crate::words::Class;
+
+/// Whether the whole state is looked at after this step: 64, 256, 1,024 and so on. It goes by the
+/// step's number, which stays as a plan shrinks, and spares the short plans that people read.
+const fn is_probe(number: u32) -> bool {
+    number >= 64 && number.is_power_of_two() && number.trailing_zeros().is_multiple_of(2)
+}
 
 /// Whether all is well; the failure is boxed, for the way without one to be short.
 pub(crate) type Verdict = Result<(), Box<Failure>>;
@@ -116,7 +123,7 @@ impl Judge {
         };
         let mut before = about.map_or(Standing::Missing, |order| self.standing(order));
         let mut expiries = Expiries::default();
-        let probe = step.number.is_power_of_two();
+        let probe = is_probe(step.number);
         let digest = if probe {
             // A tick of the same moment changes nothing but what the call itself would.
             let reply = self.machine.call(at, Call::Tick);
@@ -128,7 +135,10 @@ impl Judge {
         };
         let orders_before = self.orders.len();
         let reply = self.machine.call(at, call);
-        let answer = self.model.answer(at, call);
+        let mut answer = self.model.answer(at, call);
+        if self.rig.lie == Some(step.op.kind()) {
+            answer = Answer::Refused(Refusal::InvalidSku);
+        }
         let scene = Scene { step, at, reply, answer: &answer };
         let skipped = matches!(call, Call::Info(_)) && self.rig.has(Sabotage::SkipsInfo);
         if !skipped && !self.machine.gives(reply, &answer) {
@@ -158,7 +168,7 @@ impl Judge {
         }
         self.tally.note(step.op.kind(), &answer);
         self.see(call, scene, before, new_order, &expiries);
-        if probe && step.number.trailing_zeros().is_multiple_of(2) {
+        if probe {
             self.audit()?;
         }
         Ok(())

@@ -162,12 +162,12 @@ impl Op {
     }
 }
 
-/// An idempotency key: none, or a name, dotted out to a length.
+/// An idempotency key: none, or a name, with dots before it up to a length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     /// The name, `k3` for 3; 0 is no key at all.
     pub(crate) name: u32,
-    /// The least length in bytes; a shorter name is filled up with dots.
+    /// The least length in bytes; a shorter name has dots before it.
     pub(crate) length: u8,
 }
 
@@ -196,20 +196,21 @@ impl Key {
         if self.name == 0 {
             return "";
         }
-        let mut digits = [0; 10];
-        let mut rest = self.name;
-        let mut from = digits.len();
-        while rest > 0 {
+        // From the end: the digits, the k, and dots until it is long enough. Long keys so
+        // differ in their last bytes alone.
+        let mut from = KeyText::ROOM;
+        let mut put = |byte| {
             from -= 1;
-            digits[from] = b'0' + u8::try_from(rest % 10).expect("a digit");
+            room.bytes[from] = byte;
+        };
+        let mut rest = self.name;
+        while rest > 0 {
+            put(b'0' + u8::try_from(rest % 10).expect("a digit"));
             rest /= 10;
         }
-        let named = 1 + digits.len() - from;
-        room.bytes[0] = b'k';
-        room.bytes[1..named].copy_from_slice(&digits[from..]);
-        let length = named.max(usize::from(self.length));
-        room.bytes[named..length].fill(b'.');
-        std::str::from_utf8(&room.bytes[..length]).expect("a key is ASCII")
+        put(b'k');
+        let from = from.min(KeyText::ROOM - usize::from(self.length));
+        std::str::from_utf8(&room.bytes[from..]).expect("a key is ASCII")
     }
 }
 

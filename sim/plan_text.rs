@@ -332,7 +332,7 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
         let mut room = crate::plan::KeyText::default();
         assert_eq!(Key::NONE.write(&mut room), "");
         assert_eq!(Key { name: 4_294_967_295, length: 0 }.write(&mut room), "k4294967295");
-        assert_eq!(Key { name: 12, length: 5 }.write(&mut room), "k12..");
+        assert_eq!(Key { name: 12, length: 5 }.write(&mut room), "..k12");
         assert_eq!(Key { name: 12, length: 255 }.write(&mut room).len(), 255);
     }
 }

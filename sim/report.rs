@@ -36,7 +36,7 @@ pub(crate) fn trace(plan: &Plan) -> String {
 }
 
 /// The answers of a machine to a plan.
-fn answers(plan: &Plan, machine: &mut Machine) -> Vec<(String, Option<Answer>)> {
+pub(crate) fn answers(plan: &Plan, machine: &mut Machine) -> Vec<(String, Option<Answer>)> {
     let mut made = Made::default();
     plan.steps
         .iter()

@@ -1,6 +1,7 @@
 //! What is deliberately wrong in a run: nothing, but when the simulator is tested itself.
 
 use crate::model::Bug;
+use crate::plan::Kind;
 
 /// A run's deliberate faults.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,13 +11,15 @@ pub(crate) struct Rig {
     pub(crate) bug: Option<Bug>,
     /// A fault of the simulator's own.
     pub(crate) sabotage: Option<Sabotage>,
+    /// The model lies about every call of this kind: the judge must not let it pass.
+    pub(crate) lie: Option<Kind>,
 }
 
 impl Rig {
     /// With a bug in the model.
     #[must_use]
     pub(crate) fn with_bug(bug: Bug) -> Self {
-        Self { bug: Some(bug), sabotage: None }
+        Self { bug: Some(bug), ..Self::default() }
     }
 
     /// Whether this part of the simulator is at fault.

@@ -116,8 +116,9 @@ impl Draws {
 
     /// Turns to the draws of another command.
     pub(crate) fn turn_to(&mut self, command: u64) {
-        self.rng.set_stream(command);
+        // In this order: the other way round a block would be made in vain.
         self.rng.set_word_pos(0);
+        self.rng.set_stream(command);
         let mut bytes = [0; 8 * AT_HAND as usize];
         self.rng.fill_bytes(&mut bytes);
         for (word, bytes) in self.at_hand.iter_mut().zip(bytes.as_chunks().0) {

@@ -43,7 +43,6 @@ pub(crate) fn play_seed(seed: u64, habits: &Habits, length: u32, rig: Rig) -> Ru
             generator.next(&mut step);
             judge.step(&step)?;
         }
-        judge.audit()?;
         judge.drain()?;
         judge.audit()?;
         if seed.is_multiple_of(SAMPLE) {
@@ -78,7 +77,6 @@ pub(crate) fn play_plan(plan: &Plan, rig: Rig, ending: Ending) -> Run {
         }
         plan.steps.iter().try_for_each(|step| judge.step(step))?;
         if ending == Ending::Drained {
-            judge.audit()?;
             judge.drain()?;
             judge.audit()?;
         }

@@ -39,6 +39,8 @@ pub(crate) struct Habits {
     pub(crate) keyed: u64,
     /// Keys that are used again and again; 0 where each create has a key of its own.
     pub(crate) keys: u64,
+    /// The least length of a key.
+    pub(crate) key_length: u8,
     /// In so many of 16 turns a client sends its last call again.
     pub(crate) retries: u64,
 }
@@ -199,6 +201,7 @@ impl Habits {
             keyed: die().pick(&[0, 1, 2, 4]),
             keys: die().pick(&[0, 1, 2, 8]),
             retries: die().pick(&[0, 1, 4]),
+            key_length: die().pick(&[0, 0, 0, 40, 64]),
         }
     }
 }
@@ -230,13 +233,19 @@ fn draw_kinds(mut die: Die) -> [u32; 6] {
     })
 }
 
-/// Time mostly stands still or creeps: orders must live long enough to be paid.
-fn draw_gaps(die: Die) -> [u32; 8] {
-    let mut weights = draw_weights(die, &[0, 0, 0, 1, 2]);
-    weights[0] += 20;
-    weights[1] *= 10;
-    weights[2] *= 5;
-    weights
+/// Time stands still, creeps, or leaps now and then: orders must live long enough to be paid.
+fn draw_gaps(mut die: Die) -> [u32; 8] {
+    match die.below(3) {
+        0 => [1, 0, 0, 0, 0, 0, 0, 0],
+        1 => [60, 20, 4, 1, 1, 1, 1, 1],
+        _ => {
+            let mut weights = draw_weights(die, &[0, 0, 0, 1, 2]);
+            weights[0] += 20;
+            weights[1] *= 10;
+            weights[2] *= 5;
+            weights
+        }
+    }
 }
 
 fn draw_aims(die: Die) -> [u32; 8] {

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::calm::{self, retimed};
 use super::faults::{Trouble, Weather};
 use super::storm::{Storm, Toll};
+use crate::ci::Exit;
+use crate::clock::Began;
 use crate::crash;
 use crate::failure::{Failure, Signature};
 use crate::generate::plan_of;
@@ -19,16 +22,16 @@ use crate::world::Habits;
 /// The most steps of a seed, where nobody asks for more.
 const LENGTH: u32 = 600;
 
-/// Steps that the shrinker may spend.
-const SHRINKING: usize = 200_000;
+/// What a step costs here, in the shrinker's commands.
+const COST: u64 = 8;
 
 /// What is to be said of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     /// A page, for people.
     pub(crate) text: String,
-    /// Whether something was wrong.
-    pub(crate) failed: bool,
+    /// How it went.
+    pub(crate) exit: Exit,
     /// Calls that were judged.
     pub(crate) calls: u64,
 }
@@ -69,13 +72,12 @@ impl Case {
     fn shrink(&self, rig: Rig, signature: Signature) -> Self {
         let mut case = self.clone();
         case.drop_faults(rig, signature);
-        let mut spent = 0;
         let weather = case.weather.clone();
         let shrunk = shrink::keeping(&case.plan, |plan| {
-            spent += plan.steps.len();
             let plan = if weather.is_none() { retimed(plan.clone()) } else { plan.clone() };
+            let steps = u64::try_from(plan.steps.len()).expect("lengths fit 64 bits");
             let candidate = Self { plan, weather: weather.clone() };
-            spent < SHRINKING && candidate.fails(rig, signature)
+            (candidate.fails(rig, signature), COST * steps)
         });
         case.plan = if weather.is_none() { retimed(shrunk.plan) } else { shrunk.plan };
         case.drop_faults(rig, signature);
@@ -138,18 +140,21 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, rig: Rig) -> Report {
             }
         }
     }
-    Report { text, failed: false, calls }
+    Report { text, exit: Exit::Ok, calls }
 }
 
 /// Plays many seeds, up to the first that fails; and fails where some trouble never happened.
 #[must_use]
 pub(crate) fn seeds(seeds: Range<u64>, rig: Rig) -> Report {
     let mut sum = Course::default();
+    let mut speed = Speed::default();
     for seed in seeds.clone() {
         crash::playing(seed);
         for case in cases(seed, None) {
+            let began = Began::now();
             match case.play(rig) {
                 Ok(course) => {
+                    speed.note(&case, course.tally.commands, began.elapsed());
                     sum.tally.add(&course.tally);
                     sum.toll.add(&course.toll);
                 }
@@ -159,13 +164,15 @@ pub(crate) fn seeds(seeds: Range<u64>, rig: Rig) -> Report {
             }
         }
     }
+    speed.tell();
     let mut text = format!("seeds {}..{} · service\n", seeds.start, seeds.end);
     let _ = writeln!(text, "calls  {}, answers {}", sum.tally.commands, sum.tally.fingerprint());
     let missing = sum.toll.write(&mut text);
     if !missing.is_empty() {
         let _ = writeln!(text, "FAIL never happened: {}", missing.join(", "));
     }
-    Report { text, failed: !missing.is_empty(), calls: sum.tally.commands }
+    let exit = if missing.is_empty() { Exit::Ok } else { Exit::Coverage };
+    Report { text, exit, calls: sum.tally.commands }
 }
 
 /// Plays a plan with its weather, as [`Report`]s of failures write them; `None` where there is no
@@ -181,7 +188,7 @@ pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
         Ok(course) => {
             let mut text = String::new();
             page(&mut text, &case, &course);
-            Report { text, failed: false, calls: course.tally.commands }
+            Report { text, exit: Exit::Ok, calls: course.tally.commands }
         }
         Err(failure) => failed("plan", None, &case, &failure, rig),
     })
@@ -208,7 +215,7 @@ fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: 
         let _ = write!(text, "; or sim --seed {seed} --layer service");
     }
     text.push('\n');
-    Report { text, failed: true, calls: failure.commands }
+    Report { text, exit: Exit::of(failure), calls: failure.commands }
 }
 
 fn page(text: &mut String, case: &Case, course: &Course) {
@@ -228,6 +235,24 @@ fn page(text: &mut String, case: &Case, course: &Course) {
     }
     if case.weather.is_some() {
         let _ = toll.write(text);
+    }
+}
+
+/// Calls and the time that they took; faults off, and on.
+#[derive(Debug, Default)]
+struct Speed([(u64, Duration); 2]);
+
+impl Speed {
+    fn note(&mut self, case: &Case, calls: u64, took: Duration) {
+        let sum = &mut self.0[usize::from(case.weather.is_some())];
+        *sum = (sum.0 + calls, sum.1 + took);
+    }
+
+    fn tell(&self) {
+        for (name, (calls, took)) in ["off, judged twice", "on"].iter().zip(self.0) {
+            let each = took.as_nanos() / u128::from(calls.max(1));
+            eprintln!("sim: service, faults {name}: {calls} calls in {took:.2?}, {each} ns each");
+        }
     }
 }
 

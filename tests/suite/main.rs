@@ -1,6 +1,7 @@
 //! All tests of LOMS from outside: one binary, a module per matter.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
+mod allocation;
 mod client;
 mod client_commands;
 mod expiry;

@@ -1,0 +1,204 @@
+//! What CI asks for, each with its verdict: the simulator's own checks, the tiny world, the bugs of
+//! old, two thousand seeds with every mark reached, and every planted bug dead within its budget.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::thread;
+
+use crate::campaign::{self, Campaign};
+use crate::clock::Began;
+use crate::coverage;
+use crate::failure::{Failure, Oracle};
+use crate::fleet::{Fleet, Orders};
+use crate::model::Bug;
+use crate::rig::Rig;
+use crate::selfcheck::Check;
+use crate::{bug_base, exhaustive as tiny, mutants as kills, report, selfcheck};
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All is well.
+    Ok,
+    /// Machine and model differ.
+    Oracle,
+    /// It was not asked rightly.
+    Usage,
+    /// Something stays reserved, or awaiting.
+    Liveness,
+    /// Two equal runs differ.
+    Nondeterminism,
+    /// A mark was not reached.
+    Coverage,
+    /// A planted bug survives, or a fault of the simulator's own.
+    Survivor,
+}
+
+impl Exit {
+    /// How a failure ends the process.
+    #[must_use]
+    pub(crate) const fn of(failure: &Failure) -> Self {
+        match failure.signature.oracle {
+            Oracle::Liveness => Self::Liveness,
+            Oracle::Replay => Self::Nondeterminism,
+            Oracle::Answer
+            | Oracle::Order
+            | Oracle::Stock
+            | Oracle::Deadline
+            | Oracle::Index
+            | Oracle::Retry
+            | Oracle::Transitions
+            | Oracle::Digest
+            | Oracle::Invariant
+            | Oracle::Whole
+            | Oracle::Law(_)
+            | Oracle::Crash => Self::Oracle,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Oracle => 1,
+            Exit::Usage => 2,
+            Exit::Liveness => 3,
+            Exit::Nondeterminism => 4,
+            Exit::Coverage => 5,
+            Exit::Survivor => 6,
+        })
+    }
+}
+
+/// Seeds that CI plays.
+const SEEDS: u64 = 2_000;
+
+/// As many threads as there are cores.
+#[must_use]
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Everything, and the first bad news last.
+#[must_use]
+pub(crate) fn everything() -> (String, Exit) {
+    let stages: [(&str, fn() -> (String, Exit)); 5] = [
+        ("selfcheck", || selfcheck(&selfcheck::all(cores()))),
+        ("exhaustive", || exhaustive(Rig::default())),
+        ("bugs", bugs),
+        ("seeds and marks", marks),
+        ("planted bugs", || mutants(None, cores())),
+    ];
+    let mut all = String::new();
+    for (name, stage) in stages {
+        let began = Began::now();
+        let (text, exit) = stage();
+        eprintln!("{name}: {} ms", began.elapsed().as_millis());
+        let _ = write!(all, "--- {name}\n{text}");
+        if exit != Exit::Ok {
+            return (all, exit);
+        }
+    }
+    (all, Exit::Ok)
+}
+
+/// The simulator's own checks.
+#[must_use]
+pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
+    let mut text = String::new();
+    let mut exit = Exit::Ok;
+    for Check { name, wrong, of_determinism } in checks {
+        match wrong {
+            None => {
+                let _ = writeln!(text, "ok   {name}");
+            }
+            Some(wrong) => {
+                let _ = writeln!(text, "FAIL {name}: {wrong}");
+                // That equal runs differ outweighs all else.
+                if *of_determinism {
+                    exit = Exit::Nondeterminism;
+                } else if exit == Exit::Ok {
+                    exit = Exit::Survivor;
+                }
+            }
+        }
+    }
+    (text, exit)
+}
+
+/// The tiny world.
+#[must_use]
+pub(crate) fn exhaustive(rig: Rig) -> (String, Exit) {
+    let began = Began::now();
+    let closure = tiny::explore(rig);
+    eprintln!("{} ms", began.elapsed().as_millis());
+    match closure.failed {
+        None => {
+            let (states, commands, depth) = (closure.states, closure.commands, closure.depth);
+            let text = format!(
+                "{states} states, {commands} commands, at most {depth} deep: closed, all agree\n"
+            );
+            (text, Exit::Ok)
+        }
+        Some((plan, failure)) => {
+            let (text, exit) = campaign::told(&failure, "exhaustive", &plan, rig);
+            (text, exit)
+        }
+    }
+}
+
+/// The bugs of old.
+#[must_use]
+pub(crate) fn bugs() -> (String, Exit) {
+    match bug_base::replay(Rig::default()) {
+        Err((known, failure)) => {
+            campaign::told(&failure, &format!("bug {}", known.name), &known.plan, Rig::default())
+        }
+        Ok(_) => {
+            let mut text = String::new();
+            for known in bug_base::all() {
+                let steps = known.plan.steps.len();
+                let _ = writeln!(text, "ok   {} ({steps} commands): {}", known.name, known.story);
+            }
+            (text, Exit::Ok)
+        }
+    }
+}
+
+/// The seeds of CI, and the marks they reach.
+#[must_use]
+pub(crate) fn marks() -> (String, Exit) {
+    let orders = Orders { jobs: cores(), steps: None, rig: Rig::default() };
+    let fleet = Fleet::sail(0..SEEDS, orders, |_| true);
+    if fleet.failed.is_some() {
+        let seeds = 0..SEEDS;
+        let rig = Rig::default();
+        let (jobs, steps, time, until_stable) = (cores(), None, None, false);
+        return campaign::many(Campaign { seeds, jobs, steps, time, until_stable, rig });
+    }
+    let exit = if fleet.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
+    let text = format!(
+        "{SEEDS} seeds, {} commands, all agree; so many seeds reach:\n\n{}\n{}",
+        fleet.tally.commands,
+        coverage::picture(&fleet.reached),
+        coverage::missing(fleet.marks()),
+    );
+    (text, exit)
+}
+
+/// The planted bugs: all of them as a table, or one of them with its plan.
+#[must_use]
+pub(crate) fn mutants(only: Option<Bug>, jobs: usize) -> (String, Exit) {
+    let bugs = only.as_ref().map_or(Bug::ALL, std::slice::from_ref);
+    let kills = kills::kill_all(bugs, jobs);
+    let mut text = kills::table(&kills);
+    if let (Some(bug), Some((_, plan, ending))) =
+        (only, kills.first().and_then(|kill| kill.shown.as_ref()))
+    {
+        let _ = write!(text, "\n# {}\nplan v1\n", bug.story());
+        text.push_str(&report::judged(plan, *ending, Rig::with_bug(bug)));
+    }
+    let exit = if kills.iter().all(kills::Kill::is_good) { Exit::Ok } else { Exit::Survivor };
+    (text, exit)
+}

@@ -1,0 +1,80 @@
+//! The machine asks the allocator for nothing while it works, but for a new chunk now and then.
+
+use std::ops::Range;
+
+use loms::state_machine::{
+    Action, Command, Count, Demand, IdempotencyKey, Line, LomsState, OrderId, Rules, Sku,
+    Timestamp, Transition, UserId,
+};
+
+use crate::script::opening;
+
+const ORDERS: i64 = 20_000;
+
+#[test]
+fn command_allocates_nothing_in_steady_state() {
+    let mut shop = Shop {
+        state: LomsState::new(Rules::default(), &opening("1=1000000/0 2=1000000/0")),
+        transitions: Vec::with_capacity(8),
+        demand: Demand::merge(vec![line(1), line(2)]).unwrap(),
+        clock: 0,
+    };
+    // The first chunks grow as they fill; from then on everything is steady.
+    shop.create(0..ORDERS);
+    let creates = allocation_counter::measure(|| shop.create(ORDERS..2 * ORDERS));
+    // 4,096 orders or lines fit into a chunk, and as many bytes of keys.
+    assert!(creates.count_total <= 60, "{} allocations for {ORDERS} creates", creates.count_total);
+
+    let others = allocation_counter::measure(|| {
+        for id in 1..ORDERS {
+            let order = OrderId::new(id).unwrap();
+            let pay = id % 2 == 0;
+            shop.apply(if pay { Action::PayOrder(order) } else { Action::CancelOrder(order) });
+            shop.apply(Action::Tick);
+        }
+        // Every fourth create had a key: those are repeated.
+        for id in (4..ORDERS).step_by(4) {
+            shop.create(id..id + 1);
+        }
+    });
+    assert_eq!(others.count_total, 0);
+}
+
+fn line(sku: u32) -> Line {
+    Line { sku: Sku::new(sku).unwrap(), count: Count::new(1).unwrap() }
+}
+
+struct Shop {
+    state: LomsState,
+    transitions: Vec<Transition>,
+    demand: Demand,
+    clock: u64,
+}
+
+impl Shop {
+    fn apply(&mut self, action: Action<'_>) {
+        Self::apply_to(&mut self.state, &mut self.transitions, &mut self.clock, action);
+    }
+
+    fn create(&mut self, ids: Range<i64>) {
+        let Self { state, transitions, demand, clock } = self;
+        let user = UserId::new(1).unwrap();
+        for id in ids {
+            let key = IdempotencyKey::new(&id.to_le_bytes()).unwrap();
+            let key = (id % 4 == 0).then_some(&key);
+            let action = Action::CreateOrder { user, demand, key };
+            Self::apply_to(state, transitions, clock, action);
+        }
+    }
+
+    fn apply_to(
+        state: &mut LomsState,
+        transitions: &mut Vec<Transition>,
+        clock: &mut u64,
+        action: Action<'_>,
+    ) {
+        *clock += 1;
+        transitions.clear();
+        state.apply(Command { at: Timestamp::from_nanos(*clock), action }, transitions).unwrap();
+    }
+}
