@@ -22,6 +22,9 @@ use crate::world::Habits;
 /// The most steps of a seed, where nobody asks for more.
 const LENGTH: u32 = 600;
 
+/// Stands in a plan's text in place of a weather, where there is none.
+const CALM: &str = "net calm";
+
 /// What a step costs here, in the shrinker's commands.
 const COST: u64 = 8;
 
@@ -108,7 +111,8 @@ impl Case {
     }
 
     fn text(&self) -> String {
-        let weather = self.weather.as_ref().map_or_else(String::new, Weather::to_string);
+        let calm = || format!("{CALM}\n");
+        let weather = self.weather.as_ref().map_or_else(calm, Weather::to_string);
         format!("{}{weather}", self.plan)
     }
 }
@@ -179,11 +183,13 @@ pub(crate) fn seeds(seeds: Range<u64>, rig: Rig) -> Report {
 /// weather in the text, or where it cannot be read.
 #[must_use]
 pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
-    let (weather, plan) = Weather::parse(text).ok()?;
-    if !text.lines().any(|line| line.starts_with("net ")) {
-        return None;
-    }
-    let case = Case { plan: Plan::parse(&plan).ok()?, weather: Some(weather) };
+    let case = if let Some((before, after)) = text.split_once(CALM) {
+        Case { plan: retimed(Plan::parse(&format!("{before}{after}")).ok()?), weather: None }
+    } else {
+        text.lines().find(|line| line.starts_with("net "))?;
+        let (weather, plan) = Weather::parse(text).ok()?;
+        Case { plan: Plan::parse(&plan).ok()?, weather: Some(weather) }
+    };
     Some(match case.play(rig) {
         Ok(course) => {
             let mut text = String::new();
