@@ -13,7 +13,7 @@ use crate::ci::{self, Exit};
 use crate::model::Bug;
 use crate::plan::Plan;
 use crate::rig::Rig;
-use crate::{bug_base, campaign, pages, report, selfcheck, service, shrink, swarm};
+use crate::{bug_base, campaign, concurrent, pages, report, selfcheck, service, shrink, swarm};
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
@@ -130,6 +130,18 @@ enum What {
         #[arg(long)]
         jobs: Option<usize>,
     },
+    /// Runs the server over loopback with many clients at once, and checks what they saw.
+    Concurrent {
+        /// Clients.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+        clients: u32,
+        /// Calls of all of them.
+        #[arg(long, default_value_t = 20_000)]
+        calls: u32,
+        /// What they call.
+        #[arg(long, value_parser = seed, default_value = "1")]
+        seed: u64,
+    },
     /// Tells what is reached within the seeds of CI.
     Marks,
     /// Replays every bug that was ever found.
@@ -224,6 +236,7 @@ fn many(what: What) -> (String, Exit) {
         }),
         What::Exhaustive { planted } => ci::exhaustive(planted.rig()),
         What::Mutants { only, jobs } => ci::mutants(only, jobs.unwrap_or_else(ci::cores)),
+        What::Concurrent { clients, calls, seed } => concurrent::run(clients, calls, seed),
         What::Marks => ci::marks(),
         What::Bugs => ci::bugs(),
         What::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),

@@ -5,6 +5,7 @@ mod campaign;
 mod ci;
 mod cli;
 mod clock;
+mod concurrent;
 mod contract;
 mod coverage;
 mod crash;
