@@ -106,9 +106,12 @@ fn play(world: World, state: &mut LomsState, demands: &[Demand]) {
         // What was paid or cancelled before, or expired, is refused or repeated: as in life.
         let _ = black_box(state.apply(Command { at, action }, &mut transitions));
         match turn % COMMANDS_PER_TEN {
-            7 => drop(black_box(state.order(order).map(|order| order.lines().count()))),
+            7 => {
+                black_box(state.order(order).map(|order| order.lines().count()));
+            }
             8 | 9 => {
-                drop(black_box(state.available(World::sku(random.below(u64::from(world.skus))))))
+                let sku = World::sku(random.below(u64::from(world.skus)));
+                black_box(state.available(sku));
             }
             _ => {}
         }
@@ -152,7 +155,7 @@ fn mix(criterion: &mut Criterion) {
         let opening_bytes = allocation_counter::measure(|| {
             std::mem::forget(LomsState::new(rules(), &opening));
         });
-        println!(
+        eprintln!(
             "mix/{reach}/{} SKUs x {} orders: {} bytes an order, {} MiB in all, {} allocations",
             world.skus,
             world.orders,

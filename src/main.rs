@@ -1,6 +1,7 @@
 //! `loms`: serves LOMS, or calls it. Flags become a configuration, and that is served or called.
 
 mod client_commands;
+mod serve_command;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use client_commands::{CallFlags, ClientCommand};
+use loms::config::{Config, Sources};
 
 const ABOUT: &str = "Orders and stock for carts, over gRPC. Without a command it serves.";
 
@@ -86,8 +88,8 @@ fn main() -> ExitCode {
                 usage("flags for serving do not go with a command that calls");
             }
             let overrides = flags.call.address.clone().map(|text| ("loms.address", text));
-            match address(config, overrides.as_slice()) {
-                Ok(address) => client_commands::run(command, &flags.call, &address),
+            match load(config, overrides.as_slice()) {
+                Ok(config) => client_commands::run(command, &flags.call, &config.loms.address),
                 Err(problem) => finish(Err(problem)),
             }
         }
@@ -111,17 +113,15 @@ fn served(
     overrides
 }
 
-/// Serves until told to stop.
-fn serve(config: Option<&Path>, overrides: &[(&str, String)]) -> Result<(), String> {
-    let _ = (config, overrides);
-    Err("this build does not serve yet".to_owned())
+/// What file, environment and these flags say together.
+fn load(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<Config, String> {
+    let directory = Path::new("");
+    let sources = Sources { directory, file, environment: std::env::vars_os(), flags };
+    Config::load(sources).map_err(|error| error.to_string())
 }
 
-/// Where the client commands call: `loms.address` of the configuration.
-fn address(config: Option<&Path>, overrides: &[(&str, String)]) -> Result<String, String> {
-    let _ = config;
-    let given = overrides.iter().rfind(|(key, _)| *key == "loms.address");
-    Ok(given.map_or("http://localhost:50051", |(_, text)| text).to_owned())
+fn serve(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<(), String> {
+    serve_command::run(&load(file, flags)?)
 }
 
 /// Ends the process as clap does for a command line that makes no sense.

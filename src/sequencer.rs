@@ -141,7 +141,15 @@ impl fmt::Debug for Sequencer {
 struct Log {
     at: Timestamp,
     expired: Vec<Transition>,
-    command: Option<String>,
+    detail: Option<Detail>,
+}
+
+/// What is logged at debug.
+struct Detail {
+    index: u64,
+    command: String,
+    outcome: String,
+    transitions: String,
 }
 
 impl Log {
@@ -161,16 +169,20 @@ impl Log {
         if expired == 0 && !verbose {
             return None;
         }
-        let (expired, own) = transitions.split_at(expired);
-        let command = verbose.then(|| {
-            let result = match result {
-                Ok(outcome) => format!("{outcome:?}"),
+        let detail = verbose.then(|| Detail {
+            index,
+            command: action.to_string(),
+            outcome: match result {
+                Ok(outcome) => outcome.to_string(),
                 Err(rejection) => format!("refused: {rejection}"),
-            };
-            let own: Vec<_> = own.iter().map(Transition::to_string).collect();
-            format!("{index}: {action:?} → {result} [{}]", own.join(", "))
+            },
+            transitions: transitions
+                .iter()
+                .map(Transition::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
         });
-        Some(Self { at, expired: expired.to_vec(), command })
+        Some(Self { at, expired: transitions[..expired].to_vec(), detail })
     }
 
     fn write(self, clock: &Clock) {
@@ -180,12 +192,9 @@ impl Log {
         } else if let [only] = self.expired.as_slice() {
             info!(order = %only.order, "order expired");
         }
-        if let Some(command) = self.command {
-            for transition in &self.expired {
-                debug!("{transition}");
-            }
-            let took = clock().as_nanos().saturating_sub(self.at.as_nanos());
-            debug!(took_ns = took, "{command}");
+        if let Some(Detail { index, command, outcome, transitions }) = self.detail {
+            let took_ns = clock().as_nanos().saturating_sub(self.at.as_nanos());
+            debug!(index, command, outcome, transitions, took_ns, "command");
         }
     }
 }

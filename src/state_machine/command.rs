@@ -33,6 +33,26 @@ pub enum Action<'a> {
     Tick,
 }
 
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateOrder { user, demand, key } => {
+                write!(f, "create user={user}")?;
+                for Line { sku, count } in demand.lines() {
+                    write!(f, " {sku}:{count}")?;
+                }
+                match key {
+                    Some(key) => write!(f, " key={}", key.as_bytes().escape_ascii()),
+                    None => Ok(()),
+                }
+            }
+            Self::PayOrder(order) => write!(f, "pay {order}"),
+            Self::CancelOrder(order) => write!(f, "cancel {order}"),
+            Self::Tick => write!(f, "tick"),
+        }
+    }
+}
+
 /// One SKU within an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {

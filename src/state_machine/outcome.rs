@@ -33,6 +33,21 @@ pub enum Outcome {
     Ticked,
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reserved(order) => write!(f, "order {order} reserved"),
+            Self::OutOfStock(order) => write!(f, "order {order} out of stock"),
+            Self::Repeated { order, answered } => write!(f, "order {order} again, {answered}"),
+            Self::Paid => write!(f, "paid"),
+            Self::AlreadyPaid => write!(f, "paid before"),
+            Self::Cancelled => write!(f, "cancelled"),
+            Self::AlreadyCancelled => write!(f, "cancelled before"),
+            Self::Ticked => write!(f, "ticked"),
+        }
+    }
+}
+
 /// A refusal: but for what was due to expire by the command's time, the state is exactly as
 /// before.
 ///

@@ -87,10 +87,13 @@ impl StockView {
     }
 }
 
-/// What is on the shelf of one SKU now.
-#[derive(Clone, Copy, Debug)]
+/// What is on the shelf of one SKU now. Aligned so that no shelf lies across two cache lines: with
+/// many SKUs, the way to the shelf is most of what a command costs.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
 struct Shelf {
-    sku: Sku,
+    /// `None` for a slot without a shelf.
+    sku: Option<Sku>,
     total: u64,
     reserved: u64,
 }
@@ -99,15 +102,11 @@ struct Shelf {
 #[derive(Clone, Debug)]
 pub(super) struct Stock {
     opening: OpeningStock,
-    /// By ascending SKU, as in `opening`.
-    shelves: Vec<Shelf>,
-    /// Where a SKU's shelf stands: open addressing over at least twice as many slots as shelves.
-    /// Its order is never seen.
-    slots: Vec<u32>,
+    /// A hash table with open addressing, of at least twice as many slots as SKUs.
+    slots: Vec<Shelf>,
+    /// Where the shelf of each record of `opening` stands.
+    places: Vec<ShelfId>,
 }
-
-/// A slot of the index that names no shelf.
-const EMPTY: u32 = u32::MAX;
 
 /// The place of a shelf, as [`Stock::find`] gives it.
 #[derive(Clone, Copy, Debug)]
@@ -115,39 +114,40 @@ pub(super) struct ShelfId(u32);
 
 impl Stock {
     pub(super) fn new(opening: &OpeningStock) -> Self {
-        let shelves: Vec<Shelf> = opening
-            .records()
-            .iter()
-            .map(|&StockRecord { sku, total, reserved }| Shelf { sku, total, reserved })
-            .collect();
-        let count = shelves.len().saturating_mul(2).next_power_of_two();
-        let mut stock = Self { opening: opening.clone(), shelves, slots: vec![EMPTY; count] };
-        // SKUs differ and none is 0, so there are fewer than 2³² shelves and none has place EMPTY.
-        for (shelf, record) in (0..EMPTY).zip(opening.records()) {
-            let free = stock.slot_of(record.sku);
-            *stock.slots.get_mut(free).expect("a probe ends within the index") = shelf;
+        let records = opening.records();
+        let slots = records.len().saturating_mul(2).next_power_of_two();
+        let mut stock = Self {
+            opening: opening.clone(),
+            slots: vec![Shelf::default(); slots],
+            places: Vec::with_capacity(records.len()),
+        };
+        for &StockRecord { sku, total, reserved } in records {
+            let place = stock.probe(sku);
+            *stock.shelf_mut(place) = Shelf { sku: Some(sku), total, reserved };
+            stock.places.push(place);
         }
         stock
     }
 
-    /// The slot that names the shelf of this SKU, or the free one where it would stand.
-    fn slot_of(&self, sku: Sku) -> usize {
-        let mask = self.slots.len().saturating_sub(1);
+    /// Where the shelf of this SKU stands, or would stand.
+    fn probe(&self, sku: Sku) -> ShelfId {
+        // SKUs differ and 0 is none, so even all there are need no more than 2³² slots.
+        let mask = u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX);
         let hash = scramble(u64::from(sku.get())) >> 32;
-        let mut slot = usize::try_from(hash).expect("32 bits fit") & mask;
+        let mut place = u32::try_from(hash).expect("32 bits are left") & mask;
+        // At least half of the slots are free, so this ends.
         loop {
-            let shelf = self.slots.get(slot).copied().expect("a probe ends within the index");
-            let hit = self.shelves.get(size(shelf)).is_none_or(|shelf| shelf.sku == sku);
-            if hit {
-                return slot;
+            match self.shelf(ShelfId(place)).sku {
+                Some(other) if other != sku => place = place.wrapping_add(1) & mask,
+                Some(_) | None => return ShelfId(place),
             }
-            slot = slot.wrapping_add(1) & mask;
         }
     }
 
     /// The shelf of this SKU; `None` for one without a stock record.
     pub(super) fn find(&self, sku: Sku) -> Option<ShelfId> {
-        self.slots.get(self.slot_of(sku)).copied().filter(|&shelf| shelf != EMPTY).map(ShelfId)
+        let place = self.probe(sku);
+        self.shelf(place).sku.map(|_| place)
     }
 
     pub(super) fn available(&self, shelf: ShelfId) -> u64 {
@@ -159,7 +159,7 @@ impl Stock {
     pub(super) fn reserve(&mut self, shelf: ShelfId, count: Count) {
         let shelf = self.shelf_mut(shelf);
         shelf.reserved = add(shelf.reserved, count);
-        assert!(shelf.reserved <= shelf.total, "SKU {} is promised beyond its stock", shelf.sku);
+        assert!(shelf.reserved <= shelf.total, "more is promised than there is: {shelf:?}");
     }
 
     /// Takes back what was reserved for an order.
@@ -176,10 +176,9 @@ impl Stock {
     }
 
     pub(super) fn views(&self) -> impl Iterator<Item = StockView> {
-        self.opening.records().iter().zip(&self.shelves).map(|(opening, shelf)| StockView {
-            opening: *opening,
-            total: shelf.total,
-            reserved: shelf.reserved,
+        self.opening.records().iter().zip(&self.places).map(|(opening, place)| {
+            let shelf = self.shelf(*place);
+            StockView { opening: *opening, total: shelf.total, reserved: shelf.reserved }
         })
     }
 
@@ -188,12 +187,12 @@ impl Stock {
         self.shelf_mut(shelf)
     }
 
-    fn shelf(&self, ShelfId(shelf): ShelfId) -> &Shelf {
-        self.shelves.get(size(shelf)).expect("shelves stay")
+    fn shelf(&self, ShelfId(place): ShelfId) -> &Shelf {
+        self.slots.get(size(place)).expect("a probe stays within the slots")
     }
 
-    fn shelf_mut(&mut self, ShelfId(shelf): ShelfId) -> &mut Shelf {
-        self.shelves.get_mut(size(shelf)).expect("shelves stay")
+    fn shelf_mut(&mut self, ShelfId(place): ShelfId) -> &mut Shelf {
+        self.slots.get_mut(size(place)).expect("a probe stays within the slots")
     }
 }
 

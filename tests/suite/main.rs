@@ -4,8 +4,11 @@
 mod allocation;
 mod client;
 mod client_commands;
+mod config;
 mod expiry;
 mod laws;
+mod opening_stock;
+mod process;
 mod races;
 mod script;
 mod scripted_server;

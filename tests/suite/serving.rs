@@ -1,6 +1,7 @@
 //! What the server does beside answering calls: health, reflection, limits, and its end.
 
-use loms::grpc::proto::{OrderCreateResponse, StocksInfoRequest};
+use loms::grpc::proto::loms_client::LomsClient;
+use loms::grpc::proto::{OrderCreateRequest, OrderCreateResponse, StocksInfoRequest};
 use loms::grpc::service::{COMMAND_INDEX, ServiceOptions};
 use loms::server::{Drained, MAX_REQUEST_BYTES};
 use tokio::sync::mpsc;
@@ -8,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -100,14 +102,11 @@ async fn many_short_lines_all_fit_into_the_details() {
 }
 
 /// A create that has begun, and whose one message is still to come.
-async fn begin_create(
-    shop: &mut Shop,
-) -> (
-    mpsc::Sender<loms::grpc::proto::OrderCreateRequest>,
-    JoinHandle<Result<Response<OrderCreateResponse>, Status>>,
-) {
+pub(crate) async fn begin_create(
+    channel: &Channel,
+) -> (mpsc::Sender<OrderCreateRequest>, JoinHandle<Result<Response<OrderCreateResponse>, Status>>) {
     let (message, messages) = mpsc::channel(1);
-    let mut grpc = tonic::client::Grpc::new(shop.channel.clone());
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.unwrap();
     let call = tokio::spawn(async move {
         let path = PathAndQuery::from_static("/loms.LOMS/OrderCreate");
@@ -116,14 +115,15 @@ async fn begin_create(
     });
     // Streams of a connection begin in order: when a later call is answered, this one has begun.
     tokio::task::yield_now().await;
-    shop.run("stock 1").await;
+    let later = StocksInfoRequest { sku: 1 };
+    let _ = LomsClient::new(channel.clone()).stocks_info(later).await;
     (message, call)
 }
 
 #[tokio::test]
 async fn call_in_flight_is_finished_after_the_stop() {
     let mut shop = open().await;
-    let (message, call) = begin_create(&mut shop).await;
+    let (message, call) = begin_create(&shop.channel).await;
     shop.stop.send(()).unwrap();
     message.send(create_request(&["user=1", "1:1"])).await.unwrap();
     drop(message);
@@ -135,8 +135,8 @@ async fn call_in_flight_is_finished_after_the_stop() {
 
 #[tokio::test(start_paused = true)]
 async fn call_that_never_ends_is_dropped_after_ten_seconds() {
-    let mut shop = open().await;
-    let (message, call) = begin_create(&mut shop).await;
+    let shop = open().await;
+    let (message, call) = begin_create(&shop.channel).await;
     let told = tokio::time::Instant::now();
     shop.stop.send(()).unwrap();
     assert_eq!(shop.served.await.unwrap().unwrap(), Drained::CutShort);

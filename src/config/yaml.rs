@@ -1,0 +1,173 @@
+//! The configuration file: two levels of YAML, sections and keys. What the values mean is not
+//! known here; numbers and words alike are taken as the text that stands there.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde_saphyr::{
+    DuplicateKeyPolicy, Error as YamlError, MergeKeyPolicy, MessageFormatter, Spanned,
+    UserMessageFormatter, with_deserializer_from_str_with_options,
+};
+
+use super::keys::{KEYS, Key, Value};
+use super::refusal::{ConfigError, Place};
+
+/// The values that stand in the text of `file`, in their order.
+///
+/// # Errors
+/// The first thing in the text that is not YAML, not a section or key of the table, or there for
+/// the second time.
+pub(super) fn read(text: &str, file: &Path) -> Result<Vec<Value>, ConfigError> {
+    let options = serde_saphyr::options! {
+        // Told here, with the name of the key and both lines.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::AsOrdinary,
+        with_snippet: false,
+    };
+    let mut reading =
+        Reading { file, values: Vec::new(), sections: Vec::new(), at: None, refusal: None };
+    let level = Level { reading: &mut reading, section: None };
+    match with_deserializer_from_str_with_options(text, options, |yaml| level.deserialize(yaml)) {
+        Ok(()) => Ok(reading.values),
+        Err(error) => Err(match reading.refusal.take() {
+            Some(refusal) => refusal,
+            None => reading.refusal_for(&error),
+        }),
+    }
+}
+
+/// How far reading has come.
+struct Reading<'a> {
+    file: &'a Path,
+    values: Vec<Value>,
+    sections: Vec<(&'static str, u64)>,
+    /// What is being read; `None` between sections.
+    at: Option<Entry>,
+    /// Why reading was stopped from here, where it was.
+    refusal: Option<ConfigError>,
+}
+
+/// A section or key that the table knows, and the line of its name.
+#[derive(Clone, Copy)]
+enum Entry {
+    Section { name: &'static str, line: u64 },
+    Key { key: &'static Key, line: u64 },
+}
+
+impl Reading<'_> {
+    fn place(&self, line: u64) -> Place {
+        Place::File { file: self.file.to_owned(), line }
+    }
+
+    /// What a name stands for, which has to be known and new; `None` once the refusal is noted.
+    fn enter(&mut self, section: Option<&'static str>, name: &str, line: u64) -> Option<Entry> {
+        let found = match section {
+            None => KEYS.iter().map(|key| key.parts().0).find(|known| *known == name).map(|name| {
+                let first = self.sections.iter().find(|(known, _)| *known == name);
+                (Entry::Section { name, line }, name, first.map(|(_, line)| *line))
+            }),
+            Some(section) => KEYS.iter().find(|key| key.parts() == (section, name)).map(|key| {
+                let first = self.values.iter().find(|value| value.key.name == key.name);
+                (Entry::Key { key, line }, key.name, first.and_then(|value| value.place.line()))
+            }),
+        };
+        match found {
+            Some((entry, _, None)) => return Some(entry),
+            Some((_, name, Some(first))) => {
+                self.refusal = Some(ConfigError::Twice { place: self.place(line), name, first });
+            }
+            None => {
+                self.refusal = Some(ConfigError::unknown_key(self.place(line), section, name));
+            }
+        }
+        None
+    }
+
+    /// What an error of the YAML reader means, where reading has come to.
+    fn refusal_for(&self, error: &YamlError) -> ConfigError {
+        let misfit = matches!(
+            error,
+            YamlError::Unexpected { .. }
+                | YamlError::NullIntoString { .. }
+                | YamlError::TaggedScalarCannotDeserializeIntoString { .. }
+        );
+        let line = error.location().map_or(1, |location| location.line());
+        match self.at {
+            Some(Entry::Key { key, line }) if misfit => {
+                ConfigError::NotAValue { place: self.place(line), key }
+            }
+            Some(Entry::Section { name, line }) if misfit => {
+                ConfigError::NotASection { place: self.place(line), name }
+            }
+            None if misfit => ConfigError::Malformed {
+                place: self.place(line),
+                reason: "expected sections of keys, such as `grpc:` with `listen:` in it".into(),
+            },
+            None | Some(Entry::Section { .. } | Entry::Key { .. }) => ConfigError::Malformed {
+                place: self.place(line),
+                reason: format!("not YAML: {}", UserMessageFormatter.format_message(error)),
+            },
+        }
+    }
+}
+
+/// The sections of the file, or the keys of a section.
+struct Level<'a, 'b> {
+    reading: &'a mut Reading<'b>,
+    section: Option<&'static str>,
+}
+
+impl<'de> DeserializeSeed<'de> for Level<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, yaml: D) -> Result<(), D::Error> {
+        yaml.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("keys")
+    }
+
+    /// An empty file or section, perhaps because all of it is commented out.
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, yaml: D) -> Result<(), D::Error> {
+        yaml.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let outside = self.reading.at;
+        while let Some(name) = map.next_key::<Spanned<String>>()? {
+            let line = name.referenced.line();
+            let Some(entry) = self.reading.enter(self.section, &name.value, line) else {
+                return Err(Error::custom("the refusal is noted"));
+            };
+            self.reading.at = Some(entry);
+            match entry {
+                Entry::Key { key, line } => {
+                    let text = map.next_value::<String>()?;
+                    let place = self.reading.place(line);
+                    self.reading.values.push(Value { key, text, place });
+                }
+                Entry::Section { name, line } => {
+                    self.reading.sections.push((name, line));
+                    let section = Some(name);
+                    map.next_value_seed(Level { reading: &mut *self.reading, section })?;
+                }
+            }
+            self.reading.at = outside;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! The command that serves: a configuration becomes a running server, and signals end it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process;
+use std::sync::Arc;
+
+use loms::config::{Config, Log, LogFormat, StockSource};
+use loms::grpc::service::ServiceOptions;
+use loms::opening_stock;
+use loms::sequencer::{Sequencer, wall_clock};
+use loms::server;
+use loms::state_machine::{LomsState, OpeningStock, Rules};
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Serves until a signal, and until calls in flight are answered. A refused start says why in
+/// one line.
+pub(crate) fn run(config: &Config) -> Result<(), String> {
+    start_log(&config.log);
+    let stock = load_stock(&config.stock)?;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the system gives no threads or event queue: {error}"))?;
+    runtime.block_on(serve(config, &stock))
+}
+
+async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
+    let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let listener = listen(config.grpc.listen).await?;
+    let address = listener.local_addr().map_err(|error| format!("grpc.listen: {error}"))?;
+    let rules = Rules {
+        payment_timeout: config.orders.payment_timeout,
+        idempotency_window: config.orders.idempotency_window,
+        key_hash_secret: rand::random(),
+    };
+    let sequencer = Arc::new(Sequencer::new(LomsState::new(rules, stock), wall_clock()));
+    let options = ServiceOptions {
+        max_lines: config.orders.max_lines,
+        failed_create: config.orders.failed_create,
+    };
+    let units: u128 = stock.records().iter().map(|record| u128::from(record.total)).sum();
+    let file = match &config.stock {
+        StockSource::Embedded => "built in".to_owned(),
+        StockSource::File(path) => path.display().to_string(),
+    };
+    info!(%address, stock = file, skus = stock.records().len(), units, "serving");
+    let drained = server::serve(listener, sequencer, options, signals.first()).await;
+    let drained = drained.map_err(|error| format!("serving on {address} failed: {error}"))?;
+    info!(?drained, "stopped");
+    Ok(())
+}
+
+fn load_stock(source: &StockSource) -> Result<OpeningStock, String> {
+    match source {
+        StockSource::Embedded => Ok(opening_stock::embedded()),
+        StockSource::File(path) => opening_stock::load(path).map_err(|error| error.to_string()),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| {
+        format!(
+            "grpc.listen: cannot listen on {address}: {error}; choose another with --listen or \
+             end what listens there"
+        )
+    })
+}
+
+/// From here on events go to stderr. The filter is by module, as `log.level` says.
+fn start_log(log: &Log) {
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match log.format {
+        LogFormat::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(log.level.clone())).init();
+}
+
+/// SIGTERM and SIGINT, both of which ask for the same.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the first. A second one ends the process at once, with the code that a shell
+    /// gives for that signal.
+    async fn first(mut self) {
+        self.next().await;
+        tokio::spawn(async move { process::exit(128 + self.next().await.as_raw_value()) });
+    }
+
+    async fn next(&mut self) -> SignalKind {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+        }
+    }
+}

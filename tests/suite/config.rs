@@ -1,0 +1,363 @@
+//! The configuration: which source wins, what each key takes, and how the rest is refused.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use loms::config::keys::KEYS;
+use loms::config::{Config, ConfigError, Grpc, Log, LogFormat, Loms, Orders, Sources, StockSource};
+use loms::grpc::service::FailedCreate;
+use loms::opening_stock;
+use loms::state_machine::Span;
+use tempfile::TempDir;
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use crate::story::snapshot;
+
+/// A working directory, and what LOMS is started with in it.
+struct Start {
+    directory: TempDir,
+    file: Option<PathBuf>,
+    environment: Vec<(OsString, OsString)>,
+    flags: Vec<(&'static str, String)>,
+}
+
+impl Start {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory, file: None, environment: Vec::new(), flags: Vec::new() }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A file that is there, but that nobody need read.
+    fn with(self, file: &str, text: impl AsRef<[u8]>) -> Self {
+        let path = self.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    fn config(mut self, file: &str) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    fn variable(mut self, name: &str, text: &str) -> Self {
+        self.environment.push((name.into(), text.into()));
+        self
+    }
+
+    fn flag(mut self, key: &'static str, text: &str) -> Self {
+        self.flags.push((key, text.to_owned()));
+        self
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(Sources {
+            directory: self.path(),
+            file: self.file.as_deref(),
+            environment: self.environment.iter().cloned(),
+            flags: &self.flags,
+        })
+    }
+
+    fn refusal(&self) -> String {
+        let refusal = self.load().unwrap_err().to_string();
+        assert_eq!(refusal.lines().count(), 1, "{refusal:?}");
+        refusal
+    }
+}
+
+fn from_file(text: &str) -> Start {
+    Start::new().with("loms.yaml", text).config("loms.yaml")
+}
+
+#[test]
+fn defaults_are_as_promised() {
+    let promised = Config {
+        grpc: Grpc { listen: ([0, 0, 0, 0], 50051).into() },
+        loms: Loms { address: "http://localhost:50051".to_owned() },
+        stock: StockSource::Embedded,
+        orders: Orders {
+            max_lines: 1_000,
+            payment_timeout: Span::from_secs(600),
+            idempotency_window: Span::from_secs(86_400),
+            failed_create: FailedCreate::Ok,
+        },
+        log: Log { level: Targets::new().with_default(LevelFilter::INFO), format: LogFormat::Text },
+    };
+    assert_eq!(Config::default(), promised);
+    assert_eq!(Start::new().load().unwrap(), promised);
+    assert_eq!(from_file("").load().unwrap(), promised);
+    assert_eq!(from_file("# grpc:\norders:\n  # max_lines: 1\nlog: ~\n").load().unwrap(), promised);
+}
+
+#[test]
+fn shipped_file_holds_every_key_at_its_default() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let no_variables: [(OsString, OsString); 0] = [];
+    let shipped = Config::load(Sources {
+        directory: root,
+        file: None,
+        environment: no_variables,
+        flags: &[],
+    });
+    let stock = root.join("config/../data/stock-data.json");
+    assert_eq!(opening_stock::load(&stock).unwrap(), opening_stock::embedded());
+    let stock = StockSource::File(stock);
+    assert_eq!(shipped.unwrap(), Config { stock, ..Config::default() });
+
+    let text = fs::read_to_string(root.join("config/config.yaml")).unwrap();
+    for key in &KEYS {
+        let (section, name) = key.parts();
+        let default = key.default.unwrap_or("../data/stock-data.json");
+        let entry = format!("\n  # {}\n  {name}: {default}\n", key.about);
+        let place = text.find(&entry).unwrap_or_else(|| panic!("not there:{entry}"));
+        let mut sections = text[..place].lines().filter(|line| line.ends_with(':'));
+        assert_eq!(sections.next_back().unwrap(), format!("{section}:"), "{name}");
+    }
+}
+
+#[test]
+fn every_key_is_set_alike_from_every_source() {
+    let texts = [
+        ("grpc.listen", "[::1]:0"),
+        ("loms.address", "http://loms.example:80/"),
+        ("stock.file", "/srv/stock.json"),
+        ("orders.max_lines", "65535"),
+        ("orders.payment_timeout", "0"),
+        ("orders.idempotency_window", "1h 30m"),
+        ("orders.failed_create", "failed_precondition"),
+        ("log.level", "warn,loms::grpc=debug"),
+        ("log.format", "json"),
+    ];
+    let level =
+        Targets::new().with_default(LevelFilter::WARN).with_target("loms::grpc", Level::DEBUG);
+    let expected = Config {
+        grpc: Grpc { listen: "[::1]:0".parse().unwrap() },
+        loms: Loms { address: "http://loms.example:80".to_owned() },
+        stock: StockSource::File("/srv/stock.json".into()),
+        orders: Orders {
+            max_lines: u16::MAX,
+            payment_timeout: Span::default(),
+            idempotency_window: Span::from_secs(5_400),
+            failed_create: FailedCreate::FailedPrecondition,
+        },
+        log: Log { level, format: LogFormat::Json },
+    };
+    let (mut file, mut environment, mut flags) = (String::new(), Start::new(), Start::new());
+    let mut before = "";
+    for (key, (name, text)) in KEYS.iter().zip(texts) {
+        assert_eq!(key.name, name);
+        let (section, leaf) = key.parts();
+        if section != before {
+            writeln!(file, "{section}:").unwrap();
+            before = section;
+        }
+        let quote = if text.starts_with('[') { "'" } else { "" };
+        writeln!(file, "  {leaf}: {quote}{text}{quote}").unwrap();
+        environment = environment.variable(key.variable, text);
+        flags = flags.flag(key.name, text);
+    }
+    assert_eq!(from_file(&file).load().unwrap(), expected);
+    assert_eq!(environment.load().unwrap(), expected);
+    assert_eq!(flags.load().unwrap(), expected);
+}
+
+#[test]
+fn later_sources_win() {
+    let max_lines = |start: &Start| start.load().unwrap().orders.max_lines;
+    let start = Start::new();
+    assert_eq!(max_lines(&start), 1_000);
+    let start = start.with("config/config.yaml", "orders: {max_lines: 2}");
+    assert_eq!(max_lines(&start), 2);
+    let start = start.with("b.yaml", "orders: {max_lines: 3}").variable("LOMS_CONFIG", "b.yaml");
+    assert_eq!(max_lines(&start), 3);
+    let start = start.with("c.yaml", "orders: {max_lines: 4}").config("c.yaml");
+    assert_eq!(max_lines(&start), 4);
+    let start = start.variable("LOMS_ORDERS_MAX_LINES", "5");
+    assert_eq!(max_lines(&start), 5);
+    let start = start.flag("orders.max_lines", "6");
+    assert_eq!(max_lines(&start), 6);
+    let start = start.flag("orders.max_lines", "7");
+    assert_eq!(max_lines(&start), 7);
+}
+
+#[test]
+fn stock_path_starts_where_it_was_written() {
+    let file = |start: &Start, path: &str| StockSource::File(start.path().join(path));
+    let start = Start::new().with("etc/loms.yaml", "stock: {file: s.json}").config("etc/loms.yaml");
+    assert_eq!(start.load().unwrap().stock, file(&start, "etc/s.json"));
+    let start = start.variable("LOMS_STOCK_FILE", "s.json");
+    assert_eq!(start.load().unwrap().stock, file(&start, "s.json"));
+    let start = start.flag("stock.file", "t/s.json");
+    assert_eq!(start.load().unwrap().stock, file(&start, "t/s.json"));
+    let start = start.flag("stock.file", "/s.json");
+    assert_eq!(start.load().unwrap().stock, StockSource::File("/s.json".into()));
+}
+
+#[test]
+fn times_are_exact_to_the_nanosecond() {
+    for (text, nanos) in [
+        ("0", 0),
+        ("0s", 0),
+        ("1ns", 1),
+        ("1.5s", 1_500_000_000),
+        ("90s", 90_000_000_000),
+        ("1h30m", 5_400_000_000_000),
+        ("1h 30m", 5_400_000_000_000),
+        ("1 hour 30 minutes", 5_400_000_000_000),
+        ("18446744073709551615ns", u64::MAX),
+        ("18446744073s 709551615ns", u64::MAX),
+    ] {
+        let start = Start::new().flag("orders.payment_timeout", text);
+        let timeout = start.load().unwrap().orders.payment_timeout;
+        assert_eq!(timeout, Span::from_nanos(nanos), "{text}");
+    }
+}
+
+#[test]
+fn what_kubernetes_injects_is_let_be() {
+    let mut start = Start::new();
+    for (name, text) in [
+        ("LOMS_SERVICE_HOST", "10.0.0.7"),
+        ("LOMS_SERVICE_PORT", "50051"),
+        ("LOMS_SERVICE_PORT_GRPC", "50051"),
+        ("LOMS_PORT", "tcp://10.0.0.7:50051"),
+        ("LOMS_PORT_50051_TCP", "tcp://10.0.0.7:50051"),
+        ("LOMS_PORT_50051_TCP_PROTO", "tcp"),
+        ("LOMS_PORT_50051_TCP_PORT", "50051"),
+        ("LOMS_PORT_50051_TCP_ADDR", "10.0.0.7"),
+        ("LOMS_PORT_50052_UDP", "udp://10.0.0.7:50052"),
+        ("LOMS_CANARY_SERVICE_HOST", "10.0.0.8"),
+        ("LOMS_CANARY_PORT_50051_TCP_ADDR", "10.0.0.8"),
+        ("HOME", "/root"),
+        ("loms_grpc_listen", "lower case is not ours"),
+    ] {
+        start = start.variable(name, text);
+    }
+    assert_eq!(start.load().unwrap(), Config::default());
+}
+
+#[test]
+fn bad_value_is_refused_though_a_later_source_has_a_good_one() {
+    let start = from_file("orders: {max_lines: 0}").variable("LOMS_ORDERS_MAX_LINES", "5");
+    assert!(start.refusal().starts_with("loms.yaml:1: orders.max_lines"), "{}", start.refusal());
+    let start = Start::new().variable("LOMS_LOG_FORMAT", "xml").flag("log.format", "text");
+    assert!(start.refusal().starts_with("LOMS_LOG_FORMAT: log.format"), "{}", start.refusal());
+}
+
+#[test]
+fn file_is_refused_by_line() {
+    let texts = [
+        "5",
+        "- grpc",
+        "grpc:\n\tlisten: 0.0.0.0:1",
+        "grpc: {listen: 0.0.0.0:1",
+        "log: {level: *x}",
+        "log: {level: info}\n---\nlog: {level: warn}",
+        "grpc: 0.0.0.0:50051",
+        "orders: [max_lines, 5]",
+        "orders: {[max_lines]: 5}",
+        "order:\n  max_lines: 5",
+        "orders:\n  max_line: 5",
+        "orders:\n  max-lines: 5",
+        "orders:\n  max_lines: 5\n  listen: 0.0.0.0:1",
+        "payment_timeout: 5m",
+        "orders.payment_timeout: 5m",
+        "tls:\n  certificate: x",
+        "orders: &base {max_lines: 5}\nlog: {<<: *base}",
+        "log: {\"lev\\nel\": info}",
+        "orders:\n  max_lines: 5\n  max_lines: 6",
+        "orders:\n  max_lines: 5\nlog:\n  level: info\norders:\n  failed_create: ok",
+        "orders:\n  max_lines:",
+        "orders:\n  max_lines: [5]",
+        "orders:\n  max_lines: {at_most: 5}",
+        "orders:\n  max_lines: !!int 5",
+        "orders:\n  max_lines: 0",
+        "log:\n  level: 'in\x1b[1mfo'",
+    ];
+    let mut page = String::new();
+    for text in texts {
+        let shown = text.replace('\t', "\\t").replace('\x1b', "\\x1b");
+        writeln!(page, "{shown}\n  → {}\n", from_file(text).refusal()).unwrap();
+    }
+    let bytes = Start::new().with("loms.yaml", b"log:\n  level: \xff").config("loms.yaml");
+    writeln!(page, "log:\n  level: (a byte that is not UTF-8)\n  → {}\n", bytes.refusal()).unwrap();
+    let named = Start::new().config("no.yaml");
+    writeln!(page, "--config no.yaml\n  → {}\n", named.refusal()).unwrap();
+    let named = Start::new().variable("LOMS_CONFIG", "no.yaml");
+    writeln!(page, "LOMS_CONFIG=no.yaml\n  → {}\n", named.refusal()).unwrap();
+    let folder = Start::new().with("config/config.yaml/x", "");
+    writeln!(page, "config/config.yaml is a folder\n  → {}", folder.refusal()).unwrap();
+    snapshot("config_file_refusals", &page);
+}
+
+#[test]
+fn bad_values_are_refused_by_name_and_place() {
+    let values = [
+        ("grpc.listen", &["localhost:50051", "0.0.0.0", ":50051", "0.0.0.0:65536", ""][..]),
+        (
+            "loms.address",
+            &[
+                "localhost:50051",
+                "https://localhost:50051",
+                "http://",
+                "http://loms:0",
+                "http://loms:65536",
+                "http://me@loms:50051",
+                "http://loms:50051/api",
+                "http://loms:50051?a=b",
+            ],
+        ),
+        ("stock.file", &[""]),
+        ("orders.max_lines", &["0", "-1", "65536", "1.5", "1_000", "many"]),
+        (
+            "orders.payment_timeout",
+            &[
+                "-1m",
+                "10",
+                "10 parsecs",
+                "m",
+                "",
+                "never",
+                "585years",
+                "18446744073709551615s1000ms",
+            ],
+        ),
+        ("orders.idempotency_window", &["-1m", "18446744073s 709551616ns"]),
+        ("orders.failed_create", &["OK", "failed"]),
+        (
+            "log.level",
+            &["inof", "", "info,", "info,loms::grpc", "loms=", "loms:=info", "3", "=info"],
+        ),
+        ("log.format", &["xml", "text\nlog", "Text"]),
+    ];
+    let mut page = String::new();
+    for (key, texts) in values {
+        for text in texts {
+            writeln!(page, "{}", Start::new().flag(key, text).refusal()).unwrap();
+        }
+    }
+    let long = "9".repeat(1_000);
+    writeln!(page, "{}", Start::new().flag("orders.max_lines", &long).refusal()).unwrap();
+    let variable = Start::new().variable("LOMS_ORDERS_MAX_LINES", "0");
+    writeln!(page, "{}", variable.refusal()).unwrap();
+    for name in [
+        "LOMS_LISTEN",
+        "LOMS_GRPC_LISTENS",
+        "LOMS_PORT",
+        "LOMS_GRPC_PORT",
+        "LOMS_HELP_ME",
+        "LOMS_CONFG",
+    ] {
+        writeln!(page, "{}", Start::new().variable(name, "50051").refusal()).unwrap();
+    }
+    writeln!(page, "{}", Start::new().flag("orders.max_line", "5").refusal()).unwrap();
+    snapshot("config_value_refusals", &page);
+}

@@ -1,0 +1,223 @@
+//! The `loms` binary as its users run it: started, called, stopped by a signal, refused.
+
+use std::fmt::Write;
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use tonic::transport::Channel;
+
+use crate::serving::begin_create;
+use crate::story::snapshot;
+
+fn loms() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
+    // What stands in this process's environment is no part of a test.
+    command.env_clear().current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    command
+}
+
+/// A server in a process of its own, and its log.
+struct Process {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    address: String,
+    /// The first event.
+    start: serde_json::Value,
+}
+
+impl Process {
+    fn start(flags: &[&str]) -> Self {
+        Self::start_in(Path::new(env!("CARGO_MANIFEST_DIR")), flags)
+    }
+
+    fn start_in(folder: &Path, flags: &[&str]) -> Self {
+        let mut child = loms()
+            .current_dir(folder)
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(flags)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let start = event(&log.next().unwrap().unwrap());
+        assert_eq!((&start["message"], &start["level"]), (&"serving".into(), &"INFO".into()));
+        let address = format!("http://{}", start["address"].as_str().unwrap());
+        Self { child, log, address, start }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    fn call(&self, words: &str) -> Output {
+        loms().args(words.split(' ')).args(["--address", &self.address]).output().unwrap()
+    }
+
+    /// The rest of the log, and the exit code.
+    fn end(&mut self) -> (Vec<serde_json::Value>, Option<i32>) {
+        let log = self.log.by_ref().map(|line| event(&line.unwrap())).collect();
+        (log, self.child.wait().unwrap().code())
+    }
+}
+
+/// A test that fails leaves no server behind.
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It fails where the process has ended, as it should have.
+        let _ = self.child.kill();
+    }
+}
+
+fn event(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).unwrap()
+}
+
+#[test]
+fn start_tells_what_is_served() {
+    let mut process = Process::start(&["serve", "--stock", "data/stock-data.json"]);
+    let told = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
+    assert_eq!(told, ["\"data/stock-data.json\"", "5", "\"1250\""]);
+    process.signal("TERM");
+    process.end();
+}
+
+#[test]
+fn without_a_file_in_sight_the_binary_serves_by_itself() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut process = Process::start_in(elsewhere.path(), &[]);
+    let told = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
+    assert_eq!(told, ["\"built in\"", "5", "\"1250\""]);
+    process.signal("TERM");
+    process.end();
+}
+
+#[test]
+fn order_lives_its_life_through_the_command_line() {
+    let mut process = Process::start(&[]);
+    let mut page = String::new();
+    for words in [
+        "stock 1002 773297411",
+        "create --user 7 1002:2 773297411:1 1002:1",
+        "stock 1002 99",
+        "pay 1",
+        "pay 1 --json",
+        "cancel 1",
+        "create --user 7 1002:178 --key again",
+        "create --user 7 1002:178 --key again --json",
+        "info 2 --json",
+        "create --user 0 1002:1",
+    ] {
+        let Output { status, stdout, stderr } = process.call(words);
+        writeln!(page, "$ loms {words}").unwrap();
+        page += &String::from_utf8(stdout).unwrap();
+        page += &String::from_utf8(stderr).unwrap();
+        if !status.success() {
+            writeln!(page, "[exit {}]", status.code().unwrap()).unwrap();
+        }
+    }
+    process.signal("INT");
+    assert_eq!(process.end().1, Some(0));
+    snapshot("command_line", &without_times(&page));
+}
+
+/// Times are the only thing in a page that differs from run to run.
+fn without_times(page: &str) -> String {
+    let lines = page.lines().map(|line| match serde_json::from_str::<serde_json::Value>(line) {
+        Ok(mut order) if order.get("created_at").is_some() => {
+            order["created_at"] = "…".into();
+            order["updated_at"] = "…".into();
+            format!("{order}\n")
+        }
+        Ok(_) | Err(_) => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+#[test]
+fn signal_ends_it_with_exit_code_zero() {
+    for signal in ["TERM", "INT"] {
+        let mut process = Process::start(&[]);
+        process.signal(signal);
+        let (log, code) = process.end();
+        let messages: Vec<_> = log.iter().map(|event| event["message"].as_str().unwrap()).collect();
+        assert_eq!(messages, ["stopping: calls in flight have 10 s to finish", "stopped"]);
+        assert_eq!(code, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn second_signal_ends_it_at_once() {
+    let mut process = Process::start(&[]);
+    let channel = Channel::from_shared(process.address.clone()).unwrap().connect().await.unwrap();
+    // A call that never ends would hold the first signal up for ten seconds.
+    let (message, call) = begin_create(&channel).await;
+    process.signal("TERM");
+    let stopping = event(&process.log.next().unwrap().unwrap());
+    assert_eq!(stopping["message"], "stopping: calls in flight have 10 s to finish");
+    process.signal("INT");
+    let (log, code) = process.end();
+    assert_eq!((log.len(), code), (0, Some(130)));
+    assert!(call.await.unwrap().is_err());
+    drop(message);
+}
+
+#[test]
+fn debug_tells_every_command_by_module() {
+    let mut process = Process::start(&["--log-level", "info,loms::sequencer=debug"]);
+    process.call("create --user 7 1002:2 --key k");
+    process.call("pay 9");
+    process.signal("TERM");
+    let (log, _) = process.end();
+    let told: Vec<_> = log
+        .iter()
+        .filter(|event| event["message"] == "command" && event["command"] != "tick")
+        .map(|event| {
+            assert_eq!(
+                (&event["target"], &event["level"]),
+                (&"loms::sequencer".into(), &"DEBUG".into())
+            );
+            assert!(event["took_ns"].is_u64());
+            (event["command"].as_str().unwrap(), event["outcome"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("create user=7 1002:2 key=k", "order 1 reserved"),
+            ("pay 9", "refused: there is no order 9"),
+        ]
+    );
+}
+
+#[test]
+fn refused_start_says_why_in_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let listen = format!("--listen 127.0.0.1:{port}");
+    let mut page = String::new();
+    for words in [
+        "--listen nonsense",
+        "--payment-timeout soon",
+        "--config config/missing.yaml",
+        "--config Cargo.toml",
+        "--stock data/missing.json",
+        "--stock Cargo.toml",
+        "--log-level loud",
+        &listen,
+        "serve --unknown",
+        "--json",
+    ] {
+        let Output { status, stdout, stderr } = loms().args(words.split(' ')).output().unwrap();
+        assert!(stdout.is_empty());
+        let stderr = String::from_utf8(stderr).unwrap();
+        let code = status.code().unwrap();
+        writeln!(page, "$ loms {words}\n{stderr}[exit {code}]").unwrap();
+        assert!(code == 2 || stderr.lines().count() == 1, "{stderr}");
+    }
+    snapshot("refused_starts", &page.replace(&port, "PORT"));
+}
