@@ -13,7 +13,9 @@ use crate::ci::{self, Exit};
 use crate::model::Bug;
 use crate::plan::Plan;
 use crate::rig::Rig;
-use crate::{bug_base, campaign, concurrent, pages, report, selfcheck, service, shrink, swarm};
+use crate::{
+    against, bug_base, campaign, concurrent, pages, report, selfcheck, service, shrink, swarm,
+};
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
@@ -142,6 +144,17 @@ enum What {
         #[arg(long, value_parser = seed, default_value = "1")]
         seed: u64,
     },
+    /// Judges any server of the contract. Nobody else may use it meanwhile.
+    Against {
+        /// Where it is: http://HOST:PORT.
+        address: String,
+        /// Which random programs are tried.
+        #[arg(long, value_parser = seed, default_value = "1")]
+        seed: u64,
+        /// The stock file with which it was started just now.
+        #[arg(long)]
+        stock: Option<PathBuf>,
+    },
     /// Tells what is reached within the seeds of CI.
     Marks,
     /// Replays every bug that was ever found.
@@ -237,6 +250,7 @@ fn many(what: What) -> (String, Exit) {
         What::Exhaustive { planted } => ci::exhaustive(planted.rig()),
         What::Mutants { only, jobs } => ci::mutants(only, jobs.unwrap_or_else(ci::cores)),
         What::Concurrent { clients, calls, seed } => concurrent::run(clients, calls, seed),
+        What::Against { address, seed, stock } => against::run(&address, seed, stock.as_deref()),
         What::Marks => ci::marks(),
         What::Bugs => ci::bugs(),
         What::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),

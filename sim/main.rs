@@ -1,5 +1,6 @@
 //! The simulator.
 
+mod against;
 mod bug_base;
 mod campaign;
 mod ci;

@@ -105,7 +105,8 @@ fn judge(address: &str, seed: u64, opening: &OpeningStock, compare: bool) -> (St
         learn(&mut session, finding, &mut known.situations);
     }
     look_further(&mut session, seed, &mut known);
-    let exit = if known.broken.is_empty() && known.pages.is_empty() { Exit::Ok } else { Exit::Oracle };
+    let exit =
+        if known.broken.is_empty() && known.pages.is_empty() { Exit::Ok } else { Exit::Oracle };
     (page(&known), exit)
 }
 

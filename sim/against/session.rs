@@ -190,12 +190,14 @@ impl<'a> Program<'a> {
         if let Answer::Created { order, .. } = &mut expected {
             *order = self.ids[place(*order)];
         }
-        if let Answer::Refused(crate::contract::Refusal::IdempotencyKeyReused(order)) = &mut expected
+        if let Answer::Refused(crate::contract::Refusal::IdempotencyKeyReused(order)) =
+            &mut expected
         {
             *order = self.ids[place(*order)];
         }
         let mut facets = differences(&heard.reply, &expected);
-        if let (Reply::Order(order), Some(about), Answer::Order(_)) = (&heard.reply, about, &expected)
+        if let (Reply::Order(order), Some(about), Answer::Order(_)) =
+            (&heard.reply, about, &expected)
         {
             let [created, updated] = self.moments[place(about)];
             let within = |stamp: Option<u64>, (from, to): (SystemTime, SystemTime)| {

@@ -77,8 +77,11 @@ fn stray(
 
 fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step {
     let mut step = Step { number, ..Step::default() };
-    let creates: Vec<u32> =
-        before.iter().filter(|step| step.op.kind() == Kind::Create).map(|step| step.number).collect();
+    let creates: Vec<u32> = before
+        .iter()
+        .filter(|step| step.op.kind() == Kind::Create)
+        .map(|step| step.number)
+        .collect();
     let mut die = draws.die(Purpose::TARGET);
     let target = match die.below(24) {
         0 => Target::Id(Target::NOBODY),
@@ -101,7 +104,8 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
                 };
                 step.items.push((sku, u32::try_from(count).unwrap_or(1)));
             }
-            let (user, key) = (draws.die(Purpose::USER).below(20), draws.die(Purpose::KEY).below(8));
+            let (user, key) =
+                (draws.die(Purpose::USER).below(20), draws.die(Purpose::KEY).below(8));
             let user = if user == 0 { 0 } else { i64::try_from(1 + user % 2).expect("1 or 2") };
             let name = if key < 3 { u32::try_from(key).expect("below 3") } else { 0 };
             Op::Create { user, key: Key { name, length: 0 } }
