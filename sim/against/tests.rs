@@ -17,7 +17,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Code, Request, Response, Status, async_trait};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
 
@@ -30,7 +31,7 @@ enum Fault {
     SecondCancelRefused,
     /// An empty OK for an order that does not exist.
     MissingOrderOk,
-    /// Ids are used up by invalid creates: here, one in two is skipped.
+    /// Refusals are a code and a sentence.
     NoDetails,
     /// It knows only what carts were first generated from.
     OldFields,
@@ -43,7 +44,8 @@ enum Fault {
 struct Fake {
     inner: LomsService,
     fault: Fault,
-    released: Mutex<BTreeMap<u32, u64>>,
+    /// Orders that are paid, where that is done by cancelling them.
+    paid: Mutex<BTreeSet<i64>>,
     pays: Mutex<BTreeMap<i64, u32>>,
 }
 
@@ -67,7 +69,8 @@ impl Loms for Fake {
         &self,
         request: Request<OrderCreateRequest>,
     ) -> Result<Response<OrderCreateResponse>, Status> {
-        let mut looked_good = self.fault == Fault::ChecksThenActs;
+        let lines = request.get_ref().items.len();
+        let mut looked_good = self.fault == Fault::ChecksThenActs && lines == 1;
         if looked_good {
             for item in &request.get_ref().items {
                 let request = Request::new(StocksInfoRequest { sku: item.sku });
@@ -82,7 +85,7 @@ impl Loms for Fake {
         let mut response =
             self.inner.order_create(request).await.map_err(|status| self.spoil(status))?;
         let created = response.get_mut();
-        if looked_good && created.status == "failed" && created.shortages.len() == 1 {
+        if looked_good && created.status == "failed" {
             created.status = "awaiting payment".to_owned();
             created.shortages.clear();
         }
@@ -96,13 +99,17 @@ impl Loms for Fake {
         &self,
         request: Request<OrderInfoRequest>,
     ) -> Result<Response<OrderInfoResponse>, Status> {
-        let invalid = request.get_ref().order_id <= 0;
+        let order = request.get_ref().order_id;
         match self.inner.order_info(request).await {
-            Err(_) if self.fault == Fault::MissingOrderOk && !invalid => {
+            Err(_) if self.fault == Fault::MissingOrderOk && order > 0 => {
                 Ok(Response::new(OrderInfoResponse::default()))
             }
             Err(status) => Err(self.spoil(status)),
             Ok(mut response) => {
+                if self.paid.lock().unwrap().contains(&order) {
+                    let info = response.get_mut();
+                    (info.status, info.reason) = ("paid".to_owned(), String::new());
+                }
                 if self.fault == Fault::OldFields {
                     let info = response.get_mut();
                     (info.created_at, info.updated_at) = (None, None);
@@ -118,16 +125,14 @@ impl Loms for Fake {
         request: Request<OrderPayRequest>,
     ) -> Result<Response<OrderPayResponse>, Status> {
         let order = request.get_ref().order_id;
-        let before = self.status(order).await;
-        let response = self.inner.order_pay(request).await.map_err(|status| self.spoil(status))?;
-        if let Some(info) = before.filter(|info| info.status == "awaiting payment")
-            && self.fault == Fault::PayReleases
-        {
-            let mut released = self.released.lock().unwrap();
-            for item in info.items {
-                *released.entry(item.sku).or_default() += u64::from(item.count);
-            }
+        let awaits = self.status(order).await.is_some_and(|info| info.status == "awaiting payment");
+        let is_paid = self.paid.lock().unwrap().contains(&order);
+        if self.fault == Fault::PayReleases && (awaits || is_paid) {
+            self.inner.order_cancel(Request::new(OrderCancelRequest { order_id: order })).await?;
+            self.paid.lock().unwrap().insert(order);
+            return Ok(Response::new(OrderPayResponse {}));
         }
+        let response = self.inner.order_pay(request).await.map_err(|status| self.spoil(status))?;
         let mut pays = self.pays.lock().unwrap();
         let pays = pays.entry(order).or_default();
         *pays += 1;
@@ -141,7 +146,15 @@ impl Loms for Fake {
         &self,
         request: Request<OrderCancelRequest>,
     ) -> Result<Response<OrderCancelResponse>, Status> {
-        let before = self.status(request.get_ref().order_id).await;
+        let order = request.get_ref().order_id;
+        if self.paid.lock().unwrap().contains(&order) {
+            let facts = [("order_id", order.to_string()), ("status", "paid".to_owned())];
+            let facts = facts.map(|(name, fact)| (name.to_owned(), fact));
+            let reason = "ORDER_NOT_AWAITING_PAYMENT";
+            let details = ErrorDetails::with_error_info(reason, "loms", facts);
+            return Err(Status::with_error_details(Code::FailedPrecondition, "paid", details));
+        }
+        let before = self.status(order).await;
         if self.fault == Fault::SecondCancelRefused
             && before.is_some_and(|info| info.status == "cancelled")
         {
@@ -154,11 +167,7 @@ impl Loms for Fake {
         &self,
         request: Request<StocksInfoRequest>,
     ) -> Result<Response<StocksInfoResponse>, Status> {
-        let sku = request.get_ref().sku;
-        let mut response =
-            self.inner.stocks_info(request).await.map_err(|status| self.spoil(status))?;
-        response.get_mut().count += self.released.lock().unwrap().get(&sku).unwrap_or(&0);
-        Ok(response)
+        self.inner.stocks_info(request).await.map_err(|status| self.spoil(status))
     }
 }
 
@@ -169,8 +178,8 @@ fn judged(fault: Fault) -> (String, Exit) {
     let state = LomsState::new(rules, &opening_stock::embedded());
     let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
     let inner = LomsService::new(sequencer, ServiceOptions::default());
-    let (released, pays) = Default::default();
-    let fake = LomsServer::new(Fake { inner, fault, released, pays });
+    let (paid, pays) = Default::default();
+    let fake = LomsServer::new(Fake { inner, fault, paid, pays });
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
