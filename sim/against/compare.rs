@@ -96,13 +96,12 @@ const fn reason_name(reason: Reason) -> &'static str {
 fn says_why(no: &No, refusal: Refusal) -> bool {
     let Some(info) = &no.info else { return false };
     let fact = |name: &str| info.facts.get(name).map(String::as_str);
-    let facts = match refusal {
-        Refusal::OrderNotAwaitingPayment(status) => fact("status") == Some(status_name(status)),
-        Refusal::OrderNotFound => fact("order_id").is_some(),
-        Refusal::IdempotencyKeyReused(order) => {
-            fact("order_id").and_then(|id| id.parse().ok()) == Some(order)
-        }
-        _ => true,
+    let facts = if let Refusal::OrderNotAwaitingPayment(status) = refusal {
+        fact("status") == Some(status_name(status))
+    } else if let Refusal::IdempotencyKeyReused(order) = refusal {
+        fact("order_id").and_then(|id| id.parse().ok()) == Some(order)
+    } else {
+        refusal != Refusal::OrderNotFound || fact("order_id").is_some()
     };
     info.domain == "loms" && info.reason == reason_of(refusal) && facts
 }

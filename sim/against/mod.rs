@@ -38,6 +38,7 @@ use self::session::{Session, Situation};
 use self::wander::wander;
 use crate::ci::Exit;
 use crate::clock::Began;
+use crate::model::World;
 use crate::plan::Step;
 use crate::rng::{Domain, Draws};
 use crate::wire::Reply;
@@ -88,6 +89,10 @@ fn judge(address: &str, seed: u64, opening: &OpeningStock, compare: bool) -> (St
     if compare {
         opens_as_told(&mut session, opening, &mut known);
     }
+    let world = session.world();
+    if Cast::choose(&world).is_none() {
+        return nothing_to_buy(&world, &known);
+    }
     offers(&mut session, &mut known);
     for rule in rules::all() {
         match probe(&mut session, &rule) {
@@ -108,6 +113,18 @@ fn judge(address: &str, seed: u64, opening: &OpeningStock, compare: bool) -> (St
     let exit =
         if known.broken.is_empty() && known.pages.is_empty() { Exit::Ok } else { Exit::Oracle };
     (page(&known), exit)
+}
+
+/// There is too little in stock for any program.
+fn nothing_to_buy(world: &World, known: &Known) -> (String, Exit) {
+    let text = page(known);
+    let there: Vec<String> =
+        world.stock.iter().map(|shelf| format!("{} of {}", shelf.1, shelf.0)).collect();
+    let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+    let text = format!(
+        "{text}sim: there is {there}, and it takes three SKUs in stock, two with 4 or more\n"
+    );
+    (text, if known.pages.is_empty() { Exit::Usage } else { Exit::Oracle })
 }
 
 /// From now on nothing more is said of what this finding says.
@@ -141,16 +158,17 @@ fn offers(session: &mut Session, known: &mut Known) {
     let Some(cast) = Cast::choose(&world) else { return };
     let steps = cast.steps("create user=1 Ax1;info order#1", &world);
     for played in probe::play(session, &world, &steps) {
-        match played.reply {
-            Reply::Created { status, .. } if status.is_empty() => {
-                session.ignored.extend([Facet::CreateStatus, Facet::CreateShortages]);
-                known.not_offered.push("OrderCreateResponse.status and shortages");
-            }
-            Reply::Order(order) if order.created_at.is_none() && order.updated_at.is_none() => {
-                session.ignored.extend([Facet::Times, Facet::Reason, Facet::Shortages]);
-                known.not_offered.push("OrderInfoResponse.createdAt, updatedAt, reason, shortages");
-            }
-            _ => {}
+        if let Reply::Created { status, .. } = &played.reply
+            && status.is_empty()
+        {
+            session.ignored.extend([Facet::CreateStatus, Facet::CreateShortages]);
+            known.not_offered.push("OrderCreateResponse.status and shortages");
+        }
+        if let Reply::Order(order) = &played.reply
+            && (order.created_at, order.updated_at) == (None, None)
+        {
+            session.ignored.extend([Facet::Times, Facet::Reason, Facet::Shortages]);
+            known.not_offered.push("OrderInfoResponse.createdAt, updatedAt, reason, shortages");
         }
     }
 }

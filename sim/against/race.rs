@@ -22,6 +22,9 @@ const CALLS: u32 = 6;
 /// Orders that are there before.
 const ORDERS: u32 = 3;
 
+/// Units that are left for them, and for those who come later.
+const LEFT: u64 = 6;
+
 /// What a round comes to.
 #[derive(Debug)]
 pub(crate) enum Raced {
@@ -51,18 +54,18 @@ pub(crate) fn race(
     if kinds.contains(&Kind::Create) || session.ignored.contains(&Facet::Id) {
         return Raced::NotPlayed;
     }
-    // About three of them fit.
-    let count = u32::try_from(available.div_ceil(6).min(1_000)).expect("at most a thousand");
+    // One order takes all but a few units, so that the others have to fight for the rest.
+    let filler = u32::try_from(available.saturating_sub(LEFT)).unwrap_or(u32::MAX);
     let user = session.new_users();
     let mut plan = Vec::new();
     for client in 0..CLIENTS {
         for number in 1..=CALLS {
             draws.turn_to(round << 32 | u64::from(client) << 16 | u64::from(number));
-            plan.push(draw(draws, client, number, (sku, count), user, offset));
+            plan.push(draw(draws, client, number, sku, user, offset));
         }
     }
     plan.retain(|(step, _)| !kinds.contains(&step.op.kind()));
-    let history = session.runtime.block_on(play(session, (sku, count), user, plan));
+    let history = session.runtime.block_on(play(session, (sku, filler), user, plan));
     let Some(history) = history else { return Raced::NotPlayed };
     for entry in &history {
         if let Reply::Created { order, .. } = entry.heard.reply {
@@ -81,24 +84,25 @@ fn draw(
     draws: &mut Draws,
     client: u8,
     number: u32,
-    line: (u32, u32),
+    sku: u32,
     user: i64,
     offset: i64,
 ) -> (Step, i64) {
     let nth = 1 + draws.die(Purpose::TARGET).below(u64::from(ORDERS));
-    let order = offset + i64::try_from(nth).expect("a few orders");
+    // The first order is the one that takes most, and stays.
+    let order = offset + 1 + i64::try_from(nth).expect("a few orders");
     let target = Target::Id(order);
-    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&[25, 15, 10, 25, 25, 0])];
+    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&[30, 15, 8, 25, 22, 0])];
     let op = match kind {
         Kind::Create => Op::Create { user, key: crate::plan::Key::NONE },
         Kind::Info => Op::Info(target),
         Kind::Pay => Op::Pay(target),
         Kind::Cancel => Op::Cancel(target),
-        Kind::Stock | Kind::Tick => Op::Stock(line.0),
+        Kind::Stock | Kind::Tick => Op::Stock(sku),
     };
     let mut step = Step { number, client, op, ..Step::default() };
     if kind == Kind::Create {
-        step.items.push(line);
+        step.items.push((sku, 1));
     }
     (step, order)
 }
@@ -106,14 +110,18 @@ fn draw(
 /// Plays it; `None` where no connection is to be had.
 async fn play(
     session: &Session,
-    line: (u32, u32),
+    (sku, filler): (u32, u32),
     user: i64,
     plan: Vec<(Step, i64)>,
 ) -> Option<Vec<Entry>> {
     let moments = Arc::new(AtomicU64::new(0));
     let create = Op::Create { user, key: crate::plan::Key::NONE };
-    let before = (1..=ORDERS)
-        .map(|number| (Step { number, op: create, items: vec![line], ..Step::default() }, 0))
+    let before = std::iter::once(filler.max(1))
+        .chain(std::iter::repeat(1))
+        .zip(0..=ORDERS)
+        .map(|(count, number)| {
+            (Step { number, op: create, items: vec![(sku, count)], ..Step::default() }, 0)
+        })
         .collect();
     let channel = session.endpoint.connect().await.ok()?;
     let mut history = calls(channel, before, Arc::clone(&moments)).await;

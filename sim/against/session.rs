@@ -74,10 +74,8 @@ impl Session {
 
     /// What can be promised of a SKU; `None` where the server does not say.
     pub(crate) fn available(&mut self, sku: u32) -> Option<u64> {
-        match self.call(Call::Stock(sku)).reply {
-            Reply::Stock(units) => Some(units),
-            _ => None,
-        }
+        let Reply::Stock(units) = self.call(Call::Stock(sku)).reply else { return None };
+        Some(units)
     }
 
     /// A world that opens as the server stands now.
@@ -164,12 +162,7 @@ impl<'a> Program<'a> {
         let call = step.call(&self.made, &mut room);
         let about = step.op.target().map(|target| self.made.find(target));
         let before = about.and_then(|order| self.model.order(order)).map(|info| info.status);
-        let call = match call {
-            Call::Create { user, items, key } if user > 0 => {
-                Call::Create { user: user.saturating_add(self.first_user), items, key }
-            }
-            other => other,
-        };
+        let call = self.with_new_user(call);
         let orders = self.model.orders();
         let mut expected = self.model.answer(0, call);
         let began = now();
@@ -212,6 +205,16 @@ impl<'a> Program<'a> {
         Played { reply: heard.reply, expected, facets, situation }
     }
 
+    /// The same call by a user that nobody has been yet.
+    fn with_new_user<'c>(&self, call: Call<'c>) -> Call<'c> {
+        if let Call::Create { user, items, key } = call
+            && user > 0
+        {
+            return Call::Create { user: user.saturating_add(self.first_user), items, key };
+        }
+        call
+    }
+
     /// The same call in the server's ids.
     fn theirs<'c>(&self, call: Call<'c>) -> Call<'c> {
         let theirs = |order: i64| match usize::try_from(order) {
@@ -228,10 +231,7 @@ impl<'a> Program<'a> {
 
     /// The model has a new order: its id on the other side must be the next.
     fn new_order(&mut self, reply: &Reply) {
-        let told = match reply {
-            Reply::Created { order, .. } => Some(*order),
-            _ => None,
-        };
+        let told = if let Reply::Created { order, .. } = reply { Some(*order) } else { None };
         let next = self.session.last_id.and_then(|last| last.checked_add(1)).or(told);
         let id_is_wrong = self.session.ignored.contains(&Facet::Id);
         let id = if id_is_wrong { told.or(next) } else { next };

@@ -36,19 +36,26 @@ fn create(model: &Model, call: Call<'_>, items: &[(u32, u32)]) -> &'static str {
     let answer = after.answer(0, call);
     let is_new = after.orders() > model.orders();
     let known = |sku: u32| model.stock().any(|shelf| shelf.0 == sku);
-    match answer {
-        Answer::Refused(refusal) if is_invalid(refusal) => invalid(refusal),
-        Answer::Refused(_) => "of a used key and other lines",
-        _ if !is_new => "of a used key",
-        _ if items.iter().any(|item| !known(item.0)) => "of an unknown SKU",
-        _ if has_twins(items) => "with duplicate lines",
-        Answer::Created { status: Status::Failed, .. } => "that is short",
-        _ if after.stock().zip(model.stock()).any(|(now, then)| now.1 == now.2 && now != then) => {
-            "that fits exactly"
-        }
-        _ if !items.is_sorted() => "out of order",
-        _ if items.len() > 1 => "of several lines",
-        _ => "of one line",
+    let fits_exactly =
+        || after.stock().zip(model.stock()).any(|(now, then)| now.1 == now.2 && now != then);
+    if let Answer::Refused(refusal) = answer {
+        if is_invalid(refusal) { invalid(refusal) } else { "of a used key and other lines" }
+    } else if !is_new {
+        "of a used key"
+    } else if items.iter().any(|item| !known(item.0)) {
+        "of an unknown SKU"
+    } else if has_twins(items) {
+        "with duplicate lines"
+    } else if matches!(answer, Answer::Created { status: Status::Failed, .. }) {
+        "that is short"
+    } else if fits_exactly() {
+        "that fits exactly"
+    } else if !items.is_sorted() {
+        "out of order"
+    } else if items.len() > 1 {
+        "of several lines"
+    } else {
+        "of one line"
     }
 }
 
@@ -60,7 +67,14 @@ const fn invalid(refusal: Refusal) -> &'static str {
         Refusal::InvalidItemSku(_) => "with SKU 0",
         Refusal::InvalidItemCount(_) => "with count 0",
         Refusal::CountOverflow(_) => "with a sum over u32",
-        _ => "with a key too long",
+        Refusal::KeyTooLong
+        | Refusal::InvalidOrderId
+        | Refusal::InvalidSku
+        | Refusal::OrderNotFound
+        | Refusal::SkuNotFound
+        | Refusal::OrderNotAwaitingPayment(_)
+        | Refusal::OrderExpired
+        | Refusal::IdempotencyKeyReused(_) => "with a key too long",
     }
 }
 

@@ -56,10 +56,10 @@ impl Fake {
     }
 
     fn spoil(&self, status: Status) -> Status {
-        match self.fault {
-            Fault::NoDetails => Status::new(status.code(), status.message()),
-            _ => status,
+        if self.fault == Fault::NoDetails {
+            return Status::new(status.code(), status.message());
         }
+        status
     }
 }
 

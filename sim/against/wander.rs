@@ -13,8 +13,8 @@ use crate::rng::{Draws, Purpose};
 /// Steps of a program.
 const LENGTH: u32 = 24;
 
-/// Orders that a program pays: what is paid is gone.
-const PAID: u32 = 2;
+/// Units that a program may pay for: what is paid is gone.
+const PAID: u64 = 2;
 
 /// Programs that shrinking may take.
 const SHRINKING: u32 = 60;
@@ -61,10 +61,11 @@ fn stray(
         let step = draw(draws, world, number, &steps);
         let situation = program.situation(&step);
         let pays = situation == (Kind::Pay, "of an awaiting order");
-        if broken.contains(&situation) || pays && paid >= PAID {
+        let takes = if pays { units(&steps, &step) } else { 0 };
+        if broken.contains(&situation) || paid + takes > PAID {
             continue;
         }
-        paid += u32::from(pays);
+        paid += takes;
         differs = !program.step(&step).facets.is_empty();
         steps.push(step);
         if differs {
@@ -73,6 +74,12 @@ fn stray(
     }
     program.end();
     (steps, differs)
+}
+
+/// Units of the order that a step is about.
+fn units(before: &[Step], step: &Step) -> u64 {
+    let made = before.iter().find(|made| step.op.target() == Some(Target::Made(made.number)));
+    made.map_or(0, |made| made.items.iter().map(|item| u64::from(item.1)).sum())
 }
 
 fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step {

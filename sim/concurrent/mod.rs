@@ -64,12 +64,12 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
 /// Whether what was heard is the model's answer, but for the times.
 fn fits(entry: &Entry, expected: &Answer) -> bool {
     let mut room = KeyText::default();
-    let timeless = |answer: &Answer| match answer.clone() {
-        Answer::Order(mut info) => {
+    let timeless = |answer: &Answer| {
+        let mut answer = answer.clone();
+        if let Answer::Order(info) = &mut answer {
             (info.created_at, info.updated_at) = (0, 0);
-            Answer::Order(info)
         }
-        other => other,
+        answer
     };
     entry
         .heard

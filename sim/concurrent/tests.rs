@@ -4,7 +4,7 @@ use super::search::{Found, search};
 use super::{fits, run, witness};
 use crate::ci::Exit;
 use crate::model::World;
-use crate::plan::{Op, Plan, Target};
+use crate::plan::{Plan, Target};
 use crate::wire::{Heard, Info, No, Reply};
 
 /// A history by hand: invoked, returned, index, call, reply. There are 5 of SKU 1.
@@ -15,10 +15,9 @@ fn history(calls: &[(u64, u64, u64, &str, Reply)]) -> (World, Vec<Entry>) {
         let plan = Plan::parse(&format!("{head}1 @0s c0 {call}\n")).unwrap();
         world = Some(plan.world);
         let step = plan.steps[0].clone();
-        let order = match step.op {
-            Op::Info(Target::Id(order)) | Op::Pay(Target::Id(order)) => order,
-            Op::Cancel(Target::Id(order)) => order,
-            _ => 0,
+        let order = match step.op.target() {
+            Some(Target::Id(order)) => order,
+            Some(Target::Made(_)) | None => 0,
         };
         let heard = Heard { index: Some(*index), reply: reply.clone() };
         Entry { step, order, invoked: *invoked, returned: *returned, heard }

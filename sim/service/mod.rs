@@ -21,7 +21,6 @@ mod storm;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::calm::{Calm, retimed};
 pub(crate) use self::judge::kind_of;
-pub(crate) use self::run::{Report, replay, seed, seeds};
-pub(crate) use self::server::{HandClock, Server, options};
+pub(crate) use self::run::{replay, seed, seeds};
+pub(crate) use self::server::{HandClock, options};

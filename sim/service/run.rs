@@ -35,8 +35,6 @@ pub(crate) struct Report {
     pub(crate) text: String,
     /// How it went.
     pub(crate) exit: Exit,
-    /// Calls that were judged.
-    pub(crate) calls: u64,
 }
 
 /// A plan in its weather; none for a calm.
@@ -132,11 +130,9 @@ fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
 pub(crate) fn seed(seed: u64, steps: Option<u32>, rig: Rig) -> Report {
     crash::playing(seed);
     let mut text = format!("seed {seed} · service\n");
-    let mut calls = 0;
     for case in cases(seed, steps) {
         match case.play(rig) {
             Ok(course) => {
-                calls += course.tally.commands;
                 page(&mut text, &case, &course);
             }
             Err(failure) => {
@@ -144,7 +140,7 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, rig: Rig) -> Report {
             }
         }
     }
-    Report { text, exit: Exit::Ok, calls }
+    Report { text, exit: Exit::Ok }
 }
 
 /// Plays many seeds, up to the first that fails; and fails where some trouble never happened.
@@ -176,7 +172,7 @@ pub(crate) fn seeds(seeds: Range<u64>, rig: Rig) -> Report {
         let _ = writeln!(text, "FAIL never happened: {}", missing.join(", "));
     }
     let exit = if missing.is_empty() { Exit::Ok } else { Exit::Coverage };
-    Report { text, exit, calls: sum.tally.commands }
+    Report { text, exit }
 }
 
 /// Plays a plan with its weather, as [`Report`]s of failures write them; `None` where there is no
@@ -194,7 +190,7 @@ pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
         Ok(course) => {
             let mut text = String::new();
             page(&mut text, &case, &course);
-            Report { text, exit: Exit::Ok, calls: course.tally.commands }
+            Report { text, exit: Exit::Ok }
         }
         Err(failure) => failed("plan", None, &case, &failure, rig),
     })
@@ -221,7 +217,7 @@ fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: 
         let _ = write!(text, "; or sim --seed {seed} --layer service");
     }
     text.push('\n');
-    Report { text, exit: Exit::of(failure), calls: failure.commands }
+    Report { text, exit: Exit::of(failure) }
 }
 
 fn page(text: &mut String, case: &Case, course: &Course) {

@@ -209,11 +209,14 @@ impl<'a> Storm<'a> {
         let step = *self.clients[client].steps.front().expect("a client sends what it has");
         let weather = self.weather;
         for trouble in weather.over(step.number, attempt) {
-            match trouble {
-                Trouble::Restart => self.restart(),
-                Trouble::Ahead(span) => self.ahead = self.ahead.saturating_add(span),
-                Trouble::Behind(span) => self.behind = self.behind.saturating_add(span),
-                _ => continue,
+            if trouble == Trouble::Restart {
+                self.restart();
+            } else if let Trouble::Ahead(span) = trouble {
+                self.ahead = self.ahead.saturating_add(span);
+            } else if let Trouble::Behind(span) = trouble {
+                self.behind = self.behind.saturating_add(span);
+            } else {
+                continue;
             }
             self.toll.troubles[trouble.kind()] += 1;
         }
@@ -230,11 +233,14 @@ impl<'a> Storm<'a> {
         self.push(weather.deadline, Event::Deadline(flight));
         let (mut late, mut dropped, mut again) = (0, false, None);
         for trouble in weather.over(step.number, attempt) {
-            match trouble {
-                Trouble::Drop => dropped = true,
-                Trouble::Late(span) => late = span,
-                Trouble::Twice(span) => again = Some(span),
-                _ => continue,
+            if trouble == Trouble::Drop {
+                dropped = true;
+            } else if let Trouble::Late(span) = trouble {
+                late = span;
+            } else if let Trouble::Twice(span) = trouble {
+                again = Some(span);
+            } else {
+                continue;
             }
             self.toll.troubles[trouble.kind()] += 1;
         }
@@ -287,10 +293,12 @@ impl<'a> Storm<'a> {
         let (mut slow, mut gone) = (None, None);
         if !flight.shadow {
             for trouble in self.weather.over(flight.step.number, flight.attempt) {
-                match trouble {
-                    Trouble::Slow(span) => slow = Some(span),
-                    Trouble::Gone(span) => gone = Some(span),
-                    _ => continue,
+                if let Trouble::Slow(span) = trouble {
+                    slow = Some(span);
+                } else if let Trouble::Gone(span) = trouble {
+                    gone = Some(span);
+                } else {
+                    continue;
                 }
                 self.toll.troubles[trouble.kind()] += 1;
             }
@@ -335,10 +343,12 @@ impl<'a> Storm<'a> {
         flight.answer = Some(answer);
         let (mut back, mut lost) = (0, flight.shadow);
         for trouble in self.weather.over(flight.step.number, flight.attempt) {
-            match trouble {
-                Trouble::Lose => lost = true,
-                Trouble::Back(span) => back = span,
-                _ => continue,
+            if trouble == Trouble::Lose {
+                lost = true;
+            } else if let Trouble::Back(span) = trouble {
+                back = span;
+            } else {
+                continue;
             }
             self.toll.troubles[trouble.kind()] += u64::from(!flight.shadow);
         }

@@ -1,4 +1,4 @@
-use super::calm;
+use super::calm::{self, retimed};
 use super::faults::{Fault, Trouble, Weather};
 use super::storm::Storm;
 use super::*;

@@ -3,7 +3,7 @@
 
 mod read;
 
-pub(crate) use self::read::{code_of, is_invalid, parse_status, reason_of};
+pub(crate) use self::read::{code_of, is_invalid, reason_of};
 
 use std::collections::BTreeMap;
 use std::error::Error;

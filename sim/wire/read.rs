@@ -61,7 +61,7 @@ impl OrderReply {
 }
 
 /// A status as the wire spells it.
-pub(crate) fn parse_status(text: &str) -> Result<Status, String> {
+fn parse_status(text: &str) -> Result<Status, String> {
     [Status::AwaitingPayment, Status::Failed, Status::Paid, Status::Cancelled]
         .into_iter()
         .find(|&status| status_name(status) == text)
