@@ -7,7 +7,16 @@ use crate::rig::Rig;
 use crate::swarm::{Ending, play_plan};
 
 /// The plans of `sim/bugs/`, by name.
-const PLANS: &[(&str, &str)] = &[];
+const PLANS: &[(&str, &str)] = &[
+    ("cancel-failed-releases", include_str!("bugs/cancel-failed-releases.plan")),
+    ("count-cut-to-16-bits", include_str!("bugs/count-cut-to-16-bits.plan")),
+    ("double-pay-takes-twice", include_str!("bugs/double-pay-takes-twice.plan")),
+    ("failed-create-keeps-lines", include_str!("bugs/failed-create-keeps-lines.plan")),
+    ("missing-order-done", include_str!("bugs/missing-order-done.plan")),
+    ("pay-returns-stock", include_str!("bugs/pay-returns-stock.plan")),
+    ("release-clamps", include_str!("bugs/release-clamps.plan")),
+    ("reserved-subtracted-twice", include_str!("bugs/reserved-subtracted-twice.plan")),
+];
 
 /// A plan that shows a bug.
 #[derive(Clone, Debug)]

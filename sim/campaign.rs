@@ -1,5 +1,6 @@
 //! One seed, or many: played, told, and the first failure shrunk.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -107,10 +108,11 @@ fn seed_told(seed: u64, steps: Option<u32>, failure: &Failure, rig: Rig) -> (Str
     let (mut text, exit) = told(failure, &format!("seed {seed}"), &plan, rig);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
     let bug = rig.bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()));
-    text.push_str(&format!(
-        "\nthe shrunk plan: paste it into   sim replay -{bug}\n\
-         the whole of it:   cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n"
-    ));
+    let _ = write!(
+        text,
+        "\nagain: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\
+         or paste the plan, if all of it is there, into: sim replay -{bug}\n"
+    );
     (text, exit)
 }
 

@@ -83,7 +83,8 @@ pub(crate) fn cores() -> usize {
 /// Everything, and the first bad news last.
 #[must_use]
 pub(crate) fn everything() -> (String, Exit) {
-    let stages: [(&str, fn() -> (String, Exit)); 5] = [
+    type Stage = (&'static str, fn() -> (String, Exit));
+    let stages: [Stage; 5] = [
         ("selfcheck", || selfcheck(&selfcheck::all(cores()))),
         ("exhaustive", || exhaustive(Rig::default())),
         ("bugs", bugs),
@@ -131,7 +132,7 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
 #[must_use]
 pub(crate) fn exhaustive(rig: Rig) -> (String, Exit) {
     let began = Began::now();
-    let closure = tiny::explore(rig);
+    let closure = tiny::explore(tiny::ORDERS, rig);
     eprintln!("{} ms", began.elapsed().as_millis());
     match closure.failed {
         None => {

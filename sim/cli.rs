@@ -13,9 +13,7 @@ use crate::ci::{self, Exit};
 use crate::model::Bug;
 use crate::plan::Plan;
 use crate::rig::Rig;
-use crate::{
-    against, bug_base, campaign, concurrent, pages, report, selfcheck, service, shrink, swarm,
-};
+use crate::{against, campaign, concurrent, pages, report, selfcheck, service, shrink, swarm};
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]

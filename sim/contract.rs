@@ -3,7 +3,7 @@
 
 /// A call as a client makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call<'a> {
+pub(crate) enum Call<'a> {
     /// OrderCreate.
     Create {
         /// The buyer.
@@ -27,7 +27,7 @@ pub enum Call<'a> {
 
 /// What a call is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// OrderCreate: on record, or the first order's answer again.
     Created {
         /// The order.
@@ -49,37 +49,37 @@ pub enum Answer {
 
 /// All that OrderInfo tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderInfo {
+pub(crate) struct OrderInfo {
     /// Where the order is.
-    pub status: Status,
+    pub(crate) status: Status,
     /// Whose it is.
-    pub user: i64,
+    pub(crate) user: i64,
     /// SKU and count, merged, by ascending SKU.
-    pub items: Vec<(u32, u32)>,
+    pub(crate) items: Vec<(u32, u32)>,
     /// Nanoseconds since 1970.
-    pub created_at: u64,
+    pub(crate) created_at: u64,
     /// Nanoseconds since 1970: when the status was last set.
-    pub updated_at: u64,
+    pub(crate) updated_at: u64,
     /// Why it ended as it did.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// Every line that was short at the create, by ascending SKU.
-    pub shortages: Vec<Shortage>,
+    pub(crate) shortages: Vec<Shortage>,
 }
 
 /// A line that could not be reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shortage {
+pub(crate) struct Shortage {
     /// What was short.
-    pub sku: u32,
+    pub(crate) sku: u32,
     /// Units asked for, over all lines of the SKU.
-    pub requested: u64,
+    pub(crate) requested: u64,
     /// Units that could have been promised.
-    pub available: u64,
+    pub(crate) available: u64,
 }
 
 /// Where an order is in its life, as the wire tells it (`new` is over before any answer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Status {
+pub(crate) enum Status {
     /// `awaiting payment`.
     AwaitingPayment,
     /// `failed`.
@@ -92,7 +92,7 @@ pub enum Status {
 
 /// The `reason` of OrderInfo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// Empty.
     None,
     /// `OUT_OF_STOCK`.
@@ -106,7 +106,7 @@ pub enum Reason {
 /// Why a call was refused: the ErrorInfo reason with the facts that go with it. The gRPC code
 /// follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// INVALID_ARGUMENT: the user is 0 or below.
     InvalidUser,
     /// INVALID_ARGUMENT: there is no line.

@@ -39,6 +39,9 @@ pub(crate) struct Orders {
     pub(crate) rig: Rig,
 }
 
+/// Seeds that a worker takes at a time: enough for the taking to cost nothing.
+const BATCH: u64 = 8;
+
 struct Report {
     seed: u64,
     tally: Tally,
@@ -76,8 +79,8 @@ impl Fleet {
             // What came early waits here for those before it.
             let mut early = BTreeMap::new();
             let mut due = seeds.start;
-            for report in receive {
-                early.insert(report.seed, report);
+            for reports in receive {
+                early.extend(reports.into_iter().map(|report| (report.seed, report)));
                 while let Some(report) = early.remove(&due) {
                     due += 1;
                     if fleet.failed.is_some() {
@@ -103,25 +106,30 @@ impl Fleet {
     }
 }
 
-/// A worker: takes seeds until there are none. Those at hand when a seed fails are finished, since
-/// a lower one may fail too.
-fn work(next: &AtomicU64, end: &AtomicU64, orders: Orders, send: &mpsc::Sender<Report>) {
+/// A worker: takes seeds, a few at a time, until there are none. Those at hand when a seed fails
+/// are finished, since a lower one may fail too.
+fn work(next: &AtomicU64, end: &AtomicU64, orders: Orders, send: &mpsc::Sender<Vec<Report>>) {
     loop {
-        let seed = next.fetch_add(1, Ordering::Relaxed);
-        if seed >= end.load(Ordering::Relaxed) {
-            return;
-        }
-        let habits = Habits::of(seed);
-        let length = orders.steps.unwrap_or(habits.length);
-        let run = play_seed(seed, &habits, length, orders.rig);
-        let failure = run.verdict.err();
-        if failure.is_some() {
-            end.fetch_min(seed + 1, Ordering::Relaxed);
-        }
-        if send.send(Report { seed, tally: run.judge.tally, failure }).is_err() {
+        let first = next.fetch_add(BATCH, Ordering::Relaxed);
+        let reports: Vec<Report> = (first..first.saturating_add(BATCH))
+            .take_while(|&seed| seed < end.load(Ordering::Relaxed))
+            .map(|seed| play(seed, end, orders))
+            .collect();
+        if reports.is_empty() || send.send(reports).is_err() {
             return;
         }
     }
+}
+
+fn play(seed: u64, end: &AtomicU64, orders: Orders) -> Report {
+    let habits = Habits::of(seed);
+    let length = orders.steps.unwrap_or(habits.length);
+    let run = play_seed(seed, &habits, length, orders.rig);
+    let failure = run.verdict.err();
+    if failure.is_some() {
+        end.fetch_min(seed + 1, Ordering::Relaxed);
+    }
+    Report { seed, tally: run.judge.tally, failure }
 }
 
 /// Does `work` for every number below `count` on so many threads; what came of it, in order.

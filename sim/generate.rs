@@ -260,3 +260,61 @@ pub(crate) fn plan_of(seed: u64, habits: &Habits, blind: bool, length: u32) -> P
         .collect();
     Plan { world: habits.world.clone(), start: habits.start, steps }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A seed's habits, with all that creates can draw made different.
+    fn with_other_creates(habits: &Habits) -> Habits {
+        let mut other = habits.clone();
+        other.lines = 8;
+        other.duplicates = 3;
+        other.keyed = 4 - habits.keyed;
+        other.users = 7;
+        other
+    }
+
+    #[test]
+    fn more_draws_in_creates_change_no_other_step() {
+        let mut changed = 0;
+        for seed in 0..50 {
+            let habits = Habits::of(seed);
+            let plan = plan_of(seed, &habits, false, 200);
+            let other = plan_of(seed, &with_other_creates(&habits), false, 200);
+            for (step, other) in plan.steps.iter().zip(&other.steps) {
+                if step.op.kind() == Kind::Create {
+                    assert_eq!(other.op.kind(), Kind::Create);
+                    assert_eq!((step.at, step.client), (other.at, other.client));
+                    changed += u32::from(step != other);
+                } else {
+                    assert_eq!(step, other, "seed {seed}");
+                }
+            }
+        }
+        assert!(changed > 1_000, "the creates were to change: {changed}");
+    }
+
+    #[test]
+    fn every_seed_is_a_sound_plan() {
+        for seed in 0..300 {
+            let habits = Habits::of(seed);
+            let plan = plan_of(seed, &habits, false, 100);
+            // Numbers, times and the world are checked as a plan is read.
+            let read = Plan::parse(&plan.to_string()).map_err(|why| why.to_string());
+            assert_eq!(read.as_ref(), Ok(&plan), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn time_reaches_its_end_and_stays_there() {
+        let mut ended = 0;
+        for seed in 0..2_000 {
+            let habits = Habits::of(seed);
+            let plan = plan_of(seed, &habits, false, 60);
+            let last = plan.steps.last().map_or(0, |step| step.at);
+            ended += u32::from(plan.start + last == u64::MAX);
+        }
+        assert!(ended > 0);
+    }
+}

@@ -2,8 +2,9 @@
 //!
 //! | when | what must agree |
 //! |---|---|
-//! | every command | the answer in full, every order it touched, all shelves, the next deadline, the transitions: gap-free, and folding to the orders' statuses |
-//! | steps 64, 256, 1,024, … | the digest: it moves if and only if something happened |
+//! | every command | the answer in full, every order it touched, all shelves, the next deadline |
+//! | | the transitions: gap-free, and folding to the orders' statuses |
+//! | steps 64, 1,024, 16,384 | the digest: it moves if and only if something happened |
 //! | those steps and the end | every order, both sides' own checks of the whole |
 //! | the end | everything that awaits payment ends, and nothing of it stays reserved |
 
@@ -20,17 +21,17 @@ use crate::rig::{Rig, Sabotage};
 use crate::tally::Tally;
 use crate::words::Class;
 
-/// Whether the whole state is looked at after this step: 64, 256, 1,024 and so on. It goes by the
+/// Whether the whole state is looked at after this step: 64, 1,024 and so on. It goes by the
 /// step's number, which stays as a plan shrinks, and spares the short plans that people read.
 const fn is_probe(number: u32) -> bool {
-    number >= 64 && number.is_power_of_two() && number.trailing_zeros().is_multiple_of(2)
+    number >= 64 && number.is_power_of_two() && number.trailing_zeros() % 4 == 2
 }
 
 /// Whether all is well; the failure is boxed, for the way without one to be short.
 pub(crate) type Verdict = Result<(), Box<Failure>>;
 
 /// A run under judgement.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Judge {
     /// The machine under test, to read.
     pub(crate) machine: Machine,
@@ -174,6 +175,12 @@ impl Judge {
         Ok(())
     }
 
+    /// Orders on record.
+    #[must_use]
+    pub(crate) const fn orders(&self) -> usize {
+        self.orders.len()
+    }
+
     fn standing(&self, order: i64) -> Standing {
         if order <= 0 {
             return Standing::Invalid;
@@ -197,9 +204,6 @@ impl Judge {
             (Call::Create { .. } | Call::Stock(_) | Call::Tick, _) => 0,
         };
         let due = before == Standing::Awaiting && expiries.orders.contains(&order);
-        let created = loms::state_machine::OrderId::new(order)
-            .and_then(|order| self.machine.state.order(order))
-            .map_or(0, |view| view.created().as_nanos());
         self.marker.see(&Sight {
             world: &self.world,
             at: scene.at,
@@ -209,7 +213,7 @@ impl Judge {
             new_order,
             expired: expiries.orders.len(),
             in_turn: expiries.in_turn,
-            created,
+            machine: &self.machine,
             available: &self.available,
         });
         self.tally.marks = self.marker.reached;
@@ -262,8 +266,8 @@ impl Judge {
     }
 
     fn compare_order(&self, scene: Scene<'_>, order: i64) -> Verdict {
-        let told = self.model.order(order);
-        if !self.machine.has_order(order, told.as_ref()) {
+        if !self.machine.agrees_on_order(order, &self.model) {
+            let told = self.model.order(order);
             let words = |info: Option<_>| {
                 info.map_or_else(
                     || format!("order {order} is not there"),
@@ -273,7 +277,8 @@ impl Judge {
             let (machine, model) = (words(self.machine.order(order)), words(told));
             return self.fail(Oracle::Order, Some(scene), machine, model);
         }
-        let status = told.map(|info| (info.status, info.reason == Reason::PaymentTimeout));
+        let status =
+            self.model.look(order, |look| (look.status, look.reason == Reason::PaymentTimeout));
         let folded = usize::try_from(order.saturating_sub(1))
             .ok()
             .and_then(|place| self.orders.get(place))
@@ -346,8 +351,8 @@ impl Judge {
             return self.fail(Oracle::Invariant, None, String::new(), violation);
         }
         for order in (1..).take(self.orders.len()) {
-            let told = self.model.order(order);
-            if !self.machine.has_order(order, told.as_ref()) {
+            if !self.machine.agrees_on_order(order, &self.model) {
+                let told = self.model.order(order);
                 let words = |info: Option<_>| {
                     info.map_or(format!("no order {order}"), |info| {
                         format!("order {order}: {info}")
@@ -365,6 +370,9 @@ impl Judge {
     /// # Errors
     /// As for [`Judge::step`], or something stays reserved.
     pub(crate) fn drain(&mut self) -> Verdict {
+        if self.rig.has(Sabotage::ForgetfulDrain) {
+            return self.all_has_ended();
+        }
         let awaiting: Vec<i64> = self.model.awaiting().collect();
         let expires = self.model.next_deadline().is_some();
         for (turn, order) in awaiting.into_iter().enumerate() {
@@ -385,6 +393,11 @@ impl Judge {
         for order in left {
             self.drain_step(Op::Cancel(Target::Id(order)), self.last_at)?;
         }
+        self.all_has_ended()
+    }
+
+    /// Nothing but what was reserved as it opened is reserved.
+    fn all_has_ended(&self) -> Verdict {
         for StockView { opening, reserved, .. } in self.machine.state.stock() {
             if reserved != opening.reserved {
                 let machine = format!("SKU {}: {reserved} reserved in the end", opening.sku);

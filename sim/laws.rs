@@ -21,10 +21,6 @@ pub(crate) enum Law {
 }
 
 impl Law {
-    /// Every law.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::CreateThenCancel, Self::SplitIsMerged, Self::DisjointCommute, Self::Relabelled];
-
     /// As pages spell it.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
@@ -178,8 +174,11 @@ fn disjoint_commute<S: Subject>(plan: &Plan, subject: &S, at: u64) -> Result<(),
     compare(Law::DisjointCommute, &there, &back)
 }
 
+/// The lines of a create written otherwise, in at most so many; none where they cannot be.
+type Rewrite = fn(&Step, usize) -> Option<Vec<(u32, u32)>>;
+
 /// The plan with the lines of each sound create rewritten.
-fn rewritten(plan: &Plan, rewrite: fn(&Step, usize) -> Option<Vec<(u32, u32)>>) -> Plan {
+fn rewritten(plan: &Plan, rewrite: Rewrite) -> Plan {
     let mut plan = plan.clone();
     let most = usize::try_from(plan.world.max_lines).unwrap_or(usize::MAX);
     for step in &mut plan.steps {

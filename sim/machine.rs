@@ -11,7 +11,7 @@ use loms::state_machine::{
 };
 
 use crate::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
-use crate::model::World;
+use crate::model::{Look, Model, World};
 
 /// A machine behind the checks of its edge.
 #[derive(Clone, Debug)]
@@ -93,7 +93,11 @@ impl Machine {
                 Ok(match self.apply(at, Action::Tick) {
                     Reply::Done if self.state.order(order).is_some() => Reply::Order(order),
                     Reply::Done => Reply::Refused(Refusal::OrderNotFound),
-                    impossible => impossible,
+                    impossible @ (Reply::Created(..)
+                    | Reply::Order(_)
+                    | Reply::Stock(_)
+                    | Reply::Refused(_)
+                    | Reply::Impossible(_)) => impossible,
                 })
             }
             Call::Stock(sku) => {
@@ -103,7 +107,11 @@ impl Machine {
                         .state
                         .available(sku)
                         .map_or(Reply::Refused(Refusal::SkuNotFound), Reply::Stock),
-                    impossible => impossible,
+                    impossible @ (Reply::Created(..)
+                    | Reply::Order(_)
+                    | Reply::Stock(_)
+                    | Reply::Refused(_)
+                    | Reply::Impossible(_)) => impossible,
                 })
             }
             Call::Tick => Ok(self.apply(at, Action::Tick)),
@@ -149,7 +157,7 @@ impl Machine {
                     && self.state.order(id).is_some_and(|view| same_shortages(&view, shortages))
             }
             (Reply::Order(id), Answer::Order(info)) => {
-                self.state.order(id).is_some_and(|view| is_order(&view, info))
+                self.state.order(id).is_some_and(|view| is_order(&view, look_of(info)))
             }
             (Reply::Done, Answer::Done) => true,
             (Reply::Stock(units), Answer::Stock(said)) => units == *said,
@@ -189,14 +197,12 @@ impl Machine {
         order_info(&self.state.order(OrderId::new(id)?)?)
     }
 
-    /// Whether the order of this id is as told; both may be missing.
+    /// Whether the order of this id is as the model has it; both may lack it.
     #[must_use]
-    pub(crate) fn has_order(&self, id: i64, told: Option<&OrderInfo>) -> bool {
-        match (OrderId::new(id).and_then(|id| self.state.order(id)), told) {
-            (Some(view), Some(info)) => is_order(&view, info),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        }
+    pub(crate) fn agrees_on_order(&self, id: i64, model: &Model) -> bool {
+        let view = OrderId::new(id).and_then(|id| self.state.order(id));
+        let same = model.look(id, |look| view.is_some_and(|view| is_order(&view, look)));
+        same.unwrap_or(view.is_none())
     }
 }
 
@@ -233,7 +239,13 @@ fn same_shortages(view: &OrderView<'_>, told: &[Shortage]) -> bool {
     view.shortages().map(shortage).eq(told.iter().copied())
 }
 
-fn is_order(view: &OrderView<'_>, info: &OrderInfo) -> bool {
+fn look_of(info: &OrderInfo) -> Look<'_> {
+    let OrderInfo { status, user, created_at, updated_at, reason, .. } = *info;
+    let (items, shortages) = (&info.items, &info.shortages);
+    Look { status, user, items, created_at, updated_at, reason, shortages }
+}
+
+fn is_order(view: &OrderView<'_>, info: Look<'_>) -> bool {
     status_of(view.status()) == Some(info.status)
         && reason_of(view.cause()) == info.reason
         && view.user().get() == info.user
@@ -243,7 +255,7 @@ fn is_order(view: &OrderView<'_>, info: &OrderInfo) -> bool {
             .lines()
             .map(|line| (line.sku.get(), line.count.get()))
             .eq(info.items.iter().copied())
-        && same_shortages(view, &info.shortages)
+        && same_shortages(view, info.shortages)
 }
 
 fn order_info(view: &OrderView<'_>) -> Option<OrderInfo> {

@@ -1,6 +1,9 @@
 //! Sees calls and knows which marks they reach.
 
+use loms::state_machine::OrderId;
+
 use crate::contract::{Answer, Call, Refusal, Status};
+use crate::machine::Machine;
 use crate::marks::{Mark, MarkSet, Standing, cell};
 use crate::model::World;
 use crate::plan::Kind;
@@ -24,8 +27,8 @@ pub(crate) struct Sight<'a> {
     pub(crate) expired: usize,
     /// Whether they did so at different moments.
     pub(crate) in_turn: bool,
-    /// When the order that the call is about was made.
-    pub(crate) created: u64,
+    /// The machine, after the call.
+    pub(crate) machine: &'a Machine,
     /// What can be promised now, by ascending SKU as in the world.
     pub(crate) available: &'a [u64],
 }
@@ -35,7 +38,7 @@ pub(crate) struct Sight<'a> {
 pub(crate) struct Marker {
     /// What was reached.
     pub(crate) reached: MarkSet,
-    /// The first keys of the run: user, key and its order.
+    /// The first keys of the run: user and key.
     keys: Vec<(i64, String)>,
     cancels: u32,
 }
@@ -80,9 +83,14 @@ impl Marker {
             self.cancels += 1;
             self.mark_if(self.cancels > 64, Mark::ManyCancels);
         }
-        let deadline = sight.created.checked_add(sight.world.payment_timeout);
-        if kind == Kind::Pay && deadline.is_some() && deadline == sight.at.checked_add(1) {
-            self.reached.insert(Mark::PayLastMoment);
+        if kind == Kind::Pay && !self.reached.has(Mark::PayLastMoment) {
+            let (Call::Pay(order) | Call::Cancel(order)) = sight.call else { return };
+            let view = OrderId::new(order).and_then(|id| sight.machine.state.order(id));
+            let deadline = view.and_then(|view| {
+                view.created().as_nanos().checked_add(sight.world.payment_timeout)
+            });
+            let last_moment = deadline.is_some() && deadline == sight.at.checked_add(1);
+            self.mark_if(last_moment, Mark::PayLastMoment);
         }
     }
 
@@ -105,7 +113,7 @@ impl Marker {
             Answer::Created { status, .. } => {
                 if sight.new_order {
                     if !key.is_empty() {
-                        self.see_new_key(user, key);
+                        self.see_new_key(sight, user, key);
                     }
                     if *status == Status::AwaitingPayment {
                         self.see_reserved(sight, items);
@@ -121,7 +129,7 @@ impl Marker {
         }
     }
 
-    fn see_new_key(&mut self, user: i64, key: &str) {
+    fn see_new_key(&mut self, sight: &Sight<'_>, user: i64, key: &str) {
         self.mark_if(key.len() == 64, Mark::KeyLongest);
         if self.reached.has(Mark::KeyOfAnother) && self.reached.has(Mark::KeyForgotten) {
             return;
@@ -131,7 +139,10 @@ impl Marker {
             if text == key {
                 known |= *owner == user;
                 let mark = if *owner == user { Mark::KeyForgotten } else { Mark::KeyOfAnother };
-                self.reached.insert(mark);
+                // With no window at all there is nothing to forget.
+                if sight.world.idempotency_window > 0 {
+                    self.reached.insert(mark);
+                }
             }
         }
         self.reached.insert(Mark::KeyFirst);

@@ -42,11 +42,11 @@ marks! {
         CreateReserved "create-reserved" "every line fits",
         CreateFourLines "create-four-lines" "four SKUs in one order, all reserved",
         CreateExactFit "create-exact-fit" "a line takes all there is",
-        CreateExactFitInside "create-exact-fit-inside" "a line that is not the first takes all there is",
+        CreateExactFitInside "create-exact-fit-inside" "a line not the first takes all there is",
         CreateBig "create-big" "a line of more than 65,535 units is reserved",
         CreateMostLines "create-most-lines" "exactly as many lines as the server takes",
         CreateMerged "create-merged" "lines of one SKU are reserved as one",
-        CreateAfterExpiry "create-after-expiry" "stock that an expiry gives back is reserved at once",
+        CreateAfterExpiry "create-after-expiry" "what an expiry gives back is reserved at once",
         CreateNoDeadline "create-no-deadline" "a deadline past the end of time is none",
     }
     "create_short" {
@@ -64,7 +64,7 @@ marks! {
         CreateTooManyItems "create-too-many-items" "one line too many is refused",
         CreateSkuZero "create-sku-zero" "SKU 0 is refused",
         CreateCountZero "create-count-zero" "count 0 is refused",
-        CreateSumOverflow "create-sum-overflow" "lines that add up to more than 32 bits are refused",
+        CreateSumOverflow "create-sum-overflow" "lines whose sum is over 32 bits are refused",
         CreateKeyTooLong "create-key-too-long" "a key over 64 bytes is refused",
         CreateTwoRules "create-two-rules" "of several broken rules the strongest is told",
     }

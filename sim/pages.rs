@@ -25,7 +25,7 @@ pub(crate) type Page = (String, String);
 /// Seeds on the overview.
 const OVERVIEW: u64 = 32;
 /// Seeds with a page of their own.
-const OWN_PAGE: [u64; 8] = [2, 3, 5, 8, 13, 21, 26, 30];
+const OWN_PAGE: [u64; 8] = [2, 3, 5, 13, 18, 21, 22, 27];
 /// Seeds among which the plans for the marks are looked for.
 const SEARCHED: usize = 600;
 /// Plans that are shrunk for a mark; the smallest is shown.
@@ -69,8 +69,8 @@ pub(crate) fn seeds() -> Vec<Page> {
         }
     }
     let text = format!(
-        "Of {OVERVIEW} seeds so many reach each mark, and each call on an order of each standing.\n\n\
-         {}\n{lines}",
+        "Of {OVERVIEW} seeds so many reach each mark, and each call on an order of each \
+         standing.\n\n{}\n{lines}",
         coverage::picture(&reached)
     );
     pages.insert(0, ("sim_overview".to_owned(), text));
@@ -153,7 +153,9 @@ fn scenario(plan: &Plan) -> String {
         let answer = answer.as_ref().map_or_else(String::new, ToString::to_string);
         let _ = write!(text, "\n  {step:<44} → {answer}");
     }
-    text.push_str("\n  in the end");
+    if !world.stock.is_empty() {
+        text.push_str("\n  in the end");
+    }
     for shelf in machine.state.stock() {
         let (sku, total, reserved) = (shelf.opening.sku, shelf.total, shelf.reserved);
         let _ = write!(text, " {sku}={total}/{reserved}");

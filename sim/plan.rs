@@ -179,7 +179,7 @@ pub(crate) struct KeyText {
 
 impl Default for KeyText {
     fn default() -> Self {
-        Self { bytes: [b'.'; Self::ROOM] }
+        Self { bytes: [0; Self::ROOM] }
     }
 }
 
@@ -209,7 +209,9 @@ impl Key {
             rest /= 10;
         }
         put(b'k');
-        let from = from.min(KeyText::ROOM - usize::from(self.length));
+        let named = from;
+        let from = named.min(KeyText::ROOM - usize::from(self.length));
+        room.bytes[from..named].fill(b'.');
         std::str::from_utf8(&room.bytes[from..]).expect("a key is ASCII")
     }
 }
@@ -221,11 +223,6 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Forgets all.
-    pub(crate) fn clear(&mut self) {
-        self.orders.clear();
-    }
-
     /// The create of this number was answered this order.
     pub(crate) fn note(&mut self, number: u32, order: i64) {
         let place = usize::try_from(number).expect("32 bits fit");

@@ -17,6 +17,9 @@ use crate::swarm::Ending;
 use crate::words::Class;
 use crate::world::Habits;
 
+/// Steps that are shown of a plan: of a longer one the beginning and the end.
+const SCREEN: usize = 24;
+
 /// Columns of the left side.
 const LEFT: usize = 44;
 
@@ -103,7 +106,16 @@ pub(crate) fn judged(plan: &Plan, ending: Ending, rig: Rig) -> String {
     let failure = run.verdict.err();
     let failed_at = failure.as_ref().map_or(0, |failure| failure.number);
     let mut machine = Machine::open(&plan.world);
-    for (step, (line, answer)) in plan.steps.iter().zip(answers(plan, &mut machine)) {
+    let hidden = plan.steps.len().saturating_sub(SCREEN);
+    for (place, (step, (line, answer))) in
+        plan.steps.iter().zip(answers(plan, &mut machine)).enumerate()
+    {
+        if hidden > 0 && (SCREEN / 2..SCREEN / 2 + hidden).contains(&place) {
+            if place == SCREEN / 2 {
+                let _ = writeln!(text, "# … {hidden} more …");
+            }
+            continue;
+        }
         if failed_at > 0 && step.number >= failed_at {
             if step.number == failed_at {
                 beside(&mut text, &line, "here they differ:");

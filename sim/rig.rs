@@ -38,11 +38,14 @@ pub(crate) enum Sabotage {
     ShrinksToAnother,
     /// The draws are blind to their purpose.
     BlindDraws,
+    /// The drain leaves an order as it is.
+    ForgetfulDrain,
 }
 
 impl Sabotage {
     /// Every such fault.
-    pub(crate) const ALL: [Self; 3] = [Self::SkipsInfo, Self::ShrinksToAnother, Self::BlindDraws];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::SkipsInfo, Self::ShrinksToAnother, Self::BlindDraws, Self::ForgetfulDrain];
 
     /// As pages spell it.
     #[must_use]
@@ -51,6 +54,7 @@ impl Sabotage {
             Self::SkipsInfo => "the judge skips info",
             Self::ShrinksToAnother => "the shrinker swaps failures",
             Self::BlindDraws => "draws ignore their purpose",
+            Self::ForgetfulDrain => "the drain forgets an order",
         }
     }
 }

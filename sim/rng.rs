@@ -20,8 +20,6 @@ pub(crate) enum Domain {
     World,
     /// The commands of a seed: one stream per command.
     Commands,
-    /// What the shrinker, the laws and the drain pick.
-    Afterwards,
     /// What becomes of messages, by the number of the command they are for.
     Network,
 }
@@ -32,7 +30,6 @@ impl Domain {
         match self {
             Self::World => *b"world   ",
             Self::Commands => *b"commands",
-            Self::Afterwards => *b"after   ",
             Self::Network => *b"network ",
         }
     }
@@ -84,13 +81,16 @@ impl Purpose {
 }
 
 /// Words that ChaCha8 yields in one go, and that are therefore kept at hand.
-const AT_HAND: u16 = 32;
+const AT_HAND: usize = 32;
 
 /// The draws of one command.
 #[derive(Clone, Debug)]
 pub(crate) struct Draws {
+    /// At the start of stream 0.
+    start: ChaCha8Rng,
     rng: ChaCha8Rng,
-    at_hand: [u64; AT_HAND as usize],
+    /// The first words of the command's keystream.
+    at_hand: [u8; 8 * AT_HAND],
     /// A fault of the simulator's own, for its own test: every purpose gets the same word.
     blind: bool,
 }
@@ -103,7 +103,7 @@ impl Draws {
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&domain.tag());
         let rng = ChaCha8Rng::from_seed(key);
-        let mut draws = Self { rng, at_hand: [0; AT_HAND as usize], blind: false };
+        let mut draws = Self { start: rng.clone(), rng, at_hand: [0; 8 * AT_HAND], blind: false };
         draws.turn_to(0);
         draws
     }
@@ -116,22 +116,18 @@ impl Draws {
 
     /// Turns to the draws of another command.
     pub(crate) fn turn_to(&mut self, command: u64) {
-        // In this order: the other way round a block would be made in vain.
-        self.rng.set_word_pos(0);
+        // Quicker than to set an old one back.
+        self.rng = self.start.clone();
         self.rng.set_stream(command);
-        let mut bytes = [0; 8 * AT_HAND as usize];
-        self.rng.fill_bytes(&mut bytes);
-        for (word, bytes) in self.at_hand.iter_mut().zip(bytes.as_chunks().0) {
-            *word = u64::from_le_bytes(*bytes);
-        }
+        self.rng.fill_bytes(&mut self.at_hand);
     }
 
     /// The chance for this purpose: the same whenever it is asked for.
     #[must_use]
     pub(crate) fn die(&mut self, purpose: Purpose) -> Die {
         let place = if self.blind { 0 } else { purpose.0 };
-        match self.at_hand.get(usize::from(place)) {
-            Some(word) => Die(*word),
+        match self.at_hand.as_chunks().0.get(usize::from(place)) {
+            Some(word) => Die(u64::from_le_bytes(*word)),
             None => {
                 // Two words of 32 bits make one of 64.
                 self.rng.set_word_pos(2 * u128::from(place));
@@ -173,22 +169,37 @@ impl Die {
         usize::try_from(self.below(bound)).expect("a place is below the length")
     }
 
-    /// A place in a list of weights, each as likely as its weight, not all of which are 0.
-    pub(crate) fn weighted(&mut self, weights: &[u32]) -> usize {
-        let mut rest = self.below(weights.iter().map(|&weight| u64::from(weight)).sum());
-        for (place, &weight) in weights.iter().enumerate() {
-            match rest.checked_sub(u64::from(weight)) {
-                Some(less) => rest = less,
-                None => return place,
-            }
-        }
-        unreachable!("a number below the sum of the weights falls on one of them")
+    /// A place among weights, each as likely as its weight.
+    pub(crate) fn weighted<const N: usize>(&mut self, weights: &Weights<N>) -> usize {
+        let chosen = self.below(weights.up_to[N - 1]);
+        // Counted, not searched: there are a few, and a search would be guessed wrong.
+        weights.up_to.iter().map(|&up_to| usize::from(up_to <= chosen)).sum()
     }
 
-    /// All that is left of the chance, as a number.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn word(self) -> u64 {
         self.0
+    }
+}
+
+/// How likely each of `N` choices is, beside the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Weights<const N: usize> {
+    /// Each one's weight with those before it.
+    up_to: [u64; N],
+}
+
+impl<const N: usize> Weights<N> {
+    /// These weights, not all of which are 0.
+    #[must_use]
+    pub(crate) fn new(weights: [u32; N]) -> Self {
+        let mut sum = 0;
+        let up_to = weights.map(|weight| {
+            sum += u64::from(weight);
+            sum
+        });
+        assert!(sum > 0, "nothing can be chosen");
+        Self { up_to }
     }
 }
 
@@ -204,17 +215,26 @@ mod tests {
 
     #[test]
     fn words_are_pinned() {
-        // If one of these moves, every seed means something else than it did.
-        assert_eq!(words(42, Domain::Commands, 0), [0, 0, 0]);
-        assert_eq!(words(42, Domain::Commands, 7), [0, 0, 0]);
-        assert_eq!(words(u64::MAX, Domain::World, 0), [0, 0, 0]);
+        // By another implementation of ChaCha8. If one moves, no seed means what it did.
+        assert_eq!(
+            words(42, Domain::Commands, 0),
+            [0x9499_51ce_101a_13b7, 0x1144_4589_2f93_ee03, 0x03f3_3386_7c4e_b4db]
+        );
+        assert_eq!(
+            words(42, Domain::Commands, 7),
+            [0x6065_b157_d20c_74b8, 0x6bb4_bf9a_247a_6f26, 0x7297_1c3e_905c_ff8f]
+        );
+        assert_eq!(
+            words(u64::MAX, Domain::World, 0),
+            [0x40d0_53a6_b387_ef62, 0x8f02_608b_c60f_2fc6, 0xa4f1_b7f8_9ed5_2748]
+        );
     }
 
     #[test]
     fn choices_are_pinned() {
         let mut die = Die(0x9e37_79b9_7f4a_7c15);
         let choices = [die.below(6), die.below(1_000), die.below(1 << 32)];
-        assert_eq!(choices, [3, 708, 0]);
+        assert_eq!(choices, [3, 708, 875_883_415]);
     }
 
     #[test]
@@ -236,9 +256,9 @@ mod tests {
     fn near_and_far_words_come_from_one_stream() {
         let mut draws = Draws::new(7, Domain::Commands);
         draws.turn_to(5);
-        for place in 0..AT_HAND {
+        for place in 0..32 {
             draws.rng.set_word_pos(2 * u128::from(place));
-            assert_eq!(draws.rng.next_u64(), draws.at_hand[usize::from(place)]);
+            assert_eq!(draws.rng.next_u64(), draws.die(Purpose(place)).word());
         }
     }
 
@@ -248,7 +268,7 @@ mod tests {
         let mut counts = [0; 4];
         for command in 0..10_000 {
             draws.turn_to(command);
-            counts[draws.die(Purpose::KIND).weighted(&[1, 0, 2, 1])] += 1;
+            counts[draws.die(Purpose::KIND).weighted(&Weights::new([1, 0, 2, 1]))] += 1;
         }
         assert_eq!(counts[1], 0);
         assert!(counts[0] > 2_300 && counts[2] > 4_700 && counts[3] > 2_300, "{counts:?}");

@@ -34,15 +34,22 @@ pub(crate) fn all(jobs: usize) -> Vec<Check> {
         determinism("one thread or several", 1, jobs.max(3)),
     ];
     let sound = Rig::default();
-    for check in [every_answer_is_looked_at, shrinking_keeps_the_failure, draws_have_purposes] {
+    for check in [
+        every_answer_is_looked_at,
+        shrinking_keeps_the_failure,
+        draws_have_purposes,
+        everything_ends,
+    ] {
         checks.push(check(sound));
     }
     // And the other way round: each of these must be able to turn red.
-    for (sabotage, check) in [
-        (Sabotage::SkipsInfo, every_answer_is_looked_at as fn(Rig) -> Check),
-        (Sabotage::ShrinksToAnother, shrinking_keeps_the_failure),
-        (Sabotage::BlindDraws, draws_have_purposes),
-    ] {
+    for sabotage in Sabotage::ALL {
+        let check = match sabotage {
+            Sabotage::SkipsInfo => every_answer_is_looked_at,
+            Sabotage::ShrinksToAnother => shrinking_keeps_the_failure,
+            Sabotage::BlindDraws => draws_have_purposes,
+            Sabotage::ForgetfulDrain => everything_ends,
+        };
         let red = check(Rig { sabotage: Some(sabotage), ..sound });
         checks.push(Check {
             name: format!("seen: {}", sabotage.name()),
@@ -121,6 +128,17 @@ fn draws_have_purposes(rig: Rig) -> Check {
     Check {
         name: "draws reach nearly every mark in 150 seeds".to_owned(),
         wrong: (missing > ENOUGH).then(|| format!("{missing} marks are missing")),
+        of_determinism: false,
+    }
+}
+
+/// Whatever clients leave undone, in the end nothing of it stays reserved.
+fn everything_ends(rig: Rig) -> Check {
+    let orders = Orders { jobs: 1, steps: Some(60), rig };
+    let failed = Fleet::sail(0..100, orders, |_| true).failed;
+    Check {
+        name: "everything comes to its end".to_owned(),
+        wrong: failed.map(|(seed, failure)| format!("seed {seed}: {}", failure.machine)),
         of_determinism: false,
     }
 }

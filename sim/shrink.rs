@@ -36,14 +36,14 @@ pub(crate) fn failing(plan: &Plan, failure: &Failure, rig: Rig) -> (Shrunk, Endi
         (same, run.judge.tally.commands)
     };
     let mut plan = plan.clone();
-    let ending = match wanted.oracle {
-        Oracle::Law(_) => Ending::Laws,
+    let ending = if matches!(wanted.oracle, Oracle::Law(_)) {
+        Ending::Laws
+    } else if fails(&cut(&plan, failure.number), Ending::Abrupt).0 {
         // A plan that ends where it fails is the easier read; not every failure allows that.
-        _ if fails(&cut(&plan, failure.number), Ending::Abrupt).0 => {
-            plan = cut(&plan, failure.number);
-            Ending::Abrupt
-        }
-        _ => Ending::Drained,
+        plan = cut(&plan, failure.number);
+        Ending::Abrupt
+    } else {
+        Ending::Drained
     };
     (Shrinker::new(|plan| fails(plan, ending)).shrink(plan), ending)
 }
@@ -113,8 +113,8 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
                 break;
             }
         }
-        self.attempt(&mut plan, |plan| renumber(plan));
-        self.attempt(&mut plan, |plan| rename_skus(plan));
+        self.attempt(&mut plan, renumber);
+        self.attempt(&mut plan, rename_skus);
         Shrunk { plan, runs: self.runs }
     }
 
@@ -155,9 +155,9 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
         let named: BTreeSet<u32> = plan
             .steps
             .iter()
-            .filter_map(|step| match step.op {
-                Op::Pay(Target::Made(number)) | Op::Cancel(Target::Made(number)) => Some(number),
-                _ => None,
+            .filter_map(|step| match step.op.target() {
+                Some(Target::Made(number)) if step.op.kind() != Kind::Info => Some(number),
+                Some(Target::Made(_) | Target::Id(_)) | None => None,
             })
             .collect();
         let last = plan.steps.last().map_or(0, |step| step.number);
@@ -207,7 +207,9 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
     fn drop_items(&mut self, plan: &mut Plan) {
         for step in 0..plan.steps.len() {
             for item in (0..plan.steps[step].items.len()).rev() {
-                self.attempt(plan, |plan| drop(plan.steps[step].items.remove(item)));
+                self.attempt(plan, |plan| {
+                    plan.steps[step].items.remove(item);
+                });
             }
         }
     }
@@ -216,9 +218,13 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
     fn plain_steps(&mut self, plan: &mut Plan) {
         for place in 0..plan.steps.len() {
             self.attempt(plan, |plan| plan.steps[place].client = 0);
-            for change in [plain_user, no_key, short_key, order_by_step] {
+            for change in [plain_user, no_key, short_key, order_by_step, first_order, only_time] {
                 self.attempt(plan, |plan| change(plan, place));
             }
+        }
+        // What must stay alike changes together.
+        for change in [plain_user, short_key, count_one] {
+            self.attempt(plan, |plan| (0..plan.steps.len()).for_each(|place| change(plan, place)));
         }
     }
 
@@ -246,7 +252,9 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
         }
         self.attempt(plan, |plan| plan.world.max_lines = 1_000);
         for shelf in (0..plan.world.stock.len()).rev() {
-            self.attempt(plan, |plan| drop(plan.world.stock.remove(shelf)));
+            self.attempt(plan, |plan| {
+                plan.world.stock.remove(shelf);
+            });
         }
     }
 
@@ -340,6 +348,23 @@ fn short_key(plan: &mut Plan, place: usize) {
     }
 }
 
+fn count_one(plan: &mut Plan, place: usize) {
+    plan.steps[place].items.iter_mut().for_each(|item| item.1 = item.1.min(1));
+}
+
+/// An order that is not there may as well be the first.
+fn first_order(plan: &mut Plan, place: usize) {
+    if let Some(Target::Id(2..)) = plan.steps[place].op.target() {
+        plan.steps[place].op = plan.steps[place].op.about(Target::Id(1));
+    }
+}
+
+/// Only that time passes may be what matters.
+fn only_time(plan: &mut Plan, place: usize) {
+    plan.steps[place].op = Op::Tick;
+    plan.steps[place].items.clear();
+}
+
 /// An order that is named by its number is named by the create that makes it, if one does.
 fn order_by_step(plan: &mut Plan, place: usize) {
     if let Some(Target::Id(order)) = plan.steps[place].op.target() {
@@ -390,5 +415,54 @@ fn rename_skus(plan: &mut Plan) {
         if let Op::Stock(sku) = &mut step.op {
             rename(sku);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::plan_of;
+    use crate::model::Bug;
+    use crate::world::Habits;
+
+    /// The first failure of a bug, and what it shrinks to.
+    fn shrunk(bug: Bug) -> (Failure, Plan, Ending) {
+        let rig = Rig::with_bug(bug);
+        let failing = (0..).find_map(|seed| {
+            let plan = plan_of(seed, &Habits::of(seed), false, 400);
+            let verdict = play_plan(&plan, rig, Ending::Drained).verdict;
+            verdict.err().map(|failure| (plan, failure))
+        });
+        let (plan, failure) = failing.unwrap();
+        let (shrunk, ending) = super::failing(&plan, &failure, rig);
+        (*failure, shrunk.plan, ending)
+    }
+
+    #[test]
+    fn failures_become_a_handful_of_commands_and_stay_what_they_are() {
+        let mut sizes = Vec::new();
+        for &bug in Bug::ALL {
+            if bug == Bug::LeakAfter64Cancels {
+                // It takes 130 commands, and longer runs than these.
+                continue;
+            }
+            let (failure, plan, ending) = shrunk(bug);
+            let again = play_plan(&plan, Rig::with_bug(bug), ending).verdict.unwrap_err();
+            assert_eq!(again.signature, failure.signature, "{}", bug.name());
+            sizes.push(plan.steps.len());
+        }
+        sizes.sort_unstable();
+        assert!(sizes[sizes.len() / 2] <= 2, "{sizes:?}");
+        assert!(sizes.iter().all(|&size| size <= 5), "{sizes:?}");
+    }
+
+    #[test]
+    fn nothing_is_left_that_does_not_matter() {
+        let (_, plan, _) = shrunk(Bug::DoublePayTakesTwice);
+        assert_eq!(
+            plan.to_string(),
+            "plan v1\nworld timeout=600s window=86400s max_lines=1000 start=0s\nstock 1=1\n\
+             1 @0s c0 create user=1 1x1\n2 @0s c0 pay order#1\n3 @0s c0 pay order#1\n"
+        );
     }
 }

@@ -128,3 +128,63 @@ fn at_the_end(oracle: Oracle, machine: String, model: String) -> Box<Failure> {
     let signature = Signature { oracle, kind: None, machine: nothing, model: nothing };
     Box::new(Failure { signature, number: 0, commands: 0, machine, model })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Bug;
+
+    #[test]
+    fn a_panic_is_a_failure_like_any_other() {
+        let habits = Habits::of(1);
+        let mut judge = Judge::open(&habits.world, habits.start, Rig::default());
+        let failure = guarded(&mut judge, |_| panic!("out of stock")).unwrap_err();
+        assert_eq!(failure.signature.oracle, Oracle::Crash);
+        assert_eq!(failure.machine, "out of stock");
+    }
+
+    #[test]
+    fn what_the_drain_leaves_is_seen() {
+        let rig = Rig { sabotage: Some(Sabotage::ForgetfulDrain), ..Rig::default() };
+        let oracles = (0..100).filter_map(|seed| {
+            let run = play_seed(seed, &Habits::of(seed), 60, rig);
+            run.verdict.err().map(|failure| failure.signature.oracle)
+        });
+        let seen: Vec<Oracle> = oracles.collect();
+        assert!(seen.len() > 10 && seen.iter().all(|&oracle| oracle == Oracle::Liveness));
+    }
+
+    #[test]
+    fn a_run_that_ends_otherwise_when_played_again_is_seen() {
+        let habits = Habits::of(2);
+        let run = play_seed(2, &habits, 60, Rig::default());
+        assert!(run.verdict.is_ok());
+        assert!(replay_is_equal(&run.judge, 2, &habits, 60).is_ok());
+        // Half of the steps, and the end is another.
+        let failure = replay_is_equal(&run.judge, 2, &habits, 30).unwrap_err();
+        assert_eq!(failure.signature.oracle, Oracle::Replay);
+    }
+
+    #[test]
+    fn a_plan_is_played_as_its_seed_is() {
+        for seed in 0..20 {
+            let habits = Habits::of(seed);
+            let by_seed = play_seed(seed, &habits, 60, Rig::default());
+            let plan = plan_of(seed, &habits, false, 60);
+            let by_plan = play_plan(&plan, Rig::default(), Ending::Drained);
+            assert_eq!(by_seed.judge.tally, by_plan.judge.tally);
+        }
+    }
+
+    #[test]
+    fn a_bug_is_seen_at_the_command_that_shows_it() {
+        let rig = Rig::with_bug(Bug::PayReturnsStock);
+        let text = "plan v1\nworld timeout=600s window=1s max_lines=9 start=0s\nstock 1=2\n\
+                    1 @0s c0 create user=1 1x1\n2 @0s c0 pay order#1\n3 @0s c0 stock 1\n";
+        let run = play_plan(&Plan::parse(text).unwrap(), rig, Ending::Drained);
+        let failure = run.verdict.unwrap_err();
+        assert_eq!((failure.signature.oracle, failure.number), (Oracle::Stock, 2));
+        assert_eq!(failure.machine, "SKU 1: total 1, reserved 0");
+        assert_eq!(failure.model, "SKU 1: total 2, reserved 0");
+    }
+}

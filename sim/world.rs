@@ -4,7 +4,7 @@
 
 use crate::model::World;
 use crate::plan::Kind;
-use crate::rng::{Die, Domain, Draws, Purpose};
+use crate::rng::{Die, Domain, Draws, Purpose, Weights};
 
 /// What clients do in the world of a seed, and how often.
 #[derive(Clone, Debug)]
@@ -20,13 +20,13 @@ pub(crate) struct Habits {
     /// Users that buy, from 1.
     pub(crate) users: u64,
     /// How often each kind is called, by its place in [`Kind::ALL`]; 0 for never.
-    pub(crate) kinds: [u32; 6],
+    pub(crate) kinds: Weights<6>,
     /// How often each [`Gap`] passes between two commands, by its place in [`Gap::ALL`].
-    pub(crate) gaps: [u32; 8],
+    pub(crate) gaps: Weights<8>,
     /// How often each [`Units`] is ordered, by its place in [`Units::ALL`].
-    pub(crate) units: [u32; 9],
+    pub(crate) units: Weights<9>,
     /// How often each [`Aim`] is taken, by its place in [`Aim::ALL`].
-    pub(crate) aims: [u32; 8],
+    pub(crate) aims: Weights<8>,
     /// The most lines of a create, but for hostile ones.
     pub(crate) lines: u64,
     /// In so many of 4 lines the SKU is that of an earlier one.
@@ -179,7 +179,7 @@ impl Habits {
             place += 1;
             draws.die(Purpose::of_world(place - 1))
         };
-        let length = LENGTHS[die().weighted(&LENGTH_WEIGHTS)];
+        let length = LENGTHS[die().weighted(&Weights::new(LENGTH_WEIGHTS))];
         let start = die().pick(&STARTS);
         let (timeout, window) = (die().pick(&TIMEOUTS), die().pick(&WINDOWS));
         let max_lines = die().pick(&[1, 2, 4, 8, 1_000, 1_000, 1_000, 1_000]);
@@ -190,11 +190,11 @@ impl Habits {
             length,
             clients: die().pick(&[1, 2, 3, 8]),
             users: die().pick(&[1, 2, 4]),
-            kinds: draw_kinds(die()),
-            gaps: draw_gaps(die()),
-            units: draw_weights(die(), &[0, 0, 1, 4, 16]),
-            aims: draw_aims(die()),
-            lines: die().pick(&[1, 2, 4, 6, 8]),
+            kinds: Weights::new(draw_kinds(die())),
+            gaps: Weights::new(draw_gaps(die())),
+            units: Weights::new(draw_units(die())),
+            aims: Weights::new(draw_aims(die())),
+            lines: die().pick(&[1, 2, 4, 6, 8]).min(u64::from(max_lines)),
             duplicates: die().pick(&[0, 0, 1, 2, 3]),
             unknown: die().pick(&[0, 1, 8]),
             hostile: die().pick(&[0, 1, 1, 8]),
@@ -209,10 +209,12 @@ impl Habits {
 fn draw_stock(mut die: Die) -> Vec<(u32, u64, u64)> {
     let skus = die.pick(&SKUS);
     let count = 1 + die.place(skus.len());
+    // Where everything is plenty, orders go through that one empty shelf would fail.
+    let among = if die.chance(1, 3) { &STOCKS[5..] } else { &STOCKS };
     skus[..count]
         .iter()
         .map(|&sku| {
-            let total = die.pick(&STOCKS);
+            let total = die.pick(among);
             // Most shelves open with nothing reserved; some with all of it.
             let reserved = match die.below(8) {
                 0 => total.min(1),
@@ -246,6 +248,13 @@ fn draw_gaps(mut die: Die) -> [u32; 8] {
             weights
         }
     }
+}
+
+/// Single units are always among what is ordered, so that some orders go through.
+fn draw_units(die: Die) -> [u32; 9] {
+    let mut weights = draw_weights(die, &[0, 0, 1, 4, 16]);
+    weights[0] += 6;
+    weights
 }
 
 fn draw_aims(die: Die) -> [u32; 8] {

@@ -12,7 +12,7 @@ use crate::concurrent::{Entry, Found, search, told};
 use crate::contract::Answer;
 use crate::model::World;
 use crate::plan::{KeyText, Kind, Op, Step, Target};
-use crate::rng::{Draws, Purpose};
+use crate::rng::{Draws, Purpose, Weights};
 use crate::wire::{Heard, Reply};
 
 /// Clients at once.
@@ -92,7 +92,8 @@ fn draw(
     // The first order is the one that takes most, and stays.
     let order = offset + 1 + i64::try_from(nth).expect("a few orders");
     let target = Target::Id(order);
-    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&[30, 15, 8, 25, 22, 0])];
+    let weights = Weights::new([30, 15, 8, 25, 22, 0]);
+    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&weights)];
     let op = match kind {
         Kind::Create => Op::Create { user, key: crate::plan::Key::NONE },
         Kind::Info => Op::Info(target),

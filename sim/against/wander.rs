@@ -8,7 +8,7 @@ use super::session::{Program, Session, Situation};
 use super::situation;
 use crate::model::World;
 use crate::plan::{Key, Kind, Op, Step, Target};
-use crate::rng::{Draws, Purpose};
+use crate::rng::{Draws, Purpose, Weights};
 
 /// Steps of a program.
 const LENGTH: u32 = 24;
@@ -96,7 +96,8 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
         _ if creates.is_empty() => Target::Id(Target::NOBODY),
         _ => Target::Made(die.pick(&creates)),
     };
-    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&[30, 20, 12, 18, 20, 0])];
+    let weights = Weights::new([30, 20, 12, 18, 20, 0]);
+    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&weights)];
     step.op = match kind {
         Kind::Create => {
             let mut die = draws.die(Purpose::LINES);

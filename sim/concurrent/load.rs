@@ -15,7 +15,7 @@ use super::history::Entry;
 use crate::machine::Machine;
 use crate::model::World;
 use crate::plan::{Key, KeyText, Kind, Op, Step, Target};
-use crate::rng::{Domain, Draws, Purpose};
+use crate::rng::{Domain, Draws, Purpose, Weights};
 use crate::service::{HandClock, options};
 use crate::wire;
 
@@ -143,7 +143,8 @@ fn draw(draws: &mut Draws, newest: i64) -> (Step, i64) {
         _ => newest - i64::try_from(die.below(6)).expect("below 6"),
     };
     let mut die = draws.die(Purpose::KIND);
-    let kind = Kind::ALL[die.weighted(&[35, 20, 15, 15, 15, 0])];
+    let weights = Weights::new([35, 20, 15, 15, 15, 0]);
+    let kind = Kind::ALL[die.weighted(&weights)];
     let mut step = Step::default();
     let target = Target::Id(order);
     step.op = match kind {

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use self::books::Shelf;
 pub(crate) use self::bug::Bug;
 use self::ledger::Ledger;
-use crate::contract::{Answer, Call, OrderInfo, Reason, Refusal, Status};
+use crate::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
 
 /// What a run starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,25 @@ pub(crate) struct Model {
     /// The merged lines of the create at hand; kept for its memory.
     demand: Vec<(u32, u32)>,
     quirks: Quirks,
+}
+
+/// An order as OrderInfo tells it, where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look<'a> {
+    /// Where it is in its life.
+    pub(crate) status: Status,
+    /// Whose it is.
+    pub(crate) user: i64,
+    /// Merged, by ascending SKU.
+    pub(crate) items: &'a [(u32, u32)],
+    /// Nanoseconds since 1970.
+    pub(crate) created_at: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) updated_at: u64,
+    /// Why it ended as it did.
+    pub(crate) reason: Reason,
+    /// Not empty exactly where the create failed.
+    pub(crate) shortages: &'a [Shortage],
 }
 
 /// What only planted bugs need to remember.
@@ -153,6 +172,11 @@ impl Model {
     /// The order as it was at the last call; none if there is no such order.
     pub(crate) fn order(&self, id: i64) -> Option<OrderInfo> {
         Some(self.shown(self.place(id).ok()?))
+    }
+
+    /// What [`Model::order`] tells, looked at where it stands; none if there is no such order.
+    pub(crate) fn look<T>(&self, id: i64, look: impl FnOnce(Look<'_>) -> T) -> Option<T> {
+        Some(look(self.seen(self.place(id).ok()?)))
     }
 
     /// How many orders are on record: the highest id there is.
@@ -383,21 +407,26 @@ impl Model {
     }
 
     fn shown(&self, place: usize) -> OrderInfo {
+        let Look { status, user, items, created_at, updated_at, reason, shortages } =
+            self.seen(place);
+        let (items, shortages) = (items.to_vec(), shortages.to_vec());
+        OrderInfo { status, user, items, created_at, updated_at, reason, shortages }
+    }
+
+    fn seen(&self, place: usize) -> Look<'_> {
         let entry = self.ledger.entry(place);
         let hidden = self.has(Bug::FailedShownAwaiting) && entry.status == Status::Failed;
-        OrderInfo {
+        Look {
             status: if hidden { Status::AwaitingPayment } else { entry.status },
             user: entry.user,
             items: match self.bug {
-                Some(Bug::LinesInClientOrder | Bug::LinesUnmerged) => {
-                    self.quirks.as_sent[&place].clone()
-                }
-                _ => self.ledger.lines(place).to_vec(),
+                Some(Bug::LinesInClientOrder | Bug::LinesUnmerged) => &self.quirks.as_sent[&place],
+                _ => self.ledger.lines(place),
             },
             created_at: entry.created_at,
             updated_at: entry.updated_at,
             reason: entry.reason,
-            shortages: entry.shortages.to_vec(),
+            shortages: &entry.shortages,
         }
     }
 

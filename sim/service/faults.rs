@@ -16,7 +16,7 @@ use std::fmt::{self, Display};
 
 use crate::plan::Plan;
 use crate::plan_text::Nanos;
-use crate::rng::{Die, Domain, Draws, Purpose};
+use crate::rng::{Domain, Draws, Purpose};
 
 /// What may go wrong with an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,8 +135,11 @@ impl Weather {
         for step in &plan.steps {
             draws.turn_to(u64::from(step.number));
             for attempt in 0..attempts {
-                let mut die: Die = draws.die(Purpose::of_world(u16::from(attempt)));
+                // Ten kinds would be too much for one die.
+                let mut die = |half| draws.die(Purpose::of_world(2 * u16::from(attempt) + half));
+                let mut dice = [die(0), die(1)];
                 for (kind, &odds) in odds.iter().enumerate() {
+                    let die = &mut dice[kind % 2];
                     // A restart or a jump belongs to the step and not to each attempt.
                     if die.chance(odds, 32) && (attempt == 0 || kind < Trouble::Restart.kind()) {
                         let trouble = Trouble::of(kind, die.pick(&spans));

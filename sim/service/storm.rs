@@ -173,7 +173,7 @@ impl<'a> Storm<'a> {
     fn push(&mut self, after: u64, event: Event) {
         self.queued += 1;
         self.chance.turn_to(self.queued);
-        let tie = self.chance.die(Purpose::KIND).word();
+        let tie = self.chance.die(Purpose::KIND).below(u64::MAX);
         self.queue.insert((self.now.saturating_add(after), tie, self.queued), event);
     }
 
@@ -421,7 +421,7 @@ impl<'a> Storm<'a> {
         self.flights.iter_mut().for_each(|flight| flight.serving = None);
         self.server = Server::start(&self.plan.world, self.server.clock.clone());
         self.judge.restart();
-        self.made.clear();
+        self.made = Made::default();
         self.keyed.clear();
     }
 }

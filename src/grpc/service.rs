@@ -84,7 +84,7 @@ impl Loms for LomsService {
             let created = created?;
             let failed = created.status == OrderStatus::Failed.as_str();
             match self.options.failed_create {
-                FailedCreate::FailedPrecondition if failed => Err(status::out_of_stock(&created)),
+                FailedCreate::FailedPrecondition if failed => Err(status::out_of_stock(created)),
                 FailedCreate::Ok | FailedCreate::FailedPrecondition => Ok(created),
             }
         }))

@@ -73,12 +73,22 @@ pub(super) fn sku_not_found(sku: Sku) -> Status {
     refuse(Code::NotFound, "SKU_NOT_FOUND", message, [("sku", sku.to_string())])
 }
 
+/// The most shortages that a refusal tells. Details travel in the trailers, of which many clients
+/// take no more than 8 KiB in all (gRPC's C core and Java): past that they would see another error
+/// than ours. OrderInfo tells all of them.
+pub const MOST_SHORTAGES: usize = 150;
+
 /// A failed create where `orders.failed_create` is `failed_precondition`: what would have been
 /// the response stands among the details.
-pub(super) fn out_of_stock(failed: &proto::OrderCreateResponse) -> Status {
-    let message =
-        format!("order {} failed: {} lines are short", failed.order_id, failed.shortages.len());
-    let facts = [("order_id", failed.order_id.to_string()), ("status", failed.status.clone())];
+pub(super) fn out_of_stock(mut failed: proto::OrderCreateResponse) -> Status {
+    let short = failed.shortages.len();
+    failed.shortages.truncate(MOST_SHORTAGES);
+    let message = format!("order {} failed: {short} lines are short", failed.order_id);
+    let facts = [
+        ("order_id", failed.order_id.to_string()),
+        ("status", failed.status.clone()),
+        ("shortages", short.to_string()),
+    ];
     let refusal = refuse(Code::FailedPrecondition, "OUT_OF_STOCK", message, facts);
     let mut details =
         pb::Status::decode(refusal.details()).expect("what was just encoded can be decoded");

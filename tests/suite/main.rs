@@ -13,6 +13,7 @@ mod races;
 mod script;
 mod scripted_server;
 mod serving;
+mod sim_pages;
 mod stories;
 mod story;
 mod tidy;

@@ -2,7 +2,7 @@
 
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::grpc::proto::{OrderCreateRequest, OrderCreateResponse, StocksInfoRequest};
-use loms::grpc::service::{COMMAND_INDEX, ServiceOptions};
+use loms::grpc::service::{COMMAND_INDEX, FailedCreate, ServiceOptions};
 use loms::server::{Drained, MAX_REQUEST_BYTES};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::script::{Shop, create_request};
+use crate::script::{Shop, create_request, render};
 
 async fn open() -> Shop {
     Shop::open("1=10/0", ServiceOptions::default()).await
@@ -90,15 +90,24 @@ async fn request_over_the_size_limit_is_refused() {
     assert_eq!(shop.run("stock 1").await, "> stock 1\nOK 10\n");
 }
 
+/// Trailers over 8 KiB are another error to many clients, and OrderInfo has the rest.
 #[tokio::test]
-async fn many_short_lines_all_fit_into_the_details() {
-    use loms::grpc::service::FailedCreate;
+async fn refusal_of_a_failed_create_stays_small() {
     let options =
         ServiceOptions { failed_create: FailedCreate::FailedPrecondition, ..Default::default() };
     let mut shop = Shop::open("1=10/0", options).await;
-    let lines: Vec<_> = (100..1_100).map(|sku| format!("{sku}:4294967295")).collect();
-    let page = shop.run(&format!("create user=1 {}", lines.join(" "))).await;
-    assert_eq!(page.matches("4294967295 asked for, 0 available").count(), 1_000);
+    // As many short lines as can be, of the largest numbers that there are.
+    let lines = (0..1_000).map(|line| format!("{}:4294967295", u32::MAX - line));
+    let create = format!("user=9223372036854775807 {}", lines.collect::<Vec<_>>().join(" "));
+    let request = create_request(&create.split(' ').collect::<Vec<_>>());
+    let refused = shop.client.order_create(request).await.unwrap_err();
+    let trailers = refused.details().len() * 4 / 3 + refused.message().len();
+    assert!(trailers < 6 << 10, "{trailers} bytes");
+    assert_eq!(render(&refused).matches("4294967295 asked for, 0 available").count(), 150);
+    assert_eq!(
+        shop.run("info 1").await.matches("4294967295 asked for, 0 available").count(),
+        1_000
+    );
 }
 
 /// A create that has begun, and whose one message is still to come.
