@@ -207,10 +207,7 @@ fn one(one: &One) -> (String, Exit) {
     match (one.layer, one.seed) {
         (Layer::Exhaustive, _) => ci::exhaustive(rig),
         (Layer::Swarm, Some(seed)) => campaign::one(seed, one.steps, rig),
-        (Layer::Service, Some(seed)) => {
-            let report = service::seed(seed, one.steps, rig);
-            (report.text, report.exit)
-        }
+        (Layer::Service, Some(seed)) => service::seed(seed, one.steps, rig),
         (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
     }
 }
@@ -218,8 +215,7 @@ fn one(one: &One) -> (String, Exit) {
 fn many(what: What) -> (String, Exit) {
     match what {
         What::Run { seeds, layer: Layer::Service, planted, .. } => {
-            let report = service::seeds(seeds, planted.rig());
-            (report.text, report.exit)
+            service::seeds(seeds, planted.rig())
         }
         What::Run { seeds, jobs, steps, time, until_stable, planted, layer: _ } => {
             let rig = planted.rig();
@@ -301,8 +297,8 @@ fn with_plan(file: &Path, play: impl FnOnce(&Plan) -> (String, Exit)) -> (String
     if let Err(error) = read {
         return (format!("sim: cannot read {}: {error}\n", file.display()), Exit::Usage);
     }
-    if let Some(report) = service::replay(&text, Rig::default()) {
-        return (report.text, report.exit);
+    if let Some(replayed) = service::replay(&text, Rig::default()) {
+        return replayed;
     }
     match Plan::parse(&text) {
         Ok(plan) => play(&plan),

@@ -43,9 +43,17 @@ use crate::plan::Step;
 use crate::rng::{Domain, Draws};
 use crate::wire::Reply;
 
-/// Random programs, and rounds of clients at once.
-const PROGRAMS: u64 = 40;
-const ROUNDS: u64 = 12;
+/// How long it goes on looking.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    /// Random programs.
+    programs: u64,
+    /// Rounds of clients at once.
+    rounds: u64,
+}
+
+/// As much as takes a second or two.
+const EFFORT: Effort = Effort { programs: 40, rounds: 12 };
 
 /// Differences beyond the rules that are looked for.
 const MOST_BEYOND: usize = 8;
@@ -74,12 +82,18 @@ pub(crate) fn run(address: &str, seed: u64, stock: Option<&Path>) -> (String, Ex
         Some(Err(error)) => return (format!("sim: {error}\n"), Exit::Usage),
     };
     let began = Began::now();
-    let judged = judge(address, seed, &opening, stock.is_some());
+    let judged = judge(address, seed, &opening, stock.is_some(), EFFORT);
     eprintln!("sim: against {address} took {:.2?}", began.elapsed());
     judged
 }
 
-fn judge(address: &str, seed: u64, opening: &OpeningStock, compare: bool) -> (String, Exit) {
+fn judge(
+    address: &str,
+    seed: u64,
+    opening: &OpeningStock,
+    compare: bool,
+    effort: Effort,
+) -> (String, Exit) {
     let skus = opening.records().iter().take(MOST_SKUS).map(|record| record.sku.get()).collect();
     let mut session = match Session::connect(address, skus) {
         Ok(session) => session,
@@ -109,7 +123,7 @@ fn judge(address: &str, seed: u64, opening: &OpeningStock, compare: bool) -> (St
     for finding in &known.broken {
         learn(&mut session, finding, &mut known.situations);
     }
-    look_further(&mut session, seed, &mut known);
+    look_further(&mut session, seed, effort, &mut known);
     let exit =
         if known.broken.is_empty() && known.pages.is_empty() { Exit::Ok } else { Exit::Oracle };
     (page(&known), exit)
@@ -173,10 +187,10 @@ fn offers(session: &mut Session, known: &mut Known) {
     }
 }
 
-fn look_further(session: &mut Session, seed: u64, known: &mut Known) {
+fn look_further(session: &mut Session, seed: u64, effort: Effort, known: &mut Known) {
     let mut draws = Draws::new(seed, Domain::Commands);
     let mut beyond = 0;
-    for round in 0..PROGRAMS {
+    for round in 0..effort.programs {
         if beyond >= MOST_BEYOND {
             break;
         }
@@ -188,7 +202,7 @@ fn look_further(session: &mut Session, seed: u64, known: &mut Known) {
         }
     }
     let mut draws = Draws::new(seed, Domain::Network);
-    for round in 0..ROUNDS {
+    for round in 0..effort.rounds {
         match race(session, &mut draws, round, &known.situations) {
             Raced::Explained => {}
             Raced::Unexplained(story) => {

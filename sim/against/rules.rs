@@ -87,7 +87,8 @@ const CREATE: [Rule; 19] = [
     rule("duplicate lines are one demand", STATUS, "create user=1 Sxall Sx1;info order#1"),
 ];
 
-const INVALID: [Rule; 13] = [
+const INVALID: [Rule; 14] = [
+    rule("the user is checked before the items", ANSWER, "create user=0"),
     rule("a create of user 0 is INVALID_ARGUMENT", ANSWER, "create user=0 Ax1"),
     rule("a create of a user below 0 is INVALID_ARGUMENT", ANSWER, "create user=-1 Ax1"),
     rule("a create of no items is INVALID_ARGUMENT", ANSWER, "create user=1"),
@@ -114,7 +115,12 @@ const MISSING: [Rule; 4] = [
     rule("StocksInfo of an unknown SKU is NOT_FOUND", ANSWER, "stock N"),
 ];
 
-const PAY: [Rule; 9] = [
+const PAY: [Rule; 10] = [
+    rule(
+        "a pay sets updatedAt",
+        &[Facet::Times],
+        "create user=1 Ax1;create user=1 Ax1;info order#2;pay order#1;info order#1",
+    ),
     rule("a pay of an awaiting order is OK", OK, "create user=1 Ax1;pay order#1"),
     rule("a pay makes the order paid", STATUS, "create user=1 Ax1;pay order#1;info order#1"),
     rule(
@@ -150,7 +156,12 @@ const PAY: [Rule; 9] = [
     ),
 ];
 
-const CANCEL: [Rule; 12] = [
+const CANCEL: [Rule; 13] = [
+    rule(
+        "a cancel sets updatedAt",
+        &[Facet::Times],
+        "create user=1 Ax1;create user=1 Ax1;info order#2;cancel order#1;info order#1",
+    ),
     rule("a cancel of an awaiting order is OK", OK, "create user=1 Ax1;cancel order#1"),
     rule(
         "a cancel makes the order cancelled",
@@ -209,7 +220,13 @@ const CANCEL: [Rule; 12] = [
     ),
 ];
 
-const KEYS: [Rule; 7] = [
+const KEYS: [Rule; 9] = [
+    rule("a key of 64 bytes is OK", OK, "create user=1 Ax1 key=k1:64"),
+    rule(
+        "keys are told apart by their last byte",
+        ID,
+        "create user=1 Ax1 key=k1:64;create user=1 Ax2 key=k2:64",
+    ),
     rule(
         "a used key gets the first order again",
         ID,

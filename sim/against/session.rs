@@ -86,7 +86,7 @@ impl Session {
         World { stock, payment_timeout: 0, idempotency_window: u64::MAX, max_lines: MAX_LINES }
     }
 
-    /// The first of sixteen users that nobody has been yet.
+    /// The first of sixteen users that nobody has been yet, and of as many keys.
     pub(crate) fn new_users(&mut self) -> i64 {
         self.user = self.user.wrapping_add(16).max(1);
         self.user
@@ -118,12 +118,32 @@ pub(crate) struct Played {
     pub(crate) expected: Answer,
     /// Where they differ.
     pub(crate) facets: BTreeSet<Facet>,
-    /// What sort of call it was, as the model stood.
+    /// What sort of call it was, as the model stood: what says most of it.
     pub(crate) situation: Situation,
 }
 
 /// The sort of a call, as things stand.
 pub(crate) type Situation = (Kind, &'static str);
+
+/// When something happened, as well as it is known.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    /// At the soonest, by our clock.
+    from: SystemTime,
+    /// At the latest, by our clock.
+    to: SystemTime,
+    /// At the soonest, by the server's clock, in nanoseconds since 1970.
+    after: u64,
+}
+
+impl Moment {
+    fn fits(self, stamp: Option<u64>) -> bool {
+        stamp.is_some_and(|nanos| {
+            let stamp = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+            self.after <= nanos && self.from <= stamp && stamp <= self.to
+        })
+    }
+}
 
 /// A program at work: the server and a model of its own.
 #[derive(Debug)]
@@ -134,8 +154,10 @@ pub(crate) struct Program<'a> {
     first_user: i64,
     /// By the model's ids from 1: the server's.
     ids: Vec<i64>,
-    /// By the model's ids from 1: when it was created and last changed, at the soonest and latest.
-    moments: Vec<[(SystemTime, SystemTime); 2]>,
+    /// By the model's ids from 1: when it was created and when it last changed.
+    moments: Vec<[Moment; 2]>,
+    /// The latest of the server's times that was told so far.
+    told: u64,
 }
 
 impl<'a> Program<'a> {
@@ -144,12 +166,12 @@ impl<'a> Program<'a> {
         let first_user = session.new_users();
         let (ids, moments) = (Vec::new(), Vec::new());
         let model = Model::new(world, None);
-        Self { session, model, made: Made::default(), first_user, ids, moments }
+        Self { session, model, made: Made::default(), first_user, ids, moments, told: 0 }
     }
 
-    /// What sort of call the step would be now.
+    /// What sorts of call the step would be of now; the first says most.
     #[must_use]
-    pub(crate) fn situation(&self, step: &Step) -> Situation {
+    pub(crate) fn situations(&self, step: &Step) -> Vec<Situation> {
         let mut room = KeyText::default();
         let call = step.call(&self.made, &mut room);
         super::situation::of(&self.model, call)
@@ -157,7 +179,8 @@ impl<'a> Program<'a> {
 
     /// Takes a step on both sides.
     pub(crate) fn step(&mut self, step: &Step) -> Played {
-        let situation = self.situation(step);
+        let step = &self.with_new_key(step);
+        let situation = self.situations(step)[0];
         let mut room = KeyText::default();
         let call = step.call(&self.made, &mut room);
         let about = step.op.target().map(|target| self.made.find(target));
@@ -167,7 +190,7 @@ impl<'a> Program<'a> {
         let mut expected = self.model.answer(0, call);
         let began = now();
         let heard = self.session.call(self.theirs(call));
-        let span = (began - CLOCKS, now() + CLOCKS);
+        let span = Moment { from: began - CLOCKS, to: now() + CLOCKS, after: self.told };
         if let Answer::Created { order, .. } = &expected {
             self.made.note(step.number, *order);
         }
@@ -193,16 +216,25 @@ impl<'a> Program<'a> {
             (&heard.reply, about, &expected)
         {
             let [created, updated] = self.moments[place(about)];
-            let within = |stamp: Option<u64>, (from, to): (SystemTime, SystemTime)| {
-                let stamp = stamp.map(|nanos| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos));
-                stamp.is_some_and(|stamp| from <= stamp && stamp <= to)
-            };
-            if !within(order.created_at, created) || !within(order.updated_at, updated) {
+            if !created.fits(order.created_at) || !updated.fits(order.updated_at) {
                 facets.insert(Facet::Times);
             }
+            self.told = self.told.max(order.created_at.max(order.updated_at).unwrap_or(0));
         }
         let facets = facets.difference(&self.session.ignored).copied().collect();
         Played { reply: heard.reply, expected, facets, situation }
+    }
+
+    /// The same step with a key that nobody has used yet, even for another user.
+    fn with_new_key(&self, step: &Step) -> Step {
+        let mut step = step.clone();
+        if let Op::Create { key, .. } = &mut step.op
+            && key.name > 0
+        {
+            let first = self.first_user.rem_euclid(1 << 31);
+            key.name += u32::try_from(first).expect("below 2^31");
+        }
+        step
     }
 
     /// The same call by a user that nobody has been yet.
@@ -233,8 +265,9 @@ impl<'a> Program<'a> {
     fn new_order(&mut self, reply: &Reply) {
         let told = if let Reply::Created { order, .. } = reply { Some(*order) } else { None };
         let next = self.session.last_id.and_then(|last| last.checked_add(1)).or(told);
-        let id_is_wrong = self.session.ignored.contains(&Facet::Id);
-        let id = if id_is_wrong { told.or(next) } else { next };
+        // Where the first order of a program stands is the server's business.
+        let any = self.ids.is_empty() || self.session.ignored.contains(&Facet::Id);
+        let id = if any { told.or(next) } else { next };
         self.ids.push(id.unwrap_or(i64::MAX));
         self.session.last_id = told.or(self.session.last_id);
     }

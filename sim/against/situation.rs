@@ -8,55 +8,56 @@ use crate::plan::Kind;
 use crate::service::kind_of;
 use crate::wire::is_invalid;
 
-/// The sort of a call.
+/// The sorts that a call is of: the first says most.
 #[must_use]
-pub(crate) fn of(model: &Model, call: Call<'_>) -> Situation {
-    let sort = match call {
+pub(crate) fn of(model: &Model, call: Call<'_>) -> Vec<Situation> {
+    let sorts = match call {
         Call::Create { items, .. } => create(model, call, items),
-        Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => match model.order(order) {
-            None if order <= 0 => "of no order id",
-            None => "of an unknown order",
-            Some(info) => match info.status {
-                Status::AwaitingPayment => "of an awaiting order",
-                Status::Failed => "of a failed order",
-                Status::Paid => "of a paid order",
-                Status::Cancelled => "of a cancelled order",
-            },
-        },
-        Call::Stock(0) => "of SKU 0",
-        Call::Stock(sku) if model.stock().any(|shelf| shelf.0 == sku) => "of a SKU",
-        Call::Stock(_) => "of an unknown SKU",
-        Call::Tick => "",
+        Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => vec![about(model, order)],
+        Call::Stock(0) => vec!["of SKU 0"],
+        Call::Stock(sku) if model.stock().any(|shelf| shelf.0 == sku) => vec!["of a SKU"],
+        Call::Stock(_) => vec!["of an unknown SKU"],
+        Call::Tick => vec![""],
     };
-    (kind_of(call), sort)
+    sorts.into_iter().map(|sort| (kind_of(call), sort)).collect()
 }
 
-fn create(model: &Model, call: Call<'_>, items: &[(u32, u32)]) -> &'static str {
+fn about(model: &Model, order: i64) -> &'static str {
+    match model.order(order).map(|info| info.status) {
+        None if order <= 0 => "of no order id",
+        None => "of an unknown order",
+        Some(Status::AwaitingPayment) => "of an awaiting order",
+        Some(Status::Failed) => "of a failed order",
+        Some(Status::Paid) => "of a paid order",
+        Some(Status::Cancelled) => "of a cancelled order",
+    }
+}
+
+fn create(model: &Model, call: Call<'_>, items: &[(u32, u32)]) -> Vec<&'static str> {
     let mut after = model.clone();
     let answer = after.answer(0, call);
-    let is_new = after.orders() > model.orders();
-    let known = |sku: u32| model.stock().any(|shelf| shelf.0 == sku);
-    let fits_exactly =
-        || after.stock().zip(model.stock()).any(|(now, then)| now.1 == now.2 && now != then);
     if let Answer::Refused(refusal) = answer {
-        if is_invalid(refusal) { invalid(refusal) } else { "of a used key and other lines" }
-    } else if !is_new {
-        "of a used key"
-    } else if items.iter().any(|item| !known(item.0)) {
-        "of an unknown SKU"
-    } else if has_twins(items) {
-        "with duplicate lines"
-    } else if matches!(answer, Answer::Created { status: Status::Failed, .. }) {
-        "that is short"
-    } else if fits_exactly() {
-        "that fits exactly"
-    } else if !items.is_sorted() {
-        "out of order"
-    } else if items.len() > 1 {
-        "of several lines"
-    } else {
-        "of one line"
+        let reused = "of a used key and other lines";
+        return vec![if is_invalid(refusal) { invalid(refusal) } else { reused }];
     }
+    if after.orders() == model.orders() {
+        return vec!["of a used key"];
+    }
+    let known = |sku: u32| model.stock().any(|shelf| shelf.0 == sku);
+    let fails = matches!(answer, Answer::Created { status: Status::Failed, .. });
+    let fits = after.stock().zip(model.stock()).any(|(now, then)| now.1 == now.2 && now != then);
+    [
+        (items.iter().any(|item| !known(item.0)), "of an unknown SKU"),
+        (has_twins(items), "with duplicate lines"),
+        (fails, "that is short"),
+        (fits, "that fits exactly"),
+        (!items.is_sorted(), "out of order"),
+        (items.len() > 1, "of several lines"),
+        (true, "of lines"),
+    ]
+    .into_iter()
+    .filter_map(|(is, sort)| is.then_some(sort))
+    .collect()
 }
 
 const fn invalid(refusal: Refusal) -> &'static str {

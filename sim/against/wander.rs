@@ -40,9 +40,15 @@ pub(crate) fn wander(
         return None;
     }
     let sort = situation::words(last.situation);
-    let rule = format!("{sort} is answered as the contract has it");
     let steps = steps[..played.len()].to_vec();
-    Some(Finding { rule, steps, played })
+    let mut finding = Finding { rule: String::new(), steps, played };
+    finding.rule = match finding.situation() {
+        Some(cause) if situation::words(cause) != sort => {
+            format!("after {}, {sort} is answered as the contract has it", situation::words(cause))
+        }
+        Some(_) | None => format!("{sort} is answered as the contract has it"),
+    };
+    Some(finding)
 }
 
 /// A random program up to its first difference.
@@ -59,10 +65,10 @@ fn stray(
     for number in 1..=LENGTH {
         draws.turn_to(round << 16 | u64::from(number));
         let step = draw(draws, world, number, &steps);
-        let situation = program.situation(&step);
-        let pays = situation == (Kind::Pay, "of an awaiting order");
+        let situations = program.situations(&step);
+        let pays = situations[0] == (Kind::Pay, "of an awaiting order");
         let takes = if pays { units(&steps, &step) } else { 0 };
-        if broken.contains(&situation) || paid + takes > PAID {
+        if situations.iter().any(|one| broken.contains(one)) || paid + takes > PAID {
             continue;
         }
         paid += takes;
@@ -107,7 +113,7 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
                 let mut die = draws.die(Purpose::line_count(line));
                 let count = match die.below(16) {
                     0 => there_is,
-                    1 => there_is + 1,
+                    1 => there_is.saturating_add(1),
                     _ => 1 + die.below(3),
                 };
                 step.items.push((sku, u32::try_from(count).unwrap_or(1)));

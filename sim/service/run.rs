@@ -28,14 +28,8 @@ const CALM: &str = "net calm";
 /// What a step costs here, in the shrinker's commands.
 const COST: u64 = 8;
 
-/// What is to be said of a run.
-#[derive(Clone, Debug)]
-pub(crate) struct Report {
-    /// A page, for people.
-    pub(crate) text: String,
-    /// How it went.
-    pub(crate) exit: Exit,
-}
+/// A page, for people, and how it went.
+type Report = (String, Exit);
 
 /// A plan in its weather; none for a calm.
 #[derive(Clone, Debug)]
@@ -140,7 +134,7 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, rig: Rig) -> Report {
             }
         }
     }
-    Report { text, exit: Exit::Ok }
+    (text, Exit::Ok)
 }
 
 /// Plays many seeds, up to the first that fails; and fails where some trouble never happened.
@@ -172,10 +166,10 @@ pub(crate) fn seeds(seeds: Range<u64>, rig: Rig) -> Report {
         let _ = writeln!(text, "FAIL never happened: {}", missing.join(", "));
     }
     let exit = if missing.is_empty() { Exit::Ok } else { Exit::Coverage };
-    Report { text, exit }
+    (text, exit)
 }
 
-/// Plays a plan with its weather, as [`Report`]s of failures write them; `None` where there is no
+/// Plays a plan with its weather, as pages of failures have them; `None` where there is no
 /// weather in the text, or where it cannot be read.
 #[must_use]
 pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
@@ -190,7 +184,7 @@ pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
         Ok(course) => {
             let mut text = String::new();
             page(&mut text, &case, &course);
-            Report { text, exit: Exit::Ok }
+            (text, Exit::Ok)
         }
         Err(failure) => failed("plan", None, &case, &failure, rig),
     })
@@ -217,7 +211,7 @@ fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: 
         let _ = write!(text, "; or sim --seed {seed} --layer service");
     }
     text.push('\n');
-    Report { text, exit: Exit::of(failure) }
+    (text, Exit::of(failure))
 }
 
 fn page(text: &mut String, case: &Case, course: &Course) {

@@ -42,10 +42,10 @@ fn calm_seeds_answer_as_the_swarm_does() {
 
 #[test]
 fn stormy_seeds_answer_as_the_model_does_and_meet_every_trouble() {
-    let report = seeds(0..24, Rig::default());
-    assert!(report.exit == Exit::Ok, "{}", report.text);
+    let (text, exit) = seeds(0..24, Rig::default());
+    assert_eq!(exit, Exit::Ok, "{text}");
     // The same again, byte for byte.
-    assert_eq!(report.text, seeds(0..24, Rig::default()).text);
+    assert_eq!(text, seeds(0..24, Rig::default()).0);
 }
 
 #[test]
@@ -69,12 +69,12 @@ fn a_restarted_server_starts_at_order_1_again() {
 #[test]
 fn a_planted_bug_is_found_and_shrunk_to_a_plan_that_replays() {
     let rig = Rig::with_bug(Bug::SecondCancelRefused);
-    let report = seeds(0..300, rig);
-    assert!(report.exit == Exit::Oracle);
-    let (from, to) = (report.text.find("plan v1").unwrap(), report.text.find("  again").unwrap());
-    let again = replay(&report.text[from..to], rig).unwrap();
-    assert!(again.exit == Exit::Oracle, "{}", again.text);
-    assert!(again.text.lines().filter(|line| line.contains(" @")).count() <= 4, "{}", again.text);
+    let (text, exit) = seeds(0..300, rig);
+    assert_eq!(exit, Exit::Oracle, "{text}");
+    let (from, to) = (text.find("plan v1").unwrap(), text.find("  again").unwrap());
+    let (again, exit) = replay(&text[from..to], rig).unwrap();
+    assert_eq!(exit, Exit::Oracle, "{again}");
+    assert!(again.lines().filter(|line| line.contains(" @")).count() <= 4, "{again}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Our own server keeps every rule; servers with one bug each break just the rule of that bug.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use loms::grpc::proto::loms_server::{Loms, LomsServer};
@@ -21,6 +21,11 @@ use tonic::{Code, Request, Response, Status, async_trait};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
+use crate::model::{Bug, World};
+
+mod model_server;
+
+use model_server::ModelServer;
 
 /// What is wrong with a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,21 +178,34 @@ impl Loms for Fake {
 
 /// Judges a server with this fault; it opens as the shipped stock file says.
 fn judged(fault: Fault) -> (String, Exit) {
-    let runtime = Runtime::new().unwrap();
     let rules = Rules { payment_timeout: Span::from_secs(0), ..Rules::default() };
     let state = LomsState::new(rules, &opening_stock::embedded());
     let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
     let inner = LomsService::new(sequencer, ServiceOptions::default());
     let (paid, pays) = Default::default();
-    let fake = LomsServer::new(Fake { inner, fault, paid, pays });
+    judge_service(Fake { inner, fault, paid, pays }, Effort { programs: 16, rounds: 8 })
+}
+
+fn judge_service(service: impl Loms, effort: Effort) -> (String, Exit) {
+    let runtime = Runtime::new().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = Server::builder().add_service(fake).serve_with_incoming(incoming);
-    let server = runtime.spawn(server);
-    let judged = judge(&address, 1, &opening_stock::embedded(), true);
+    let server = Server::builder().add_service(LomsServer::new(service));
+    let server = runtime.spawn(server.serve_with_incoming(incoming));
+    let judged = judge(&address, 1, &opening_stock::embedded(), true, effort);
     server.abort();
     judged
+}
+
+/// Judges the model itself, with a planted bug.
+fn judged_model(bug: Option<Bug>, effort: Effort) -> (String, Exit) {
+    let opening = opening_stock::embedded();
+    let stock =
+        opening.records().iter().map(|shelf| (shelf.sku.get(), shelf.total, shelf.reserved));
+    let stock = stock.collect();
+    let world = World { stock, payment_timeout: 0, idempotency_window: u64::MAX, max_lines: 1_000 };
+    judge_service(ModelServer::open(&world, bug), effort)
 }
 
 /// The names of the rules that are told as broken.
@@ -245,4 +263,36 @@ fn what_no_rule_says_is_found_by_random_programs_and_made_small() {
     assert_eq!(story[0], "BROKEN  a pay of a paid order is answered as the contract has it");
     let steps = story.iter().filter(|line| line.contains("pay order#")).count();
     assert_eq!(steps, 3, "{text}");
+}
+
+#[test]
+fn the_model_itself_keeps_every_rule() {
+    let (text, exit) = judged_model(None, Effort { programs: 8, rounds: 2 });
+    assert_eq!((text.lines().count(), exit), (1, Exit::Ok), "{text}");
+}
+
+/// Bugs of servers that real teams shipped, and what is said of them.
+const SHIPPED: [(Bug, &[&str]); 10] = [
+    (Bug::FailedCreateKeepsLines, &["a failed create reserves nothing"]),
+    (Bug::PayReturnsStock, &["a pay leaves what is available alone"]),
+    (Bug::CancelFailedReleases, &["a cancel of a failed order is FAILED_PRECONDITION"]),
+    (Bug::ReleaseClamps, &["a cancel of a cancelled order gives nothing back"]),
+    (Bug::DoublePayTakesTwice, &["a pay of a paid order takes nothing more"]),
+    (
+        Bug::MissingOrderDone,
+        &["a pay of an unknown order is NOT_FOUND", "a cancel of an unknown order is NOT_FOUND"],
+    ),
+    (Bug::PayAfterCancel, &["a pay of a cancelled order is FAILED_PRECONDITION"]),
+    (Bug::UpdatedAtKeptOnPay, &["a pay sets updatedAt"]),
+    (Bug::IdReusedAfterFailure, &["a failed create takes an id"]),
+    (Bug::KeyForWrongUser, &["keys of two users never meet"]),
+];
+
+#[test]
+fn bugs_that_real_services_shipped_are_named() {
+    for (bug, rules) in SHIPPED {
+        let (text, exit) = judged_model(Some(bug), Effort { programs: 3, rounds: 0 });
+        let broken = text.lines().filter_map(|line| line.strip_prefix("BROKEN  "));
+        assert_eq!((broken.collect::<Vec<_>>().as_slice(), exit), (rules, Exit::Oracle), "{text}");
+    }
 }
