@@ -1,3 +1,5 @@
+//! Histories by hand, legal and not, for both checks; and the shipped server under load.
+
 use super::history::Entry;
 use super::load::{self, Load, START};
 use super::search::{Found, search};

@@ -1,3 +1,5 @@
+//! The network's troubles, one by one and all together.
+
 use super::calm::{self, retimed};
 use super::faults::{Fault, Trouble, Weather};
 use super::storm::Storm;

@@ -29,10 +29,11 @@ impl ModelServer {
         let mut model = self.0.lock().unwrap();
         #[expect(clippy::disallowed_methods, reason = "a server has the real clock")]
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        match model.answer(u64::try_from(now.as_nanos()).unwrap(), call) {
-            Answer::Refused(refusal) => Err(refused(refusal, call)),
-            answer => Ok(answer),
+        let answer = model.answer(u64::try_from(now.as_nanos()).unwrap(), call);
+        if let Answer::Refused(refusal) = answer {
+            return Err(refused(refusal, call));
         }
+        Ok(answer)
     }
 }
 
@@ -60,7 +61,14 @@ fn refused(refusal: Refusal, call: Call<'_>) -> Status {
             Refusal::KeyTooLong => "idempotencyKey".to_owned(),
             Refusal::InvalidOrderId => "orderID".to_owned(),
             Refusal::InvalidSku => "sku".to_owned(),
-            _ => "items".to_owned(),
+            Refusal::NoItems | Refusal::TooManyItems | Refusal::CountOverflow(_) => {
+                "items".to_owned()
+            }
+            Refusal::OrderNotFound
+            | Refusal::SkuNotFound
+            | Refusal::OrderNotAwaitingPayment(_)
+            | Refusal::OrderExpired
+            | Refusal::IdempotencyKeyReused(_) => unreachable!("these are not INVALID_ARGUMENT"),
         };
         details.add_bad_request_violation(field, "no");
     }
