@@ -7,12 +7,14 @@ use std::thread;
 
 use crate::campaign::{self, Campaign};
 use crate::clock::Began;
+use crate::concurrent;
 use crate::coverage;
 use crate::failure::{Failure, Oracle};
 use crate::fleet::{Fleet, Orders};
 use crate::model::Bug;
 use crate::rig::Rig;
 use crate::selfcheck::Check;
+use crate::service;
 use crate::{bug_base, exhaustive as tiny, mutants as kills, report, selfcheck};
 
 /// How the process ends.
@@ -45,6 +47,8 @@ impl Exit {
             | Oracle::Order
             | Oracle::Stock
             | Oracle::Deadline
+            | Oracle::Index
+            | Oracle::Retry
             | Oracle::Transitions
             | Oracle::Digest
             | Oracle::Invariant
@@ -72,6 +76,12 @@ impl From<Exit> for ExitCode {
 /// Seeds that CI plays.
 const SEEDS: u64 = 2_000;
 
+/// Seeds of the service layer that CI plays.
+const SERVICE_SEEDS: u64 = 300;
+
+/// Calls at once that CI makes.
+const CONCURRENT_CALLS: u32 = 20_000;
+
 /// As many threads as there are cores.
 #[must_use]
 pub(crate) fn cores() -> usize {
@@ -82,11 +92,13 @@ pub(crate) fn cores() -> usize {
 #[must_use]
 pub(crate) fn everything() -> (String, Exit) {
     type Stage = (&'static str, fn() -> (String, Exit));
-    let stages: [Stage; 5] = [
+    let stages: [Stage; 7] = [
         ("selfcheck", || selfcheck(&selfcheck::all(cores()))),
         ("exhaustive", || exhaustive(Rig::default())),
         ("bugs", bugs),
         ("seeds and marks", marks),
+        ("service", || service::seeds(0..SERVICE_SEEDS, Rig::default())),
+        ("concurrent", || concurrent::run(8, CONCURRENT_CALLS, 1)),
         ("planted bugs", || mutants(None, cores())),
     ];
     let mut all = String::new();

@@ -13,7 +13,7 @@ use crate::ci::{self, Exit};
 use crate::model::Bug;
 use crate::plan::Plan;
 use crate::rig::Rig;
-use crate::{campaign, pages, report, selfcheck, shrink, swarm};
+use crate::{against, campaign, concurrent, pages, report, selfcheck, service, shrink, swarm};
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
@@ -70,6 +70,8 @@ enum Layer {
     Swarm,
     /// The machine, in a tiny world, by everything that can be done.
     Exhaustive,
+    /// The service and the client, in process, over a network with faults.
+    Service,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +87,9 @@ enum What {
         /// Commands of each, instead of as many as the seed has a mind to.
         #[arg(long)]
         steps: Option<u32>,
+        /// What is put to the test.
+        #[arg(long, value_enum, default_value_t)]
+        layer: Layer,
         /// Stops after this time, wherever it is.
         #[arg(long, value_parser = humantime::parse_duration)]
         time: Option<Duration>,
@@ -124,6 +129,29 @@ enum What {
         /// Threads.
         #[arg(long)]
         jobs: Option<usize>,
+    },
+    /// Runs the server over loopback with many clients at once, and checks what they saw.
+    Concurrent {
+        /// Clients.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+        clients: u32,
+        /// Calls of all of them.
+        #[arg(long, default_value_t = 20_000)]
+        calls: u32,
+        /// What they call.
+        #[arg(long, value_parser = seed, default_value = "1")]
+        seed: u64,
+    },
+    /// Judges any server of the contract. Nobody else may use it meanwhile.
+    Against {
+        /// Where it is: http://HOST:PORT.
+        address: String,
+        /// Which random programs are tried.
+        #[arg(long, value_parser = seed, default_value = "1")]
+        seed: u64,
+        /// The stock file with which it was started just now.
+        #[arg(long)]
+        stock: Option<PathBuf>,
     },
     /// Tells what is reached within the seeds of CI.
     Marks,
@@ -179,13 +207,17 @@ fn one(one: &One) -> (String, Exit) {
     match (one.layer, one.seed) {
         (Layer::Exhaustive, _) => ci::exhaustive(rig),
         (Layer::Swarm, Some(seed)) => campaign::one(seed, one.steps, rig),
-        (Layer::Swarm, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
+        (Layer::Service, Some(seed)) => service::seed(seed, one.steps, rig),
+        (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
     }
 }
 
 fn many(what: What) -> (String, Exit) {
     match what {
-        What::Run { seeds, jobs, steps, time, until_stable, planted } => {
+        What::Run { seeds, layer: Layer::Service, planted, .. } => {
+            service::seeds(seeds, planted.rig())
+        }
+        What::Run { seeds, jobs, steps, time, until_stable, planted, layer: _ } => {
             let rig = planted.rig();
             let jobs = jobs.unwrap_or_else(ci::cores);
             campaign::many(campaign::Campaign { seeds, jobs, steps, time, until_stable, rig })
@@ -211,6 +243,8 @@ fn many(what: What) -> (String, Exit) {
         }),
         What::Exhaustive { planted } => ci::exhaustive(planted.rig()),
         What::Mutants { only, jobs } => ci::mutants(only, jobs.unwrap_or_else(ci::cores)),
+        What::Concurrent { clients, calls, seed } => concurrent::run(clients, calls, seed),
+        What::Against { address, seed, stock } => against::run(&address, seed, stock.as_deref()),
         What::Marks => ci::marks(),
         What::Bugs => ci::bugs(),
         What::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),
@@ -262,6 +296,9 @@ fn with_plan(file: &Path, play: impl FnOnce(&Plan) -> (String, Exit)) -> (String
     };
     if let Err(error) = read {
         return (format!("sim: cannot read {}: {error}\n", file.display()), Exit::Usage);
+    }
+    if let Some(replayed) = service::replay(&text, Rig::default()) {
+        return replayed;
     }
     match Plan::parse(&text) {
         Ok(plan) => play(&plan),

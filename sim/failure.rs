@@ -1,5 +1,6 @@
 //! What was wrong: which oracle saw it, at which call, and both sides' words.
 
+use crate::crash::Crash;
 use crate::laws::Law;
 use crate::plan::Kind;
 use crate::words::Class;
@@ -34,6 +35,10 @@ pub(crate) enum Oracle {
         /// The line of the source that did.
         line: u32,
     },
+    /// A command's index is not its place in the order of all.
+    Index,
+    /// A create that was sent again made a second order.
+    Retry,
 }
 
 impl Oracle {
@@ -53,6 +58,8 @@ impl Oracle {
             Self::Law(law) => law.name(),
             Self::Liveness => "liveness",
             Self::Crash { .. } => "crash",
+            Self::Index => "index",
+            Self::Retry => "retry",
         }
     }
 }
@@ -83,4 +90,24 @@ pub(crate) struct Failure {
     pub(crate) machine: String,
     /// The model's side, in words.
     pub(crate) model: String,
+}
+
+impl Failure {
+    /// The machine would have stopped the process, at a call of this kind.
+    #[must_use]
+    pub(crate) fn of_crash(crash: Crash, kind: Option<Kind>, number: u32, commands: u64) -> Self {
+        let Crash { said, line } = crash;
+        Self {
+            signature: Signature {
+                oracle: Oracle::Crash { line },
+                kind,
+                machine: Class::Impossible,
+                model: Class::Done,
+            },
+            number,
+            commands,
+            machine: said,
+            model: "goes on".to_owned(),
+        }
+    }
 }

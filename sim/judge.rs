@@ -418,19 +418,8 @@ impl Judge {
 
     /// The failure of a machine that stopped the process, with what it said.
     pub(crate) fn crashed(&self, crash: Crash) -> Box<Failure> {
-        let Crash { said, line } = crash;
-        Box::new(Failure {
-            signature: Signature {
-                oracle: Oracle::Crash { line },
-                kind: self.last_kind,
-                machine: Class::Impossible,
-                model: Class::Done,
-            },
-            number: self.last_number,
-            commands: self.tally.commands + 1,
-            machine: said,
-            model: "goes on".to_owned(),
-        })
+        let commands = self.tally.commands + 1;
+        Box::new(Failure::of_crash(crash, self.last_kind, self.last_number, commands))
     }
 
     #[cold]

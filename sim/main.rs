@@ -23,11 +23,13 @@
 //! | it is proved to find bugs | `mutants`, `bug_base`, `selfcheck`, `rig` |
 //! | people and CI ask | `cli`, `ci`, `pages`, `crash`, `clock` |
 
+mod against;
 mod bug_base;
 mod campaign;
 mod ci;
 mod cli;
 mod clock;
+mod concurrent;
 mod contract;
 mod coverage;
 mod crash;
@@ -50,9 +52,11 @@ mod report;
 mod rig;
 mod rng;
 mod selfcheck;
+mod service;
 mod shrink;
 mod swarm;
 mod tally;
+mod wire;
 mod words;
 mod world;
 

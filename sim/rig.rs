@@ -40,12 +40,19 @@ pub(crate) enum Sabotage {
     BlindDraws,
     /// The drain leaves an order as it is.
     ForgetfulDrain,
+    /// The network of the service layer lets requests arrive as they were sent.
+    OrderlyNetwork,
 }
 
 impl Sabotage {
     /// Every such fault.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::SkipsInfo, Self::ShrinksToAnother, Self::BlindDraws, Self::ForgetfulDrain];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::SkipsInfo,
+        Self::ShrinksToAnother,
+        Self::BlindDraws,
+        Self::ForgetfulDrain,
+        Self::OrderlyNetwork,
+    ];
 
     /// As pages spell it.
     #[must_use]
@@ -55,6 +62,7 @@ impl Sabotage {
             Self::ShrinksToAnother => "the shrinker swaps failures",
             Self::BlindDraws => "draws ignore their purpose",
             Self::ForgetfulDrain => "the drain forgets an order",
+            Self::OrderlyNetwork => "the network never reorders",
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Domain {
     World,
     /// The commands of a seed: one stream per command.
     Commands,
+    /// What becomes of messages, by the number of the command they are for.
+    Network,
 }
 
 impl Domain {
@@ -28,6 +30,7 @@ impl Domain {
         match self {
             Self::World => *b"world   ",
             Self::Commands => *b"commands",
+            Self::Network => *b"network ",
         }
     }
 }

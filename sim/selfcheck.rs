@@ -2,12 +2,14 @@
 //! same bytes, twice and with any number of threads; and each fault that the simulator could have
 //! ([`Sabotage`]) turns a check red.
 
+use crate::ci::Exit;
 use crate::failure::Oracle;
 use crate::fleet::{Fleet, Orders};
 use crate::generate::plan_of;
 use crate::model::Bug;
 use crate::plan::Kind;
 use crate::rig::{Rig, Sabotage};
+use crate::service;
 use crate::shrink;
 use crate::swarm::{play_plan, play_seed};
 use crate::world::Habits;
@@ -39,6 +41,7 @@ pub(crate) fn all(jobs: usize) -> Vec<Check> {
         shrinking_keeps_the_failure,
         draws_have_purposes,
         everything_ends,
+        every_trouble_happens,
     ] {
         checks.push(check(sound));
     }
@@ -49,6 +52,7 @@ pub(crate) fn all(jobs: usize) -> Vec<Check> {
             Sabotage::ShrinksToAnother => shrinking_keeps_the_failure,
             Sabotage::BlindDraws => draws_have_purposes,
             Sabotage::ForgetfulDrain => everything_ends,
+            Sabotage::OrderlyNetwork => every_trouble_happens,
         };
         let red = check(Rig { sabotage: Some(sabotage), ..sound });
         checks.push(Check {
@@ -139,6 +143,16 @@ fn everything_ends(rig: Rig) -> Check {
     Check {
         name: "everything comes to its end".to_owned(),
         wrong: failed.map(|(seed, failure)| format!("seed {seed}: {}", failure.machine)),
+        of_determinism: false,
+    }
+}
+
+/// A storm that is none would prove nothing of the service.
+fn every_trouble_happens(rig: Rig) -> Check {
+    let (text, exit) = service::seeds(0..60, rig);
+    Check {
+        name: "every trouble of the network happens in 60 seeds".to_owned(),
+        wrong: (exit != Exit::Ok).then(|| text.lines().last().unwrap_or_default().to_owned()),
         of_determinism: false,
     }
 }

@@ -74,6 +74,13 @@ pub(crate) fn reaching(plan: &Plan, mark: Mark) -> Shrunk {
     shrinker.shrink(plan)
 }
 
+/// Makes a plan small that holds to anything: which says whether it does, and at what cost in
+/// commands.
+#[must_use]
+pub(crate) fn keeping(plan: &Plan, holds: impl FnMut(&Plan) -> (bool, u64)) -> Shrunk {
+    Shrinker::new(holds).shrink(plan.clone())
+}
+
 fn cut(plan: &Plan, number: u32) -> Plan {
     let mut plan = plan.clone();
     plan.steps.retain(|step| step.number <= number);

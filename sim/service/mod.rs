@@ -1,0 +1,26 @@
+//! The service layer: the shipped tonic service and the generated client in one process, without
+//! sockets, on a clock of the simulator's own.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `server` | the service under test, with a clock set by hand |
+//! | `judge` | the model, taken along in the server's own order |
+//! | `calm` | faults off: the answers of the swarm layer to the same plan |
+//! | `storm` | faults on: one queue of messages, over `line`s, and the `drain` at the end |
+//! | `faults` | what goes wrong, as data |
+//! | `run` | seeds, and failures made small |
+
+mod calm;
+mod drain;
+mod faults;
+mod judge;
+mod line;
+mod run;
+mod server;
+mod storm;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::judge::kind_of;
+pub(crate) use self::run::{replay, seed, seeds};
+pub(crate) use self::server::{HandClock, options};
