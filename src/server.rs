@@ -119,7 +119,6 @@ async fn drain_is_over(when_told: oneshot::Receiver<()>) {
 async fn expire_on_time(sequencer: &Sequencer) -> std::convert::Infallible {
     loop {
         match sequencer.tick() {
-            Some(wait) if wait.is_zero() => tokio::task::yield_now().await,
             Some(wait) => sleep(wait).await,
             None => sequencer.deadline_set().await,
         }

@@ -7,7 +7,7 @@ use loms::grpc::proto::{
     OrderCreateRequest, OrderCreateResponse, OrderInfoRequest, StocksInfoRequest,
 };
 use loms::grpc::service::{COMMAND_INDEX, FailedCreate, ServiceOptions};
-use loms::server::{Drained, MAX_REQUEST_BYTES};
+use loms::server::{DRAIN, Drained, MAX_REQUEST_BYTES};
 use loms::state_machine::Rejection;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -39,14 +39,19 @@ async fn health_is_serving_until_the_stop() {
         let told = health.check(request).await.unwrap().into_inner();
         assert_eq!(told.status(), ServingStatus::Serving);
     }
-    let request = HealthCheckRequest { service: "loms.LOMS".to_owned() };
-    let mut watch = health.watch(request).await.unwrap().into_inner();
-    let mut seen = vec![watch.next().await.unwrap().unwrap().status()];
-    shop.stop.send(()).unwrap();
-    while let Some(told) = watch.next().await {
-        seen.push(told.unwrap().status());
+    let mut watches = Vec::new();
+    for service in ["", "loms.LOMS"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let mut watch = health.watch(request).await.unwrap().into_inner();
+        assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        watches.push(watch);
     }
-    assert_eq!(seen, [ServingStatus::Serving, ServingStatus::NotServing]);
+    shop.stop.send(()).unwrap();
+    for watch in watches {
+        let rest = watch.map(|told| told.unwrap().status()).collect::<Vec<_>>();
+        let rest = tokio::time::timeout(DRAIN, rest).await.expect("a watch ends by itself");
+        assert_eq!(rest, [ServingStatus::NotServing]);
+    }
     assert_eq!(shop.served.await.unwrap().unwrap(), Drained::Fully);
 }
 
