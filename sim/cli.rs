@@ -214,16 +214,20 @@ fn one(one: &One) -> (String, Exit) {
 
 fn many(what: What) -> (String, Exit) {
     match what {
-        What::Run { seeds, layer: Layer::Service, planted, .. } => {
+        What::Run { layer: Layer::Exhaustive, planted, .. } => ci::exhaustive(planted.rig()),
+        What::Run { seeds, layer: Layer::Service, planted, jobs, steps, time, until_stable } => {
+            if jobs.is_some() || steps.is_some() || time.is_some() || until_stable {
+                let words = "sim: --jobs, --steps, --time and --until-stable go with the swarm\n";
+                return (words.to_owned(), Exit::Usage);
+            }
             service::seeds(seeds, planted.rig())
         }
-        What::Run { seeds, jobs, steps, time, until_stable, planted, layer: _ } => {
+        What::Run { seeds, layer: Layer::Swarm, planted, jobs, steps, time, until_stable } => {
             let rig = planted.rig();
             let jobs = jobs.unwrap_or_else(ci::cores);
             campaign::many(campaign::Campaign { seeds, jobs, steps, time, until_stable, rig })
         }
-        What::Replay { file, explain, planted } => with_plan(&file, |plan| {
-            let rig = planted.rig();
+        What::Replay { file, explain, planted } => with_plan(&file, planted.rig(), |plan, rig| {
             let run = swarm::play_plan(plan, rig, swarm::Ending::Drained);
             match run.verdict {
                 Ok(()) if explain => (format!("plan v1\n{}", report::trace(plan)), Exit::Ok),
@@ -231,8 +235,7 @@ fn many(what: What) -> (String, Exit) {
                 Err(failure) => campaign::told(&failure, &file.to_string_lossy(), plan, rig),
             }
         }),
-        What::Shrink { file, planted } => with_plan(&file, |plan| {
-            let rig = planted.rig();
+        What::Shrink { file, planted } => with_plan(&file, planted.rig(), |plan, rig| {
             match swarm::play_plan(plan, rig, swarm::Ending::Drained).verdict {
                 Ok(()) => ("sim: the plan does not fail\n".to_owned(), Exit::Usage),
                 Err(failure) => {
@@ -287,7 +290,13 @@ fn many_words(arguments: &[&str]) -> String {
     cli.what.map_or_else(String::new, |what| many(what).0)
 }
 
-fn with_plan(file: &Path, play: impl FnOnce(&Plan) -> (String, Exit)) -> (String, Exit) {
+/// Plays the plan in this file. One of the service layer, which has its weather with it, is played
+/// there, and made small if it fails.
+fn with_plan(
+    file: &Path,
+    rig: Rig,
+    play: impl FnOnce(&Plan, Rig) -> (String, Exit),
+) -> (String, Exit) {
     let mut text = String::new();
     let read = if file == Path::new("-") {
         io::stdin().read_to_string(&mut text).map(drop)
@@ -297,11 +306,11 @@ fn with_plan(file: &Path, play: impl FnOnce(&Plan) -> (String, Exit)) -> (String
     if let Err(error) = read {
         return (format!("sim: cannot read {}: {error}\n", file.display()), Exit::Usage);
     }
-    if let Some(replayed) = service::replay(&text, Rig::default()) {
+    if let Some(replayed) = service::replay(&text, rig) {
         return replayed;
     }
     match Plan::parse(&text) {
-        Ok(plan) => play(&plan),
+        Ok(plan) => play(&plan, rig),
         Err(unreadable) => (format!("sim: {}: {unreadable}\n", file.display()), Exit::Usage),
     }
 }

@@ -172,6 +172,7 @@ impl LomsState {
         digester.word(self.rules.idempotency_window.as_nanos());
         digester.word(self.now.as_nanos());
         digester.word(self.transitions);
+        digester.length(self.stock.len());
         for shelf in self.stock() {
             digester.word(u64::from(shelf.opening.sku.get()));
             digester.word(shelf.opening.total);
@@ -196,6 +197,7 @@ impl LomsState {
                 digester.word(shortage.available);
             }
         }
+        digester.length(self.remembered_keys().count());
         for (order, key) in self.remembered_keys() {
             digester.word(u64::from(order));
             digester.bytes(&key);

@@ -150,6 +150,10 @@ impl Stock {
         self.shelf(place).sku.map(|_| place)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     pub(super) fn available(&self, shelf: ShelfId) -> u64 {
         let shelf = self.shelf(shelf);
         available(shelf.total, shelf.reserved)
