@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::ci::Exit;
 use crate::clock::Began;
 use crate::coverage;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::{Fleet, Orders};
 use crate::generate::plan_of;

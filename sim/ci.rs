@@ -2,76 +2,19 @@
 //! old, two thousand seeds with every mark reached, and every planted bug dead within its budget.
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 use std::thread;
 
 use crate::campaign::{self, Campaign};
 use crate::clock::Began;
 use crate::concurrent;
 use crate::coverage;
-use crate::failure::{Failure, Oracle};
+use crate::exit::Exit;
 use crate::fleet::{Fleet, Orders};
 use crate::model::Bug;
 use crate::rig::Rig;
 use crate::selfcheck::Check;
 use crate::service;
 use crate::{bug_base, exhaustive as tiny, mutants as kills, report, selfcheck};
-
-/// How the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// All is well.
-    Ok,
-    /// Machine and model differ.
-    Oracle,
-    /// It was not asked rightly.
-    Usage,
-    /// Something stays reserved, or awaiting.
-    Liveness,
-    /// Two equal runs differ.
-    Nondeterminism,
-    /// A mark was not reached.
-    Coverage,
-    /// A planted bug survives, or a fault of the simulator's own.
-    Survivor,
-}
-
-impl Exit {
-    /// How a failure ends the process.
-    #[must_use]
-    pub(crate) const fn of(failure: &Failure) -> Self {
-        match failure.signature.oracle {
-            Oracle::Liveness => Self::Liveness,
-            Oracle::Replay => Self::Nondeterminism,
-            Oracle::Answer
-            | Oracle::Order
-            | Oracle::Stock
-            | Oracle::Deadline
-            | Oracle::Index
-            | Oracle::Retry
-            | Oracle::Transitions
-            | Oracle::Digest
-            | Oracle::Invariant
-            | Oracle::Whole
-            | Oracle::Law(_)
-            | Oracle::Crash { .. } => Self::Oracle,
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Ok => 0,
-            Exit::Oracle => 1,
-            Exit::Usage => 2,
-            Exit::Liveness => 3,
-            Exit::Nondeterminism => 4,
-            Exit::Coverage => 5,
-            Exit::Survivor => 6,
-        })
-    }
-}
 
 /// Seeds that CI plays.
 const SEEDS: u64 = 2_000;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::ci::{self, Exit};
+use crate::ci;
+use crate::exit::Exit;
 use crate::model::Bug;
 use crate::plan::Plan;
 use crate::rig::Rig;

@@ -21,7 +21,7 @@
 //! | many seeds run on many cores | `fleet`, `campaign`, `tally`, `fingerprint` |
 //! | it is proved to see what there is | `marks`, `marker`, `coverage` |
 //! | it is proved to find bugs | `mutants`, `bug_base`, `selfcheck`, `rig` |
-//! | people and CI ask | `cli`, `ci`, `pages`, `crash`, `clock` |
+//! | people and CI ask | `cli`, `ci`, `exit`, `pages`, `crash`, `clock` |
 
 mod against;
 mod bug_base;
@@ -34,6 +34,7 @@ mod contract;
 mod coverage;
 mod crash;
 mod exhaustive;
+mod exit;
 mod failure;
 mod fingerprint;
 mod fleet;

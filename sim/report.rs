@@ -15,7 +15,6 @@ use crate::plan::{KeyText, Kind, Made, Plan};
 use crate::plan_text::{Nanos, Setting, Shelves};
 use crate::rig::Rig;
 use crate::swarm::Ending;
-use crate::words::Class;
 use crate::world::Habits;
 
 /// Steps that are shown of a plan: of a longer one the beginning and the end.
@@ -150,12 +149,7 @@ pub(crate) fn seed(seed: u64, habits: &Habits, judge: &Judge) -> String {
         writeln!(text, "timeout {timeout} · window {window} · max lines {most} · start {start}");
     let _ = writeln!(text, "{}\n", Shelves(world));
     for kind in Kind::ALL {
-        let counts: Vec<String> = Class::ALL
-            .iter()
-            .map(|&class| (class, tally.count(kind, class)))
-            .filter(|&(_, count)| count > 0)
-            .map(|(class, count)| format!("{count} {}", class.name()))
-            .collect();
+        let counts = tally.told(kind);
         if !counts.is_empty() {
             let family = tally.families[kind.place()];
             wrapped(&mut text, &format!("{:<7}{family}  ", kind.name()), &counts);

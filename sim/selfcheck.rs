@@ -2,7 +2,7 @@
 //! same bytes, twice and with any number of threads; and each fault that the simulator could have
 //! ([`Sabotage`]) turns a check red.
 
-use crate::ci::Exit;
+use crate::exit::Exit;
 use crate::failure::Oracle;
 use crate::fleet::{Fleet, Orders};
 use crate::generate::plan_of;

@@ -56,6 +56,17 @@ impl Tally {
         self.counts[kind.place()][class as usize]
     }
 
+    /// How many calls of this kind were answered how, where there were any.
+    #[must_use]
+    pub(crate) fn told(&self, kind: Kind) -> Vec<String> {
+        Class::ALL
+            .iter()
+            .map(|&class| (class, self.count(kind, class)))
+            .filter(|&(_, count)| count > 0)
+            .map(|(class, count)| format!("{count} {}", class.name()))
+            .collect()
+    }
+
     /// How many calls were refused.
     #[must_use]
     pub(crate) fn refused(&self) -> u64 {

@@ -19,9 +19,9 @@ use std::fmt::Write as _;
 
 pub(crate) use self::history::Entry;
 pub(crate) use self::search::{Found, search};
-use crate::ci::Exit;
 use crate::clock::Began;
 use crate::contract::Answer;
+use crate::exit::Exit;
 use crate::plan::KeyText;
 
 /// Calls of the short history that is checked by search as well.

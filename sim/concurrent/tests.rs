@@ -4,7 +4,7 @@ use super::history::Entry;
 use super::load::{self, Load, START};
 use super::search::{Found, search};
 use super::{fits, run, witness};
-use crate::ci::Exit;
+use crate::exit::Exit;
 use crate::model::World;
 use crate::plan::{Plan, Target};
 use crate::wire::{Heard, Info, No, Reply};

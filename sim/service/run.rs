@@ -7,16 +7,15 @@ use std::time::Duration;
 use super::calm::{self, retimed};
 use super::faults::{Trouble, Weather};
 use super::storm::{Storm, Toll};
-use crate::ci::Exit;
 use crate::clock::Began;
 use crate::crash;
+use crate::exit::Exit;
 use crate::failure::{Failure, Signature};
 use crate::generate::plan_of;
 use crate::plan::{Kind, Plan};
 use crate::rig::Rig;
 use crate::shrink;
 use crate::tally::Tally;
-use crate::words::Class;
 use crate::world::Habits;
 
 /// The most steps of a seed, where nobody asks for more.
@@ -210,11 +209,12 @@ fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: 
         small.plan.steps.len()
     );
     text.push_str(&small.text());
-    text.push_str("\n  again: sim replay FILE, with the plan above in it");
+    let bug = rig.bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()));
     if let Some(seed) = seed {
-        let _ = write!(text, "; or sim --seed {seed} --layer service");
+        let again = format!("--seed {seed} --layer service{bug}");
+        let _ = writeln!(text, "\nagain: cargo run --release --bin sim -- {again}");
     }
-    text.push('\n');
+    let _ = writeln!(text, "or paste the plan into: sim replay -{bug}");
     (text, Exit::of(failure))
 }
 
@@ -223,12 +223,7 @@ fn page(text: &mut String, case: &Case, course: &Course) {
     let weather = if case.weather.is_some() { "storm" } else { "calm" };
     let _ = writeln!(text, "\n{weather}: {} calls, {}", tally.commands, tally.fingerprint());
     for kind in Kind::ALL {
-        let counts: Vec<String> = Class::ALL
-            .iter()
-            .map(|&class| (class, tally.count(kind, class)))
-            .filter(|&(_, count)| count > 0)
-            .map(|(class, count)| format!("{count} {}", class.name()))
-            .collect();
+        let counts = tally.told(kind);
         if !counts.is_empty() {
             let _ = writeln!(text, "  {:<7}{}", kind.name(), counts.join(", "));
         }

@@ -4,7 +4,7 @@ use super::calm::{self, retimed};
 use super::faults::{Fault, Trouble, Weather};
 use super::storm::Storm;
 use super::*;
-use crate::ci::Exit;
+use crate::exit::Exit;
 use crate::generate::plan_of;
 use crate::model::Bug;
 use crate::plan::Plan;
@@ -73,7 +73,7 @@ fn a_planted_bug_is_found_and_shrunk_to_a_plan_that_replays() {
     let rig = Rig::with_bug(Bug::SecondCancelRefused);
     let (text, exit) = seeds(0..300, rig);
     assert_eq!(exit, Exit::Oracle, "{text}");
-    let (from, to) = (text.find("plan v1").unwrap(), text.find("  again").unwrap());
+    let (from, to) = (text.find("plan v1").unwrap(), text.find("\nagain").unwrap());
     let (again, exit) = replay(&text[from..to], rig).unwrap();
     assert_eq!(exit, Exit::Oracle, "{again}");
     assert!(again.lines().filter(|line| line.contains(" @")).count() <= 4, "{again}");
