@@ -115,8 +115,13 @@ impl Shop {
                 writeln!(page, "#{comment}").unwrap();
                 continue;
             }
+            writeln!(page, "> {line}").unwrap();
+            if let Some(time) = line.strip_prefix("wait ") {
+                self.clock.advance(humantime::parse_duration(time).unwrap());
+                continue;
+            }
             let answer = self.call(line).await.unwrap_or_else(|refusal| render(&refusal));
-            writeln!(page, "> {line}\n{answer}").unwrap();
+            writeln!(page, "{answer}").unwrap();
         }
         page
     }
@@ -159,10 +164,6 @@ impl Shop {
                 let stock = self.client.stocks_info(request).await?;
                 Ok(format!("OK {}", stock.get_ref().count))
             }
-            "wait" => {
-                self.clock.advance(humantime::parse_duration(words[0]).unwrap());
-                Ok("…".to_owned())
-            }
             other => panic!("no such call: {other}"),
         }
     }
@@ -198,7 +199,7 @@ pub(crate) fn render(refusal: &Status) -> String {
         info.metadata.iter().map(|(name, fact)| format!("{name}={fact}")).collect();
     facts.sort();
     let mut told = format!("{:?} {} [{}]", refusal.code(), info.reason, facts.join(", "));
-    write!(told, "\n  {}", refusal.message()).unwrap();
+    write!(told, ": {}", refusal.message()).unwrap();
     if refusal.code() == Code::InvalidArgument {
         let [violation] = details.bad_request().unwrap().field_violations.as_slice() else {
             panic!("one violation, of the rule that wins");

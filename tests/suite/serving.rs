@@ -140,7 +140,7 @@ async fn refusal_of_a_failed_create_stays_small() {
 #[test]
 fn machine_without_room_says_so() {
     let told = render(&Status::from(Rejection::Full));
-    assert_eq!(told, "ResourceExhausted NO_ROOM []\n  there is no room for another order");
+    assert_eq!(told, "ResourceExhausted NO_ROOM []: there is no room for another order");
 }
 
 /// A create that has begun, and whose one message is still to come.

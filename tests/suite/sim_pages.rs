@@ -8,10 +8,6 @@ use std::process::{Command, Output, Stdio};
 
 use crate::story::snapshot;
 
-/// The most lines of one page of the simulator's, and of all of them.
-const LONGEST_PAGE: usize = 60;
-const ALL_PAGES: usize = 1_200;
-
 fn sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).output().unwrap()
 }
@@ -66,26 +62,18 @@ fn every_bug_of_old_has_its_page() {
 }
 
 #[test]
-fn pages_are_few_and_short_and_none_is_orphaned() {
+fn no_page_is_orphaned() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let known: BTreeSet<String> = ["seeds", "scenarios", "kills", "bugs"]
         .iter()
         .flat_map(|which| pages(which))
         .map(|(name, _)| name)
         .collect();
-    let mut all = 0;
     for file in fs::read_dir(root.join("snapshots")).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        if !name.starts_with("sim_") {
-            continue;
-        }
-        let lines = fs::read_to_string(&path).unwrap().lines().count();
-        assert!(lines <= LONGEST_PAGE, "{name} has {lines} lines");
-        assert!(known.contains(name), "nothing writes {name}");
-        all += lines;
+        assert!(!name.starts_with("sim_") || known.contains(name), "nothing writes {name}");
     }
-    assert!(all <= ALL_PAGES, "{all} lines in all");
 }
 
 #[test]

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 const LONGEST_FILE: usize = 500;
 const LONGEST_LINE: usize = 100;
 
+/// What a reviewer reads rather than waves through: lines of one page, and of all of them.
+const LONGEST_PAGE: usize = 60;
+const ALL_PAGES: usize = 1_200;
+
 /// What each room may use of this crate. A room is a file or folder below `src/`.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("state_machine", &["state_machine"]),
@@ -202,4 +206,18 @@ fn every_snapshot_belongs_to_a_test() {
         let known = name.starts_with("sim_") || tests.contains(&format!("\"{name}\""));
         assert!(known, "{}: no test", path.display());
     }
+}
+
+#[test]
+fn snapshots_are_few_and_short_enough_to_be_read() {
+    let mut all = 0;
+    for path in files("snapshots") {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        // What stands before the page is insta's.
+        let (_, page) = text.split_once("\n---\n").unwrap();
+        let lines = page.lines().count();
+        assert!(lines <= LONGEST_PAGE, "{} has {lines} lines", path.display());
+        all += lines;
+    }
+    assert!(all <= ALL_PAGES, "{all} lines in all");
 }
