@@ -35,15 +35,8 @@ impl<T> Arena<T> {
     pub(super) fn push(&mut self, value: T) -> u32 {
         let place = self.len;
         self.len = place.checked_add(1).expect("callers ask has_room_for first");
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < size(CHUNK.get()) => chunk.push(value),
-            Some(_) => {
-                let mut chunk = Vec::with_capacity(size(CHUNK.get()));
-                chunk.push(value);
-                self.chunks.push(chunk);
-            }
-            // The first chunk grows as a Vec does: a small world stays small.
-            None => self.chunks.push(vec![value]),
+        if let Some(chunk) = push_to(self.chunks.last_mut(), value) {
+            self.chunks.push(chunk);
         }
         place
     }
@@ -106,14 +99,8 @@ impl<T: Copy> Queue<T> {
     pub(super) fn push(&mut self, value: T) -> u64 {
         let place = self.back;
         self.back = place.checked_add(1).expect("2⁶⁴ entries are never pushed");
-        match self.chunks.back_mut() {
-            Some(chunk) if chunk.len() < size(CHUNK.get()) => chunk.push(value),
-            Some(_) => {
-                let mut chunk = Vec::with_capacity(size(CHUNK.get()));
-                chunk.push(value);
-                self.chunks.push_back(chunk);
-            }
-            None => self.chunks.push_back(vec![value]),
+        if let Some(chunk) = push_to(self.chunks.back_mut(), value) {
+            self.chunks.push_back(chunk);
         }
         place
     }
@@ -152,6 +139,24 @@ impl<T: Copy> Queue<T> {
         let chunk = NonZeroU64::from(CHUNK);
         let to_size = |n| usize::try_from(n).expect("what is in memory is addressable");
         (to_size(offset / chunk), to_size(offset % chunk))
+    }
+}
+
+/// Adds to the last chunk. Where that is full, or there is none, the value stands in a new one,
+/// which is given back.
+fn push_to<T>(last: Option<&mut Vec<T>>, value: T) -> Option<Vec<T>> {
+    match last {
+        Some(chunk) if chunk.len() < size(CHUNK.get()) => {
+            chunk.push(value);
+            None
+        }
+        Some(_) => {
+            let mut chunk = Vec::with_capacity(size(CHUNK.get()));
+            chunk.push(value);
+            Some(chunk)
+        }
+        // The first chunk grows as a Vec does: a small world stays small.
+        None => Some(vec![value]),
     }
 }
 
