@@ -98,7 +98,13 @@ fn bug_is_back(rig: Rig) -> Option<(String, Exit)> {
     Some(told(&failure, &format!("bug {}", known.name), &known.plan, rig))
 }
 
-fn seed_told(seed: u64, steps: Option<u32>, failure: &Failure, rig: Rig) -> (String, Exit) {
+/// A seed that failed, shrunk and told on one screen, with the line that plays it again.
+pub(crate) fn seed_told(
+    seed: u64,
+    steps: Option<u32>,
+    failure: &Failure,
+    rig: Rig,
+) -> (String, Exit) {
     let habits = Habits::of(seed);
     let length = steps.unwrap_or(habits.length);
     // What the drain did is of the plan, too.
@@ -107,7 +113,7 @@ fn seed_told(seed: u64, steps: Option<u32>, failure: &Failure, rig: Rig) -> (Str
     plan.steps.extend(run.judge.drained);
     let (mut text, exit) = told(failure, &format!("seed {seed}"), &plan, rig);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
-    let bug = rig.bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()));
+    let bug = rig.flag();
     let _ = write!(
         text,
         "\nagain: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use crate::campaign::{self, Campaign};
+use crate::campaign;
 use crate::clock::Began;
 use crate::concurrent;
 use crate::coverage;
@@ -95,10 +95,7 @@ pub(crate) fn exhaustive(rig: Rig) -> (String, Exit) {
             );
             (text, Exit::Ok)
         }
-        Some((plan, failure)) => {
-            let (text, exit) = campaign::told(&failure, "exhaustive", &plan, rig);
-            (text, exit)
-        }
+        Some((plan, failure)) => campaign::told(&failure, "exhaustive", &plan, rig),
     }
 }
 
@@ -125,11 +122,8 @@ pub(crate) fn bugs() -> (String, Exit) {
 pub(crate) fn marks() -> (String, Exit) {
     let orders = Orders { jobs: cores(), steps: None, rig: Rig::default() };
     let fleet = Fleet::sail(0..SEEDS, orders, |_| true);
-    if fleet.failed.is_some() {
-        let seeds = 0..SEEDS;
-        let rig = Rig::default();
-        let (jobs, steps, time, until_stable) = (cores(), None, None, false);
-        return campaign::many(Campaign { seeds, jobs, steps, time, until_stable, rig });
+    if let Some((seed, failure)) = &fleet.failed {
+        return campaign::seed_told(*seed, None, failure, Rig::default());
     }
     let exit = if fleet.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
     let text = format!(

@@ -22,6 +22,12 @@ impl Rig {
         Self { bug: Some(bug), ..Self::default() }
     }
 
+    /// What a command line that plays the same again has at its end.
+    #[must_use]
+    pub(crate) fn flag(self) -> String {
+        self.bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()))
+    }
+
     /// Whether this part of the simulator is at fault.
     #[must_use]
     pub(crate) fn has(self, sabotage: Sabotage) -> bool {

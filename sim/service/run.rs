@@ -209,7 +209,7 @@ fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: 
         small.plan.steps.len()
     );
     text.push_str(&small.text());
-    let bug = rig.bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()));
+    let bug = rig.flag();
     if let Some(seed) = seed {
         let again = format!("--seed {seed} --layer service{bug}");
         let _ = writeln!(text, "\nagain: cargo run --release --bin sim -- {again}");
