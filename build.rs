@@ -13,6 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     // The reflection service hands this to clients such as grpcurl.
     fs::write(out.join("loms_descriptor.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .codec_path("crate::grpc::codec::Protobuf")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`convert`] | requests → checked values, and the machine's values → responses |
 //! | [`status`] | refusals → gRPC statuses with google.rpc details |
+//! | `codec` | messages ↔ bytes |
 //! | [`service`] | one method per call: convert, submit, convert |
 //!
 //! Generated types never leave this module and `client.rs`.
 
+mod codec;
 pub mod convert;
 pub mod service;
 pub mod status;
