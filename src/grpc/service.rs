@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::convert;
@@ -152,7 +153,10 @@ fn created(
 
 /// An answer as the wire takes it, with its place in the order of all commands.
 fn respond<T>(answer: Sequenced<Result<T, Status>>) -> Result<Response<T>, Status> {
-    let index = answer.index.into();
+    let mut index = MetadataValue::from(answer.index);
+    // No two answers have the same: keeping it in the tables of HTTP/2's header compression, for
+    // the next answer to refer to, would be work in vain. This is how a header asks not to be.
+    index.set_sensitive(true);
     match answer.value {
         Ok(message) => {
             let mut response = Response::new(message);
