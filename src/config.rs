@@ -19,6 +19,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use tracing_subscriber::filter::Targets;
@@ -56,6 +57,8 @@ pub struct Config {
 pub struct Grpc {
     /// Address and port to serve on; port 0 for any that is free.
     pub listen: SocketAddr,
+    /// Threads to serve on; `None` for one a core.
+    pub threads: Option<NonZeroU8>,
 }
 
 /// How LOMS is called.
@@ -166,7 +169,13 @@ impl Config {
     /// What the last value of each key says; each key but `stock.file` has one.
     fn of(values: &[Value], directory: &Path) -> Result<Self, ConfigError> {
         Ok(Self {
-            grpc: Grpc { listen: parsed(values, "grpc.listen", |text| text.parse().ok())? },
+            grpc: Grpc {
+                listen: parsed(values, "grpc.listen", |text| text.parse().ok())?,
+                threads: parsed(values, "grpc.threads", |text| match text {
+                    "cores" => Some(None),
+                    number => number.parse().ok().map(Some),
+                })?,
+            },
             loms: Loms { address: parsed(values, "loms.address", keys::http_address)? },
             stock: match keys::last(values, "stock.file") {
                 Some(value) => value.parsed(|text| stock_file(value, text, directory))?,

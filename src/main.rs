@@ -48,6 +48,9 @@ struct ServerFlags {
     /// Where to serve, such as 0.0.0.0:50051
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// How many threads to serve on, or cores for one a core
+    #[arg(long, value_name = "N")]
+    threads: Option<String>,
     /// The opening stock, a JSON array
     #[arg(long, value_name = "FILE")]
     stock: Option<String>,
@@ -67,6 +70,7 @@ impl ServerFlags {
     fn overrides(self) -> Vec<(&'static str, String)> {
         let flags = [
             ("grpc.listen", self.listen),
+            ("grpc.threads", self.threads),
             ("stock.file", self.stock),
             ("orders.payment_timeout", self.payment_timeout),
             ("log.level", self.log_level),

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::process;
 use std::sync::Arc;
+use std::thread;
 
 use loms::config::{Config, Log, LogFormat, StockSource};
 use loms::grpc::service::ServiceOptions;
@@ -24,7 +26,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub(crate) fn run(config: &Config) -> Result<(), String> {
     start_log(&config.log);
     let stock = load_stock(&config.stock)?;
-    let runtime = Builder::new_multi_thread()
+    let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the system gives no threads or event queue: {error}"))?;
@@ -41,6 +43,11 @@ async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
         key_hash_secret: rand::random(),
     };
     let sequencer = Arc::new(Sequencer::new(LomsState::new(rules, stock), wall_clock()));
+    let threads = match config.grpc.threads {
+        Some(threads) => threads.into(),
+        // Where the system does not say, one serves.
+        None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    };
     let options = ServiceOptions {
         max_lines: config.orders.max_lines,
         failed_create: config.orders.failed_create,
@@ -50,8 +57,8 @@ async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
         StockSource::Embedded => "built in".to_owned(),
         StockSource::File(path) => path.display().to_string(),
     };
-    info!(%address, stock = file, skus = stock.records().len(), units, "serving");
-    let drained = server::serve(listener, sequencer, options, signals.first()).await;
+    info!(%address, threads, stock = file, skus = stock.records().len(), units, "serving");
+    let drained = server::serve(listener, threads, sequencer, options, signals.first()).await;
     let drained = drained.map_err(|error| format!("serving on {address} failed: {error}"))?;
     info!(?drained, "stopped");
     Ok(())

@@ -1,6 +1,7 @@
 //! The server under load: real sockets, real threads, and clients that all want the same.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -67,6 +68,9 @@ struct Shared {
     newest: AtomicI64,
 }
 
+/// Two, so that calls meet on the machine from several threads on every host.
+const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
 /// Runs the server and the clients.
 ///
 /// # Errors
@@ -82,7 +86,7 @@ pub(crate) fn run(load: &Load) -> io::Result<Run> {
         let address = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel::<()>();
         let options = options(&load.world);
-        let server = tokio::spawn(serve(listener, sequencer, options, async {
+        let server = tokio::spawn(serve(listener, THREADS, sequencer, options, async {
             // A sender that is dropped says the same as one that sends.
             let _ = stopped.await;
         }));

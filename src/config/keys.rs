@@ -27,7 +27,7 @@ pub struct Key {
 }
 
 /// All keys, in the order of `config/config.yaml`.
-pub static KEYS: [Key; 9] = [
+pub static KEYS: [Key; 10] = [
     Key {
         name: "grpc.listen",
         variable: "LOMS_GRPC_LISTEN",
@@ -35,6 +35,14 @@ pub static KEYS: [Key; 9] = [
         default: Some("0.0.0.0:50051"),
         about: "IP address and port to serve on; port 0 takes any that is free.",
         expected: "an IP address and a port, such as 0.0.0.0:50051 or [::1]:50051",
+    },
+    Key {
+        name: "grpc.threads",
+        variable: "LOMS_GRPC_THREADS",
+        flag: Some("--threads"),
+        default: Some("cores"),
+        about: "Threads to serve on, 1 to 255, or cores for one a core. A connection stays on one.",
+        expected: "cores, or a whole number from 1 to 255",
     },
     Key {
         name: "loms.address",

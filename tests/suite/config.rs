@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use loms::config::keys::KEYS;
@@ -80,7 +81,7 @@ fn from_file(text: &str) -> Start {
 #[test]
 fn defaults_are_as_promised() {
     let promised = Config {
-        grpc: Grpc { listen: ([0, 0, 0, 0], 50051).into() },
+        grpc: Grpc { listen: ([0, 0, 0, 0], 50051).into(), threads: None },
         loms: Loms { address: "http://localhost:50051".to_owned() },
         stock: StockSource::Embedded,
         orders: Orders {
@@ -127,6 +128,7 @@ fn shipped_file_holds_every_key_at_its_default() {
 fn every_key_is_set_alike_from_every_source() {
     let texts = [
         ("grpc.listen", "[::1]:0"),
+        ("grpc.threads", "255"),
         ("loms.address", "http://loms.example:80/"),
         ("stock.file", "/srv/stock.json"),
         ("orders.max_lines", "65535"),
@@ -139,7 +141,7 @@ fn every_key_is_set_alike_from_every_source() {
     let level =
         Targets::new().with_default(LevelFilter::WARN).with_target("loms::grpc", Level::DEBUG);
     let expected = Config {
-        grpc: Grpc { listen: "[::1]:0".parse().unwrap() },
+        grpc: Grpc { listen: "[::1]:0".parse().unwrap(), threads: NonZeroU8::new(255) },
         loms: Loms { address: "http://loms.example:80".to_owned() },
         stock: StockSource::File("/srv/stock.json".into()),
         orders: Orders {

@@ -1,6 +1,7 @@
 //! Orders expire on time with no calls at all.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,8 +22,13 @@ async fn order_expires_on_time_with_no_calls_at_all() {
     let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = ServiceOptions::default();
-    let server =
-        tokio::spawn(serve(listener, Arc::clone(&sequencer), options, std::future::pending()));
+    let server = tokio::spawn(serve(
+        listener,
+        NonZeroUsize::MIN,
+        Arc::clone(&sequencer),
+        options,
+        std::future::pending(),
+    ));
     // The server has found nothing to wait for before the order comes.
     sleep(Duration::from_secs(3_600)).await;
 

@@ -17,3 +17,4 @@ mod sim_pages;
 mod stories;
 mod story;
 mod tidy;
+mod workers;

@@ -9,6 +9,7 @@
 //! ```
 
 use std::fmt::Write;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -74,6 +75,9 @@ pub(crate) fn opening(stock: &str) -> OpeningStock {
     OpeningStock::new(records.collect()).unwrap()
 }
 
+/// Each test's calls meet on the machine from several threads.
+const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
 /// A server on a port of its own, and all that a test needs to speak with it.
 pub(crate) struct Shop {
     pub(crate) client: LomsClient<Channel>,
@@ -93,10 +97,11 @@ impl Shop {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, Arc::clone(&sequencer), options, async {
-            // A test that ends without a stop ends the server as well.
-            let _ = stopped.await;
-        }));
+        let served =
+            tokio::spawn(serve(listener, THREADS, Arc::clone(&sequencer), options, async {
+                // A test that ends without a stop ends the server as well.
+                let _ = stopped.await;
+            }));
         let channel = Channel::from_shared(address.clone())
             .unwrap()
             .http2_max_header_list_size(1 << 20)

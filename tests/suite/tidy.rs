@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config.rs", &["config", "grpc", "state_machine"]),
     ("opening_stock.rs", &["state_machine"]),
     ("server.rs", &["grpc", "sequencer", "state_machine"]),
+    ("server", &["server"]),
     ("lib.rs", &[]),
 ];
 

@@ -1,0 +1,90 @@
+//! Which thread a connection lands on.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::num::NonZeroUsize;
+use std::task::{Context, Poll};
+use std::thread;
+
+use loms::grpc::proto::StocksInfoRequest;
+use loms::grpc::proto::loms_client::LomsClient;
+use loms::server::{Drained, serve_on};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+use tonic::transport::Channel;
+
+/// Answers every call with the name of the thread that it came to.
+#[derive(Clone)]
+struct WhoAmI;
+
+impl Service<Request<Body>> for WhoAmI {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        let name = thread::current().name().unwrap_or_default().to_owned();
+        ready(Ok(Status::aborted(name).into_http()))
+    }
+}
+
+async fn connect(address: &str) -> LomsClient<Channel> {
+    let channel = Channel::from_shared(address.to_owned()).unwrap().connect().await.unwrap();
+    LomsClient::new(channel)
+}
+
+/// Comes and goes, as a probe does, and is gone on the server's side too.
+async fn visit(address: &str) {
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
+    stream.shutdown().await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+}
+
+async fn thread_of(client: &mut LomsClient<Channel>) -> String {
+    client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap_err().message().to_owned()
+}
+
+#[tokio::test]
+async fn connections_go_to_the_thread_with_the_fewest_and_stay() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let three = NonZeroUsize::new(3).unwrap();
+    let served = tokio::spawn(serve_on(listener, three, WhoAmI, async {
+        let _ = stopped.await;
+    }));
+    let own = thread::current().name().unwrap_or_default().to_owned();
+    let (mut clients, mut threads) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        for _ in 0..3 {
+            let mut client = connect(&address).await;
+            threads.push(thread_of(&mut client).await);
+            clients.push(client);
+        }
+        // In turn, four visits would have moved what comes next by one.
+        for _ in 0..4 {
+            visit(&address).await;
+        }
+    }
+    let turn = [own.as_str(), "loms-1", "loms-2"];
+    assert_eq!(threads, [turn, turn].concat());
+    for (client, thread) in clients.iter_mut().zip(&threads) {
+        assert_eq!(thread_of(client).await, *thread, "a connection stays where it is");
+    }
+
+    stop.send(()).unwrap();
+    assert_eq!(served.await.unwrap().unwrap(), Drained::Fully);
+    for client in &mut clients {
+        let refused = client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "no thread serves any more");
+    }
+}
