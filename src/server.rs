@@ -7,10 +7,14 @@ use std::convert::Infallible;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::sleep;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -61,7 +65,7 @@ pub async fn serve(
         .map_err(io::Error::other)?;
     let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options))
         .max_decoding_message_size(MAX_REQUEST_BYTES);
-    let services = Routes::new(health_service).add_service(reflection).add_service(loms).prepare();
+    let others = Routes::new(health_service).add_service(reflection).prepare();
 
     let stopping = async move {
         shutdown.await;
@@ -70,13 +74,40 @@ pub async fn serve(
     };
     tokio::select! {
         biased;
-        served = serve_on(listener, threads, services, stopping) => {
+        served = serve_on(listener, threads, Services { loms, others }, stopping) => {
             if let Ok(Drained::CutShort) = served {
                 warn!("calls still in flight after {} s are dropped", DRAIN.as_secs());
             }
             served
         }
         never = expire_on_time(&sequencer) => match never {},
+    }
+}
+
+/// All that is served. Calls of a cart go straight to their service, past the router that the
+/// others stand behind.
+#[derive(Clone)]
+struct Services {
+    loms: LomsServer<LomsService>,
+    others: Routes,
+}
+
+impl Service<Request<Body>> for Services {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Neither ever makes a caller wait.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path().strip_prefix('/');
+        match path.and_then(|path| path.strip_prefix(LomsServer::<LomsService>::NAME)) {
+            Some(method) if method.starts_with('/') => self.loms.call(request),
+            Some(_) | None => Box::pin(self.others.call(request)),
+        }
     }
 }
 
