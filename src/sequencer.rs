@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -14,9 +14,7 @@ use crate::state_machine::{
 };
 
 /// The most orders that expire while the lock is held once, which bounds how long it is held and
-/// how much is gathered. A larger backlog, after the process was suspended for instance, is worked
-/// off in several such steps before any command is taken: a command of the present never meets
-/// stock of the past, and a new order never gets a time, and so a deadline, of the past.
+/// how much is gathered: some 0.1 ms.
 const EXPIRIES_A_STEP: usize = 4_096;
 
 /// A clock: any source of moments. Where it runs backwards the machine's time stands still.
@@ -52,11 +50,20 @@ impl<T> Sequenced<T> {
     }
 }
 
+/// More orders are due than one command expires, as after the process was suspended. Whoever
+/// [ticks](Sequencer::tick) works that off in steps. Until then no command is taken: it would meet
+/// stock of the past, or a new order would get a time, and so a deadline, of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind;
+
 /// The machine behind its lock, with its clock.
 pub struct Sequencer {
     inner: Mutex<Inner>,
     clock: Clock,
-    deadline_set: Notify,
+    /// Wakes whoever ticks, sooner than it meant to.
+    tick_early: Notify,
+    /// Wakes those who found the machine behind.
+    caught_up: Notify,
 }
 
 struct Inner {
@@ -70,26 +77,34 @@ impl Sequencer {
     #[must_use]
     pub fn new(state: LomsState, clock: Clock) -> Self {
         let inner = Inner { state, transitions: Vec::new(), index: 0 };
-        Self { inner: Mutex::new(inner), clock, deadline_set: Notify::new() }
+        Self {
+            inner: Mutex::new(inner),
+            clock,
+            tick_early: Notify::new(),
+            caught_up: Notify::new(),
+        }
     }
 
     /// Applies one action, at the present time, and makes an answer of its result and of the
     /// state that it left, before anything else can change that.
+    ///
+    /// # Errors
+    /// [`Behind`]: nothing was done. Try again once the machine has [caught up].
+    ///
+    /// [caught up]: Self::caught_up
     pub fn submit<T>(
         &self,
         action: Action<'_>,
         answer: impl FnOnce(Result<Outcome, Rejection>, &LomsState) -> T,
-    ) -> Sequenced<T> {
-        loop {
-            let inner = self.lock();
-            let now = self.stamp(&inner.state);
-            let step = inner.state.expiry_horizon(now, EXPIRIES_A_STEP);
-            if step >= now {
-                return self.apply(inner, Command { at: now, action }, answer);
-            }
-            // Others have their turn at the lock between two steps.
-            self.apply(inner, Command { at: step, action: Action::Tick }, |_, _| ());
+    ) -> Result<Sequenced<T>, Behind> {
+        let inner = self.lock();
+        let now = self.stamp(&inner.state);
+        if inner.state.expiry_horizon(now, EXPIRIES_A_STEP) < now {
+            drop(inner);
+            self.tick_early.notify_one();
+            return Err(Behind);
         }
+        Ok(self.apply(inner, Command { at: now, action }, answer))
     }
 
     /// Applies one command under the lock, and logs it once the lock is free again.
@@ -111,7 +126,7 @@ impl Sequencer {
         let value = answer(result, state);
         drop(inner);
         if wake {
-            self.deadline_set.notify_one();
+            self.tick_early.notify_one();
         }
         if let Some(log) = log {
             log.write(&self.clock);
@@ -120,21 +135,38 @@ impl Sequencer {
     }
 
     /// Looks at the state as it is at the present time.
-    pub fn read<T>(&self, look: impl FnOnce(&LomsState) -> T) -> Sequenced<T> {
+    ///
+    /// # Errors
+    /// [`Behind`], as for [`Sequencer::submit`].
+    pub fn read<T>(&self, look: impl FnOnce(&LomsState) -> T) -> Result<Sequenced<T>, Behind> {
         self.submit(Action::Tick, |_, state| look(state))
     }
 
-    /// Lets time pass, and says how long the machine can be left alone from now on: until its
-    /// next order expires; `None` where none will.
-    pub fn tick(&self) -> Option<std::time::Duration> {
-        let deadline = self.read(LomsState::next_deadline).value?;
-        let wait = deadline.as_nanos().saturating_sub((self.clock)().as_nanos());
-        Some(std::time::Duration::from_nanos(wait))
+    /// Lets time pass, by as many expiries as one step may have, and says how long the machine
+    /// can be left alone from now on: until its next order expires, which is no time at all where
+    /// more are due; `None` where none will.
+    pub fn tick(&self) -> Option<Duration> {
+        let inner = self.lock();
+        let now = self.stamp(&inner.state);
+        let step = inner.state.expiry_horizon(now, EXPIRIES_A_STEP);
+        let tick = Command { at: step, action: Action::Tick };
+        let deadline = self.apply(inner, tick, |_, state| state.next_deadline()).value;
+        if step >= now {
+            self.caught_up.notify_waiters();
+        }
+        let wait = deadline?.as_nanos().saturating_sub((self.clock)().as_nanos());
+        Some(Duration::from_nanos(wait))
     }
 
-    /// Waits until there is a deadline where there was none.
-    pub async fn deadline_set(&self) {
-        self.deadline_set.notified().await;
+    /// Waits until a tick is wanted sooner than the last one said.
+    pub async fn tick_early(&self) {
+        self.tick_early.notified().await;
+    }
+
+    /// Waits until the machine has next caught up with the present; from the call on, not only
+    /// from the first poll.
+    pub fn caught_up(&self) -> impl Future<Output = ()> {
+        self.caught_up.notified()
     }
 
     /// The present time, later than every time before, so that deadlines differ.

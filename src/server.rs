@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
@@ -121,12 +122,17 @@ async fn end_health(health: &mut HealthReporter) {
     }
 }
 
-/// Wakes the machine when it wants to be woken.
+/// Wakes the machine when it wants to be woken. Between the steps of a backlog calls have their
+/// turn, on this thread too.
 async fn expire_on_time(sequencer: &Sequencer) -> Infallible {
     loop {
         match sequencer.tick() {
-            Some(wait) => sleep(wait).await,
-            None => sequencer.deadline_set().await,
+            Some(Duration::ZERO) => yield_now().await,
+            Some(wait) => tokio::select! {
+                () = sleep(wait) => {}
+                () = sequencer.tick_early() => {}
+            },
+            None => sequencer.tick_early().await,
         }
     }
 }

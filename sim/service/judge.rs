@@ -13,6 +13,9 @@ use crate::tally::Tally;
 use crate::wire::{self, Heard};
 use crate::words::Class;
 
+/// Why the server always answers at the present time.
+const NEVER_BEHIND: &str = "no plan places as many orders as one step expires";
+
 /// The model beside one server, from the server's start.
 #[derive(Debug)]
 pub(crate) struct Judge {
@@ -128,6 +131,7 @@ impl Judge {
     /// They want to be woken at different times.
     pub(crate) fn tick(&mut self, clock: u64, number: u32, server: &Sequencer) -> Verdict {
         let told = server.read(|state| state.next_deadline().map(|time| time.as_nanos()));
+        let told = told.expect(NEVER_BEHIND);
         self.now = clock.max(self.now.saturating_add(1));
         self.index += 1;
         let answer = self.model.answer(self.now, Call::Tick);
@@ -170,7 +174,7 @@ impl Judge {
             }
             None
         });
-        match wrong.value {
+        match wrong.expect(NEVER_BEHIND).value {
             None => Ok(()),
             Some((oracle, machine, model)) => Err(self.at_the_end(oracle, machine, model)),
         }

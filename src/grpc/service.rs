@@ -1,7 +1,9 @@
 //! One method per call of the contract: convert, submit, convert.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -13,13 +15,17 @@ use super::proto::{
     StocksInfoResponse,
 };
 use super::status;
-use crate::sequencer::{Sequenced, Sequencer};
+use crate::sequencer::{Behind, Sequenced, Sequencer};
 use crate::state_machine::{Action, LomsState, OrderStatus, Outcome, Rejection};
 
 /// Response metadata, on answers and on refusals by the machine: the command's place in the one
 /// order in which the machine took all commands and reads, from 1. Later places saw the effects
 /// of earlier ones.
 pub const COMMAND_INDEX: &str = "loms-command-index";
+
+/// How long a call waits for a machine that is behind. Timers may be 1 ms late, and no call is to
+/// wait for more than 5 ms.
+const PATIENCE: Duration = Duration::from_millis(3);
 
 /// What an OrderCreate is answered whose order failed for want of stock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,9 +66,32 @@ impl LomsService {
         Self { sequencer, options }
     }
 
+    /// What the machine answers at the present time. Where it is behind, the call waits a little
+    /// for it to catch up, and is turned away then.
+    async fn ask<T>(
+        &self,
+        attempt: impl Fn(&Sequencer) -> Result<Sequenced<T>, Behind>,
+    ) -> Result<Sequenced<T>, Status> {
+        if let Ok(answer) = attempt(&self.sequencer) {
+            return Ok(answer);
+        }
+        let later = async {
+            loop {
+                let caught_up = self.sequencer.caught_up();
+                match attempt(&self.sequencer) {
+                    Ok(answer) => return answer,
+                    Err(Behind) => caught_up.await,
+                }
+            }
+        };
+        timeout(PATIENCE, later).await.map_err(|_elapsed| status::behind())
+    }
+
     /// Submits a payment or a cancellation, whose answers tell nothing but that it is so.
-    fn submit(&self, action: Action<'_>) -> Sequenced<Result<(), Status>> {
-        self.sequencer.submit(action, |result, _| result.map(drop).map_err(Status::from))
+    async fn settle(&self, action: Action<'_>) -> Result<Sequenced<Result<(), Status>>, Status> {
+        let submit = |sequencer: &Sequencer| sequencer.submit(action, |result, _| result);
+        // A refusal is worded once the lock is free again.
+        Ok(self.ask(submit).await?.map(|result| result.map(drop).map_err(Status::from)))
     }
 }
 
@@ -80,7 +109,7 @@ impl Loms for LomsService {
             demand: &create.demand,
             key: create.key.as_ref(),
         };
-        let answer = self.sequencer.submit(action, created);
+        let answer = self.ask(|sequencer| sequencer.submit(action, created)).await?;
         respond(answer.map(|created| {
             let created = created?;
             let failed = created.status == OrderStatus::Failed.as_str();
@@ -96,10 +125,9 @@ impl Loms for LomsService {
         request: Request<OrderInfoRequest>,
     ) -> Result<Response<OrderInfoResponse>, Status> {
         let order = convert::order_id(request.into_inner().order_id)?;
-        respond(self.sequencer.read(|state| match state.order(order) {
-            Some(order) => Ok(convert::order_info(&order)),
-            None => Err(Rejection::UnknownOrder(order).into()),
-        }))
+        let look = |state: &LomsState| state.order(order).map(|order| convert::order_info(&order));
+        let answer = self.ask(|sequencer| sequencer.read(look)).await?;
+        respond(answer.map(|info| info.ok_or_else(|| Rejection::UnknownOrder(order).into())))
     }
 
     async fn order_pay(
@@ -107,8 +135,8 @@ impl Loms for LomsService {
         request: Request<OrderPayRequest>,
     ) -> Result<Response<OrderPayResponse>, Status> {
         let order = convert::order_id(request.into_inner().order_id)?;
-        let answer = self.submit(Action::PayOrder(order));
-        respond(answer.map(|result| result.map(|()| OrderPayResponse {})))
+        let paid = self.settle(Action::PayOrder(order)).await?;
+        respond(paid.map(|result| result.map(|()| OrderPayResponse {})))
     }
 
     async fn order_cancel(
@@ -116,8 +144,8 @@ impl Loms for LomsService {
         request: Request<OrderCancelRequest>,
     ) -> Result<Response<OrderCancelResponse>, Status> {
         let order = convert::order_id(request.into_inner().order_id)?;
-        let answer = self.submit(Action::CancelOrder(order));
-        respond(answer.map(|result| result.map(|()| OrderCancelResponse {})))
+        let cancelled = self.settle(Action::CancelOrder(order)).await?;
+        respond(cancelled.map(|result| result.map(|()| OrderCancelResponse {})))
     }
 
     async fn stocks_info(
@@ -125,7 +153,8 @@ impl Loms for LomsService {
         request: Request<StocksInfoRequest>,
     ) -> Result<Response<StocksInfoResponse>, Status> {
         let sku = convert::sku(request.into_inner().sku)?;
-        respond(self.sequencer.read(|state| match state.available(sku) {
+        let answer = self.ask(|sequencer| sequencer.read(|state| state.available(sku))).await?;
+        respond(answer.map(|available| match available {
             Some(count) => Ok(StocksInfoResponse { count }),
             None => Err(status::sku_not_found(sku)),
         }))
@@ -136,7 +165,7 @@ impl Loms for LomsService {
 fn created(
     result: Result<Outcome, Rejection>,
     state: &LomsState,
-) -> Result<OrderCreateResponse, Status> {
+) -> Result<OrderCreateResponse, Rejection> {
     let (order, answered) = match result? {
         Outcome::Reserved(order) => (order, OrderStatus::AwaitingPayment),
         Outcome::OutOfStock(order) => (order, OrderStatus::Failed),

@@ -1,6 +1,8 @@
 //! Refusals as gRPC statuses. Each carries google.rpc details: an ErrorInfo of domain `loms` with
 //! a reason that stays, so that nobody needs to read the message, and the facts.
 
+use std::time::Duration;
+
 use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
@@ -71,6 +73,18 @@ impl From<Rejection> for Status {
 pub(super) fn sku_not_found(sku: Sku) -> Status {
     let message = format!("there is no stock record of SKU {sku}");
     refuse(Code::NotFound, "SKU_NOT_FOUND", message, [("sku", sku.to_string())])
+}
+
+/// When a call that was turned away may come again: by then a million expiries are done.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// The machine is behind the present: nothing was done, and trying again soon is all that it takes.
+pub(super) fn behind() -> Status {
+    let no_facts: [(String, String); 0] = [];
+    let mut details = ErrorDetails::with_error_info("CATCHING_UP", DOMAIN, no_facts);
+    details.set_retry_info(Some(RETRY_DELAY));
+    let message = "orders that are due are still being expired; try again";
+    Status::with_error_details(Code::Unavailable, message, details)
 }
 
 /// The most shortages that a refusal tells. Details travel in the trailers, of which many clients

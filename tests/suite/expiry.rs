@@ -5,15 +5,20 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use loms::client::{Client, Options};
 use loms::grpc::convert;
-use loms::grpc::service::ServiceOptions;
-use loms::sequencer::{Sequencer, wall_clock};
+use loms::grpc::proto::StocksInfoRequest;
+use loms::grpc::proto::loms_server::Loms;
+use loms::grpc::service::{LomsService, ServiceOptions};
+use loms::sequencer::{Behind, Sequencer, wall_clock};
 use loms::server::serve;
 use loms::state_machine::{Action, Cause, LomsState, OrderStatus, Rules};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+use tonic::Request;
+use tonic_types::StatusExt;
 
-use crate::script::{HandClock, opening};
+use crate::script::{HandClock, opening, render};
 
 #[tokio::test(start_paused = true)]
 async fn order_expires_on_time_with_no_calls_at_all() {
@@ -34,7 +39,7 @@ async fn order_expires_on_time_with_no_calls_at_all() {
 
     let create = convert::order_create(7, [(1, 3)].into_iter(), "", 1).unwrap();
     let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
-    sequencer.submit(action, |result, _| result.unwrap());
+    sequencer.submit(action, |result, _| result.unwrap()).unwrap();
 
     // The paused clock jumps to the server's own timer: ten minutes, and what rounding adds.
     clock.advance(Duration::from_secs(600));
@@ -45,35 +50,100 @@ async fn order_expires_on_time_with_no_calls_at_all() {
         let order = state.orders().next().unwrap();
         (order.status(), order.cause(), order.updated().as_nanos() - order.created().as_nanos())
     });
+    let seen = seen.unwrap();
     let ten_minutes = 600 * 1_000_000_000;
     assert_eq!(seen.value, (OrderStatus::Cancelled, Cause::PaymentTimeout, ten_minutes));
     server.abort();
 }
 
-#[test]
-fn backlog_is_worked_off_in_steps_before_any_command() {
-    let clock = HandClock::new();
+/// A machine with 20,000 of SKU 1, behind by 10,000 orders of two each.
+fn behind(clock: &HandClock) -> Arc<Sequencer> {
     let state = LomsState::new(Rules::default(), &opening("1=20000/0"));
-    let sequencer = Sequencer::new(state, clock.clock());
+    let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
+    fall_behind(&sequencer, clock);
+    sequencer
+}
+
+fn fall_behind(sequencer: &Sequencer, clock: &HandClock) {
     let create = convert::order_create(7, [(1, 2)].into_iter(), "", 1).unwrap();
     for _ in 0..10_000 {
         let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
-        sequencer.submit(action, |result, _| result.unwrap());
+        sequencer.submit(action, |result, _| result.unwrap()).unwrap();
     }
     clock.advance(Duration::from_secs(86_400));
-    // Whoever comes first, the order of that call is of the present and all others are gone.
+}
+
+#[test]
+fn backlog_is_worked_off_in_steps_before_any_command() {
+    let clock = HandClock::new();
+    let sequencer = behind(&clock);
+    let create = convert::order_create(7, [(1, 2)].into_iter(), "", 1).unwrap();
     let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
-    let seen = sequencer.submit(action, |_, state| {
-        let awaiting = state.orders().filter(|o| o.status() == OrderStatus::AwaitingPayment);
-        awaiting.map(|order| (order.id().get(), order.created())).collect::<Vec<_>>()
-    });
+    let submit = || {
+        sequencer.submit(action, |_, state| {
+            let awaiting = state.orders().filter(|o| o.status() == OrderStatus::AwaitingPayment);
+            awaiting.map(|order| (order.id().get(), order.created())).collect::<Vec<_>>()
+        })
+    };
+    for _ in 0..2 {
+        assert_eq!(submit(), Err(Behind));
+        assert_eq!(sequencer.tick(), Some(Duration::ZERO), "there is more to do");
+    }
+    // What is left comes with the call: its order is of the present, and all others are gone.
+    let seen = submit().unwrap();
     assert_eq!(seen.value, [(10_001, clock.clock()())]);
-    // Two steps of 4,096 had the lock to themselves; the rest came with the call.
-    assert_eq!(seen.index, 10_003);
-    sequencer.read(|state| {
+    assert_eq!(seen.index, 10_003, "two steps had the lock to themselves");
+    let checked = sequencer.read(|state| {
         state.check_invariants().unwrap();
-        assert!(state.stock().all(|shelf| shelf.available() == 19_998));
+        state.stock().all(|shelf| shelf.available() == 19_998)
     });
+    assert!(checked.unwrap().value);
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_waits_for_a_machine_that_is_behind_and_is_turned_away_in_time() {
+    let clock = HandClock::new();
+    let sequencer = behind(&clock);
+    let service = LomsService::new(Arc::clone(&sequencer), ServiceOptions::default());
+    let stock = || service.stocks_info(Request::new(StocksInfoRequest { sku: 1 }));
+
+    // Nobody ticks.
+    let start = Instant::now();
+    let refused = stock().await.unwrap_err();
+    assert!(start.elapsed() < Duration::from_millis(5), "{:?}", start.elapsed());
+    assert_eq!(
+        render(&refused),
+        "Unavailable CATCHING_UP []: orders that are due are still being expired; try again"
+    );
+    let retry = refused.get_details_retry_info().unwrap();
+    assert_eq!(retry.retry_delay, Some(Duration::from_millis(50)));
+
+    // Somebody does, while the call waits.
+    let ticking = async {
+        sequencer.tick_early().await;
+        while sequencer.tick() == Some(Duration::ZERO) {}
+    };
+    let start = Instant::now();
+    let (answer, ()) = tokio::join!(stock(), ticking);
+    assert_eq!(answer.unwrap().into_inner().count, 20_000);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn server_catches_up_by_itself() {
+    let clock = HandClock::new();
+    let sequencer = behind(&clock);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (options, never) = (ServiceOptions::default(), std::future::pending());
+    let shared = Arc::clone(&sequencer);
+    let server = tokio::spawn(serve(listener, NonZeroUsize::MIN, shared, options, never));
+    let loms = Client::connect(&address, Options::default()).await.unwrap();
+    assert_eq!(loms.stock(1).await.unwrap(), 20_000);
+    // Again, with the server asleep until its next deadline: the call wakes it.
+    fall_behind(&sequencer, &clock);
+    assert_eq!(loms.stock(1).await.unwrap(), 20_000);
+    server.abort();
 }
 
 #[test]
@@ -92,10 +162,10 @@ fn expiries_are_logged_a_line_for_each_command() {
         let create = convert::order_create(7, [(1, 1)].into_iter(), "", 1).unwrap();
         let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
         for wait in [1, 1, 600, 600] {
-            sequencer.submit(action, |result, _| result.unwrap());
+            sequencer.submit(action, |result, _| result.unwrap()).unwrap();
             clock.advance(Duration::from_secs(wait));
         }
-        sequencer.read(|_| ());
+        sequencer.read(|_| ()).unwrap();
     });
     let told = fs::read_to_string(path).unwrap();
     let lines: Vec<_> = told.lines().map(str::trim).collect();

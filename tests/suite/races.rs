@@ -25,7 +25,7 @@ fn units(shop: &Shop) -> (u64, u64) {
         let shelf = state.stock().next().unwrap();
         (shelf.total, shelf.reserved)
     });
-    read.value
+    read.unwrap().value
 }
 
 #[tokio::test(flavor = "multi_thread")]
