@@ -35,13 +35,13 @@ Exit codes:
 pub(crate) struct CallFlags {
     /// Show answers as JSON, one object a line
     #[arg(long, global = true)]
-    json: bool,
+    pub(crate) json: bool,
     /// Where LOMS is [default: loms.address of the configuration, http://localhost:50051]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) address: Option<String>,
     /// How long a call may take with its retries [default: 5s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 #[derive(Debug, Subcommand)]

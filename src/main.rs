@@ -1,5 +1,6 @@
 //! `loms`: serves LOMS, or calls it. Flags become a configuration, and that is served or called.
 
+mod bench_command;
 mod client_commands;
 mod serve_command;
 
@@ -11,6 +12,7 @@ use std::process::{self, ExitCode};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use bench_command::BenchFlags;
 use client_commands::{CallFlags, ClientCommand};
 use loms::config::{Config, Sources};
 
@@ -37,6 +39,8 @@ struct Flags {
 enum Command {
     /// Serve, until SIGTERM or SIGINT
     Serve(ServerFlags),
+    /// Put a server under load, and check its answers
+    Bench(BenchFlags),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -99,17 +103,26 @@ fn main() -> ExitCode {
         Some(Command::Serve(server)) => {
             finish(serve(config, &served(flags.server, server, &flags.call)))
         }
-        Some(Command::Client(command)) => {
-            if flags.server != ServerFlags::default() {
-                usage("flags for serving do not go with a command that calls");
+        Some(Command::Bench(bench)) => match caller(config, &flags.server, &flags.call) {
+            Ok(config) => {
+                let CallFlags { json, timeout, .. } = flags.call;
+                bench_command::run(bench, json, timeout, &config.loms.address)
             }
-            let overrides = flags.call.address.clone().map(|text| ("loms.address", text));
-            match load(config, overrides.as_slice()) {
-                Ok(config) => client_commands::run(command, &flags.call, &config.loms.address),
-                Err(problem) => finish(Err(problem)),
-            }
-        }
+            Err(problem) => finish(Err(problem)),
+        },
+        Some(Command::Client(command)) => match caller(config, &flags.server, &flags.call) {
+            Ok(config) => client_commands::run(command, &flags.call, &config.loms.address),
+            Err(problem) => finish(Err(problem)),
+        },
     }
+}
+
+/// The configuration of a command that calls.
+fn caller(file: Option<&Path>, server: &ServerFlags, call: &CallFlags) -> Result<Config, String> {
+    if *server != ServerFlags::default() {
+        usage("flags for serving do not go with a command that calls");
+    }
+    load(file, call.address.clone().map(|text| ("loms.address", text)).as_slice())
 }
 
 /// What the flags before and after `serve` override; where both do, the later one counts.

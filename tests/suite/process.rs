@@ -7,6 +7,7 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use tonic::transport::Channel;
 
+use crate::scripted_server::ScriptedServer;
 use crate::serving::begin_create;
 use crate::story::snapshot;
 
@@ -131,6 +132,49 @@ fn order_lives_its_life_through_the_command_line() {
     process.signal("INT");
     assert_eq!(process.end().1, Some(0));
     snapshot("command_line", &without_times(&page));
+}
+
+#[test]
+fn bench_counts_every_call_and_finds_every_order() {
+    let mut process = Process::start(&["serve"]);
+    for pace in ["--concurrency 4", "--rate 500"] {
+        let Output { status, stdout, stderr } =
+            process.call(&format!("bench {pace} --warm-up 0s --duration 500ms --json"));
+        assert!(status.success() && stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
+        let told = event(std::str::from_utf8(&stdout).unwrap());
+        let calls = told["calls"].as_u64().unwrap();
+        let codes = told["codes"].as_object().unwrap().values();
+        assert_eq!(codes.map(|count| count.as_u64().unwrap()).sum::<u64>(), calls);
+        let kinds = told["kinds"].as_object().unwrap().values();
+        assert_eq!(kinds.map(|kind| kind["calls"].as_u64().unwrap()).sum::<u64>(), calls);
+        let check = &told["check"];
+        assert_eq!((&check["ok"], &check["made"]), (&true.into(), &check["read_back"]));
+        // Without a warm-up every order of the run is a create that was counted.
+        assert_eq!(check["made"], told["kinds"]["create"]["codes"]["OK"]);
+        if pace == "--rate 500" {
+            // A machine that is busy may have come to the end of the time with some to send.
+            assert_eq!(calls + told["unsent"].as_u64().unwrap(), 250);
+        }
+    }
+    process.signal("TERM");
+    assert_eq!(process.end().1, Some(0));
+}
+
+#[tokio::test]
+async fn bench_of_a_server_that_cheats_says_so() {
+    // Whatever is ordered and asked for, its only order is order 1, paid by nobody of this run.
+    let server = ScriptedServer::new([]);
+    let address = format!("http://{}", server.listen().await);
+    let mut bench = tokio::process::Command::from(loms());
+    let bench = bench.args("bench --mix create=1 --warm-up 0s --duration 50ms".split(' '));
+    let Output { status, stdout, stderr } =
+        bench.args(["--concurrency", "1", "--address", &address]).output().await.unwrap();
+    assert_eq!(status.code(), Some(1));
+    let stdout = String::from_utf8(stdout).unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(stdout.contains("\ncheck: ") && !stdout.contains(" 0 wrong"), "{stdout}");
+    assert!(stderr.starts_with("loms: wrong: "), "{stderr}");
+    assert!(stderr.contains(": order 1 is of user 0, not 1; "), "{stderr}");
 }
 
 /// Times are the only thing in a page that differs from run to run.

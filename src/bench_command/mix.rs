@@ -1,0 +1,141 @@
+//! What is called, and how often each: `create=1,info=2,pay=1,stock=6`.
+
+use std::str::FromStr;
+
+use super::draw::Draw;
+
+/// A call of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Create,
+    Info,
+    Pay,
+    Cancel,
+    Stock,
+}
+
+impl Kind {
+    /// In the order in which they are shown.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Create, Self::Info, Self::Pay, Self::Cancel, Self::Stock];
+
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Create => 0,
+            Self::Info => 1,
+            Self::Pay => 2,
+            Self::Cancel => 3,
+            Self::Stock => 4,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Info => "info",
+            Self::Pay => "pay",
+            Self::Cancel => "cancel",
+            Self::Stock => "stock",
+        }
+    }
+
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Create => "/loms.LOMS/OrderCreate",
+            Self::Info => "/loms.LOMS/OrderInfo",
+            Self::Pay => "/loms.LOMS/OrderPay",
+            Self::Cancel => "/loms.LOMS/OrderCancel",
+            Self::Stock => "/loms.LOMS/StocksInfo",
+        }
+    }
+}
+
+/// What one draw from the mix asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    One(Kind),
+    /// Create, info and pay of one order, one after another.
+    Life,
+}
+
+/// Wishes with their weights. At least one weight is not 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mix {
+    /// Each with the sum of the weights up to its own.
+    sums: Vec<(u32, Wish)>,
+    total: u32,
+}
+
+impl Mix {
+    pub(crate) fn draw(&self, draw: &mut Draw) -> Wish {
+        let at = draw.below(self.total);
+        let first = self.sums.iter().find(|(sum, _)| at < *sum);
+        first.expect("the last sum is the total").1
+    }
+}
+
+impl FromStr for Mix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut sums: Vec<(u32, Wish)> = Vec::new();
+        let mut total: u32 = 0;
+        for part in text.split(',') {
+            let (name, weight) =
+                part.split_once('=').ok_or("write NAME=WEIGHT, such as create=1,stock=6")?;
+            let wish = match name {
+                "life" => Wish::Life,
+                _ => Kind::ALL
+                    .into_iter()
+                    .find(|kind| kind.name() == name)
+                    .map(Wish::One)
+                    .ok_or_else(|| {
+                        format!("no call is named {name}: create, info, pay, cancel, stock, life")
+                    })?,
+            };
+            if sums.iter().any(|(_, earlier)| *earlier == wish) {
+                return Err(format!("{name} stands there twice"));
+            }
+            let weight: u32 = weight
+                .parse()
+                .map_err(|_invalid| format!("the weight of {name} is a whole number"))?;
+            total = total.checked_add(weight).ok_or("the weights add up to more than 2³² − 1")?;
+            sums.push((total, wish));
+        }
+        if total == 0 {
+            return Err("at least one weight is above 0".to_owned());
+        }
+        Ok(Self { sums, total })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes_come_as_often_as_their_weights_say() {
+        let mix: Mix = "create=1,info=0,stock=3".parse().unwrap();
+        let mut draw = Draw::new(1, 0);
+        let wishes: Vec<Wish> = (0..4_000).map(|_| mix.draw(&mut draw)).collect();
+        let count = |wish| wishes.iter().filter(|drawn| **drawn == wish).count();
+        assert_eq!(count(Wish::One(Kind::Info)), 0);
+        let creates = count(Wish::One(Kind::Create));
+        assert!((900..1_100).contains(&creates), "{creates}");
+        assert_eq!(creates + count(Wish::One(Kind::Stock)), 4_000);
+    }
+
+    #[test]
+    fn mix_that_makes_no_sense_is_refused() {
+        for (text, problem) in [
+            ("create", "write NAME=WEIGHT, such as create=1,stock=6"),
+            ("buy=1", "no call is named buy: create, info, pay, cancel, stock, life"),
+            ("pay=x", "the weight of pay is a whole number"),
+            ("pay=1,pay=2", "pay stands there twice"),
+            ("pay=0,stock=0", "at least one weight is above 0"),
+            ("pay=4294967295,stock=1", "the weights add up to more than 2³² − 1"),
+        ] {
+            assert_eq!(text.parse::<Mix>(), Err(problem.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What a run came to, as a table for people and as JSON for scripts.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Map, Value, json};
+use tonic::Code;
+
+use super::check::Check;
+use super::ledger::name;
+use super::load::Loop;
+use super::mix::Kind;
+use super::tally::{Calls, Complaints, Tally};
+
+/// The quantiles that are shown, under their headings and their JSON names.
+const QUANTILES: [(&str, &str, f64); 4] =
+    [("P50", "p50", 0.5), ("P90", "p90", 0.9), ("P99", "p99", 0.99), ("P99.9", "p999", 0.999)];
+
+/// A run and its check.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) address: String,
+    pub(crate) pace: Loop,
+    pub(crate) connections: u32,
+    pub(crate) threads: u32,
+    /// The measured time.
+    pub(crate) measured: Duration,
+    pub(crate) tally: Tally,
+    pub(crate) refused: Complaints,
+    pub(crate) unanswered_creates: u64,
+    pub(crate) check: Check,
+}
+
+impl Report {
+    /// Whether every order is as it should be, and no call was refused that should not have been.
+    pub(crate) fn is_good(&self) -> bool {
+        let check = &self.check;
+        check.missing + check.unread + check.wrong.count + self.refused.count == 0
+    }
+
+    /// What is not good, a line for each sort, with the first few cases.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let sorts = [
+            ("wrong", &self.check.wrong),
+            ("missing or unread", &self.check.lost),
+            ("refused for no reason", &self.refused),
+        ];
+        let line = |(sort, complaints): (&str, &Complaints)| {
+            let Complaints { count, first } = complaints;
+            let more = if *count > first.len() as u64 { "; …" } else { "" };
+            format!("{sort}: {count}: {}{more}", first.join("; "))
+        };
+        sorts.into_iter().filter(|(_, complaints)| complaints.count > 0).map(line).collect()
+    }
+
+    fn per_second(&self, calls: u64) -> f64 {
+        let seconds = self.measured.as_secs_f64();
+        if seconds > 0.0 { float(calls) / seconds } else { 0.0 }
+    }
+
+    /// Several lines for people.
+    pub(crate) fn table(&self) -> String {
+        let all = self.tally.all();
+        let mut rows = vec![
+            ["", "CALLS", "CALLS/S"]
+                .into_iter()
+                .chain(QUANTILES.map(|(heading, _, _)| heading))
+                .chain(["MAX"])
+                .map(ToOwned::to_owned)
+                .collect(),
+        ];
+        for kind in Kind::ALL {
+            let calls = self.tally.of(kind);
+            if !calls.latency.is_empty() {
+                rows.push(self.row(kind.name(), calls));
+            }
+        }
+        rows.push(self.row("all", &all));
+        let mut text = aligned(&rows);
+        let codes: Vec<String> = occurring(&all)
+            .map(|(code, count)| format!("{} {}", name(code), grouped(count)))
+            .collect();
+        if !codes.is_empty() {
+            let _ = writeln!(text, "{}", codes.join(", "));
+        }
+        for note in self.notes() {
+            let _ = writeln!(text, "{note}");
+        }
+        text
+    }
+
+    fn row(&self, name: &str, calls: &Calls) -> Vec<String> {
+        let count = calls.latency.len();
+        let quantile = |(_, _, at): (&str, &str, f64)| span(calls.latency.value_at_quantile(at));
+        [name.to_owned(), grouped(count), grouped(rounded(self.per_second(count)))]
+            .into_iter()
+            .chain(QUANTILES.map(quantile))
+            .chain([span(calls.latency.max())])
+            .collect()
+    }
+
+    /// What the table cannot hold, one matter a line.
+    fn notes(&self) -> Vec<String> {
+        let Tally { late, failed_orders, saturated, unfinished, unsent, .. } = &self.tally;
+        let mut notes = Vec::new();
+        if let Loop::Open { .. } = self.pace {
+            let at = span(late.value_at_quantile(0.99));
+            notes.push(format!("sent late by {at} at p99, {} at most", span(late.max())));
+        }
+        if *failed_orders > 0 {
+            notes.push(format!(
+                "stock ran out: {} orders failed; give the server a larger file",
+                grouped(*failed_orders)
+            ));
+        }
+        if *unsent > 0 {
+            notes.push(format!("{} calls were due and not sent", grouped(*unsent)));
+        }
+        if *unfinished > 0 {
+            notes.push(format!("{} calls were given up without an answer", grouped(*unfinished)));
+        }
+        if *saturated > 0 {
+            notes.push(format!("{} calls took over an hour", grouped(*saturated)));
+        }
+        if self.unanswered_creates > 0 {
+            notes.push(format!(
+                "{} creates had no answer; what they left behind is not checked",
+                grouped(self.unanswered_creates)
+            ));
+        }
+        let Check { made, read, missing, unread, wrong, .. } = &self.check;
+        let mut check = format!(
+            "check: {} orders made, {} read back, {} wrong",
+            grouped(*made),
+            grouped(*read),
+            grouped(wrong.count)
+        );
+        for (count, what) in [
+            (*missing, "missing"),
+            (*unread, "not to be read"),
+            (self.refused.count, "calls refused for no reason"),
+        ] {
+            if count > 0 {
+                let _ = write!(check, ", {} {what}", grouped(count));
+            }
+        }
+        notes.push(check);
+        notes
+    }
+
+    /// One object on one line.
+    pub(crate) fn json(&self) -> String {
+        let Check { made, read, missing, unread, wrong, lost, .. } = &self.check;
+        let Tally { late, failed_orders, saturated, unfinished, unsent, .. } = &self.tally;
+        let all = self.tally.all();
+        let mut object = self.calls(&all);
+        let mut set = |name: &str, value: Value| object.insert(name.to_owned(), value);
+        set("address", self.address.clone().into());
+        match self.pace {
+            Loop::Closed { concurrency } => {
+                set("loop", "closed".into());
+                set("concurrency", concurrency.into());
+            }
+            Loop::Open { rate } => {
+                set("loop", "open".into());
+                set("rate", rate.get().into());
+                set("late_ns", latencies(late));
+            }
+        }
+        set("connections", self.connections.into());
+        set("threads", self.threads.into());
+        set("seconds", self.measured.as_secs_f64().into());
+        let kinds = Kind::ALL.into_iter().filter(|kind| !self.tally.of(*kind).latency.is_empty());
+        let kinds =
+            kinds.map(|kind| (kind.name().to_owned(), self.calls(self.tally.of(kind)).into()));
+        set("kinds", kinds.collect::<Map<_, _>>().into());
+        set("failed_orders", (*failed_orders).into());
+        set("saturated", (*saturated).into());
+        set("unfinished", (*unfinished).into());
+        set("unsent", (*unsent).into());
+        let complaints: Vec<&String> =
+            [wrong, lost, &self.refused].into_iter().flat_map(|sort| &sort.first).collect();
+        let check = json!({
+            "ok": self.is_good(), "made": made, "read_back": read, "missing": missing,
+            "unread": unread, "wrong": wrong.count, "refused": self.refused.count,
+            "unanswered_creates": self.unanswered_creates, "complaints": complaints,
+        });
+        set("check", check);
+        format!("{}\n", Value::Object(object))
+    }
+
+    fn calls(&self, calls: &Calls) -> Map<String, Value> {
+        let count = calls.latency.len();
+        let codes = occurring(calls).map(|(code, count)| (name(code).to_owned(), count.into()));
+        let facts = [
+            ("calls", count.into()),
+            ("calls_per_second", self.per_second(count).into()),
+            ("latency_ns", latencies(&calls.latency)),
+            ("codes", codes.collect::<Map<_, _>>().into()),
+        ];
+        facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect()
+    }
+}
+
+fn latencies(histogram: &Histogram<u64>) -> Value {
+    let quantile =
+        |(_, name, at): (_, &str, f64)| (name.to_owned(), histogram.value_at_quantile(at).into());
+    let mut object: Map<String, Value> = QUANTILES.into_iter().map(quantile).collect();
+    object.insert("max".to_owned(), histogram.max().into());
+    object.insert("mean".to_owned(), rounded(histogram.mean()).into());
+    object.into()
+}
+
+/// The codes that calls ended with, in the order of their numbers.
+fn occurring(calls: &Calls) -> impl Iterator<Item = (Code, u64)> {
+    let counts = (0..).map(Code::from_i32).zip(calls.codes);
+    counts.filter(|(_, count)| *count > 0)
+}
+
+/// Aligned to the right, but for the names in front.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        for (at, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+            let _ = match at {
+                0 => write!(text, "{cell:<width$}"),
+                _ => write!(text, "  {cell:>width$}"),
+            };
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// `1,234,567`
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three digits and a unit: `87.4 µs`.
+fn span(nanos: u64) -> String {
+    let units = [("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)];
+    let Some((unit, size)) = units.into_iter().find(|(_, size)| nanos >= *size) else {
+        return format!("{nanos} ns");
+    };
+    let number = float(nanos) / float(size);
+    let decimals = if number >= 100.0 { 0 } else { usize::from(number < 10.0) + 1 };
+    format!("{number:.decimals$} {unit}")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "16 digits are more than are shown")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts and spans are far from where it matters, and not negative"
+)]
+fn rounded(number: f64) -> u64 {
+    number.round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        let spans = [999, 1_000, 87_410, 874_100, 12_345_678, 3_000_000_000].map(span);
+        assert_eq!(spans, ["999 ns", "1.00 µs", "87.4 µs", "874 µs", "12.3 ms", "3.00 s"]);
+    }
+}

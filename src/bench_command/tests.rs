@@ -1,0 +1,213 @@
+//! Loops and check against a LOMS in the same process, which stalls or cheats when told to; under
+//! a clock that moves only when all have to wait.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::num::NonZeroU64;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use loms::grpc::proto::loms_server::{Loms, LomsServer};
+use loms::grpc::proto::{
+    OrderCancelRequest, OrderCancelResponse, OrderCreateRequest, OrderCreateResponse,
+    OrderInfoRequest, OrderInfoResponse, OrderPayRequest, OrderPayResponse, StocksInfoRequest,
+    StocksInfoResponse,
+};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tonic::{Request, Response, Status};
+
+use super::check::{Check, read_back};
+use super::ledger::Assortment;
+use super::link::Link;
+use super::load::{Loop, Outcome, Part};
+use super::mix::Kind;
+use super::schedule::Alarm;
+
+/// A LOMS that takes a millisecond for a call, but stands still from one time to another.
+#[derive(Clone)]
+struct Shop {
+    stall: Option<(Instant, Instant)>,
+    orders: Arc<Mutex<BTreeMap<i64, OrderInfoResponse>>>,
+}
+
+impl Shop {
+    async fn work(&self) {
+        sleep(Duration::from_millis(1)).await;
+        if let Some((_, end)) = self.stall.filter(|(start, _)| Instant::now() >= *start) {
+            sleep_until(end).await;
+        }
+    }
+
+    async fn set(&self, id: i64, status: &str) -> Result<(), Status> {
+        self.work().await;
+        match self.orders.lock().unwrap().get_mut(&id) {
+            Some(order) => order.status = status.to_owned(),
+            None => return Err(Status::not_found("no such order")),
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl Loms for Shop {
+    async fn order_create(
+        &self,
+        request: Request<OrderCreateRequest>,
+    ) -> Result<Response<OrderCreateResponse>, Status> {
+        self.work().await;
+        let OrderCreateRequest { user, items, .. } = request.into_inner();
+        let status = "awaiting payment".to_owned();
+        let order = OrderInfoResponse { status: status.clone(), user, items, ..<_>::default() };
+        let mut orders = self.orders.lock().unwrap();
+        let order_id = orders.last_key_value().map_or(1, |(last, _)| last + 1);
+        orders.insert(order_id, order);
+        Ok(Response::new(OrderCreateResponse { order_id, status, shortages: Vec::new() }))
+    }
+
+    async fn order_info(
+        &self,
+        request: Request<OrderInfoRequest>,
+    ) -> Result<Response<OrderInfoResponse>, Status> {
+        self.work().await;
+        let order = self.orders.lock().unwrap().get(&request.get_ref().order_id).cloned();
+        order.map(Response::new).ok_or_else(|| Status::not_found("no such order"))
+    }
+
+    async fn order_pay(
+        &self,
+        request: Request<OrderPayRequest>,
+    ) -> Result<Response<OrderPayResponse>, Status> {
+        self.set(request.get_ref().order_id, "paid").await?;
+        Ok(Response::new(OrderPayResponse {}))
+    }
+
+    async fn order_cancel(
+        &self,
+        request: Request<OrderCancelRequest>,
+    ) -> Result<Response<OrderCancelResponse>, Status> {
+        self.set(request.get_ref().order_id, "cancelled").await?;
+        Ok(Response::new(OrderCancelResponse {}))
+    }
+
+    async fn stocks_info(
+        &self,
+        _request: Request<StocksInfoRequest>,
+    ) -> Result<Response<StocksInfoResponse>, Status> {
+        self.work().await;
+        Ok(Response::new(StocksInfoResponse { count: 1 }))
+    }
+}
+
+fn under_a_clock_of_its_own<A>(story: impl Future<Output = A>) -> A {
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build_local(LocalOptions::default());
+    runtime.unwrap().block_on(story)
+}
+
+/// So many seconds of calls to this shop.
+async fn load(shop: &Shop, seconds: u64, pace: Loop, mix: &str) -> Outcome {
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let server = tonic::transport::Server::builder().add_service(LomsServer::new(shop.clone()));
+    let incoming = tokio_stream::once(Ok::<_, std::io::Error>(there));
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let part = Part {
+        pace,
+        thread: 0,
+        threads: 1,
+        warm_up: Duration::ZERO,
+        duration: Duration::from_secs(seconds),
+        grace: Duration::from_secs(5),
+        mix: mix.parse().unwrap(),
+        assortment: Arc::new(Assortment { skus: (1..=9).collect(), lines: 2, seed: 1 }),
+        calls: Arc::default(),
+    };
+    let (_stop, stop_told) = watch::channel(false);
+    let link = Link::over(here).await.unwrap();
+    part.run(&[link], Instant::now(), stop_told, Alarm::Coarse).await
+}
+
+fn honest() -> Shop {
+    Shop { stall: None, orders: Arc::default() }
+}
+
+/// From the second `start` on, for so many seconds.
+fn stalls(start: u64, seconds: u64) -> Shop {
+    let start = Instant::now() + Duration::from_secs(start);
+    Shop { stall: Some((start, start + Duration::from_secs(seconds))), ..honest() }
+}
+
+#[test]
+fn open_loop_shows_a_stall_that_a_closed_one_hides() {
+    under_a_clock_of_its_own(async {
+        let p99 = |outcome: &Outcome| {
+            let nanos = outcome.tally.of(Kind::Stock).latency.value_at_quantile(0.99);
+            Duration::from_nanos(nanos)
+        };
+        let open = Loop::Open { rate: NonZeroU64::new(100).unwrap() };
+        let open = load(&stalls(2, 1), 10, open, "stock=1").await;
+        // A hundred of the thousand calls were due while it stood still; the tenth of them that
+        // waited longest had 0.9 s to wait or more.
+        assert_eq!(open.tally.of(Kind::Stock).latency.len(), 1_000);
+        assert!(p99(&open) > Duration::from_millis(850), "{:?}", p99(&open));
+        let closed = load(&stalls(2, 1), 10, Loop::Closed { concurrency: 1 }, "stock=1").await;
+        assert!(p99(&closed) < Duration::from_millis(5), "{:?}", p99(&closed));
+    });
+}
+
+#[test]
+fn calls_that_come_to_no_end_are_given_up_and_told() {
+    under_a_clock_of_its_own(async {
+        let open = Loop::Open { rate: NonZeroU64::new(100).unwrap() };
+        let outcome = load(&stalls(9, 100), 10, open, "stock=1").await;
+        // Those of the last second, which had five more; a call takes a millisecond.
+        assert_eq!(outcome.tally.unfinished, 100);
+    });
+}
+
+async fn check(outcome: &Outcome) -> Check {
+    let patience = Duration::from_secs(5);
+    let mut check = read_back(&outcome.shoppers, 1, patience, Arc::default()).await;
+    check.compare_ids();
+    check
+}
+
+#[test]
+fn every_order_of_an_honest_shop_is_right() {
+    under_a_clock_of_its_own(async {
+        let shop = honest();
+        let pace = Loop::Closed { concurrency: 2 };
+        let outcome = load(&shop, 2, pace, "life=1,create=2,pay=1,info=1").await;
+        let orders = shop.orders.lock().unwrap().len();
+        let check = check(&outcome).await;
+        assert!(orders > 100);
+        assert_eq!((check.made, check.read), (orders as u64, orders as u64));
+        assert_eq!((check.wrong.count, check.lost.count), (0, 0));
+    });
+}
+
+#[test]
+fn order_that_is_lost_changed_or_given_twice_is_caught() {
+    under_a_clock_of_its_own(async {
+        let shop = honest();
+        let outcome = load(&shop, 1, Loop::Closed { concurrency: 1 }, "create=1").await;
+        {
+            let mut orders = shop.orders.lock().unwrap();
+            orders.remove(&3);
+            orders.get_mut(&5).unwrap().items[0].count = 2;
+            orders.get_mut(&7).unwrap().status = "paid".to_owned();
+        }
+        let shopper: &Rc<_> = &outcome.shoppers[0];
+        shopper.ledger.borrow_mut().placed(0, 1, false);
+        let check = check(&outcome).await;
+        assert_eq!((check.missing, check.unread), (1, 0));
+        assert_eq!(check.lost.first, ["order 3 is not there"]);
+        assert_eq!(check.made, check.read + 1);
+        assert_eq!(check.wrong.count, 3);
+        assert!(check.wrong.first[0].starts_with("order 5 has the lines "));
+        assert!(check.wrong.first[1].starts_with("order 7 is paid, but was placed and neither"));
+        assert_eq!(check.wrong.first[2], "two orders were given the id 1");
+    });
+}
