@@ -29,23 +29,24 @@ pub(crate) struct Report {
     pub(crate) tally: Tally,
     pub(crate) refused: Complaints,
     pub(crate) unanswered_creates: u64,
-    pub(crate) check: Check,
+    /// `None` where the orders were not to be read back.
+    pub(crate) check: Option<Check>,
 }
 
 impl Report {
     /// Whether every order is as it should be, and no call was refused that should not have been.
     pub(crate) fn is_good(&self) -> bool {
-        let check = &self.check;
-        check.missing + check.unread + check.wrong.count + self.refused.count == 0
+        let is_good = |check: &Check| check.missing + check.unread + check.wrong.count == 0;
+        self.check.as_ref().is_none_or(is_good) && self.refused.count == 0
     }
 
     /// What is not good, a line for each sort, with the first few cases.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        let sorts = [
-            ("wrong", &self.check.wrong),
-            ("missing or unread", &self.check.lost),
-            ("refused for no reason", &self.refused),
-        ];
+        let mut sorts = Vec::new();
+        if let Some(check) = &self.check {
+            sorts.extend([("wrong", &check.wrong), ("missing or unread", &check.lost)]);
+        }
+        sorts.push(("refused for no reason", &self.refused));
         let line = |(sort, complaints): (&str, &Complaints)| {
             let Complaints { count, first } = complaints;
             let more = if *count > first.len() as u64 { "; …" } else { "" };
@@ -129,29 +130,16 @@ impl Report {
                 grouped(self.unanswered_creates)
             ));
         }
-        let Check { made, read, missing, unread, wrong, .. } = &self.check;
-        let mut check = format!(
-            "check: {} orders made, {} read back, {} wrong",
-            grouped(*made),
-            grouped(*read),
-            grouped(wrong.count)
-        );
-        for (count, what) in [
-            (*missing, "missing"),
-            (*unread, "not to be read"),
-            (self.refused.count, "calls refused for no reason"),
-        ] {
-            if count > 0 {
-                let _ = write!(check, ", {} {what}", grouped(count));
-            }
+        let refused = self.refused.count;
+        if refused > 0 {
+            notes.push(format!("{} calls were refused for no reason", grouped(refused)));
         }
-        notes.push(check);
+        notes.push(self.check.as_ref().map_or("check: left out".to_owned(), checked));
         notes
     }
 
     /// One object on one line.
     pub(crate) fn json(&self) -> String {
-        let Check { made, read, missing, unread, wrong, lost, .. } = &self.check;
         let Tally { late, failed_orders, saturated, unfinished, unsent, .. } = &self.tally;
         let all = self.tally.all();
         let mut object = self.calls(&all);
@@ -179,14 +167,17 @@ impl Report {
         set("saturated", (*saturated).into());
         set("unfinished", (*unfinished).into());
         set("unsent", (*unsent).into());
-        let complaints: Vec<&String> =
-            [wrong, lost, &self.refused].into_iter().flat_map(|sort| &sort.first).collect();
-        let check = json!({
-            "ok": self.is_good(), "made": made, "read_back": read, "missing": missing,
-            "unread": unread, "wrong": wrong.count, "refused": self.refused.count,
-            "unanswered_creates": self.unanswered_creates, "complaints": complaints,
+        set("refused", self.refused.count.into());
+        let check = self.check.as_ref().map(|check| {
+            let Check { made, read, missing, unread, wrong, .. } = check;
+            json!({
+                "made": made, "read_back": read, "missing": missing, "unread": unread,
+                "wrong": wrong.count, "unanswered_creates": self.unanswered_creates,
+            })
         });
-        set("check", check);
+        set("check", check.into());
+        set("complaints", self.complaints().into());
+        set("ok", self.is_good().into());
         format!("{}\n", Value::Object(object))
     }
 
@@ -201,6 +192,23 @@ impl Report {
         ];
         facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect()
     }
+}
+
+/// What the check came to, in a line.
+fn checked(check: &Check) -> String {
+    let Check { made, read, missing, unread, wrong, .. } = check;
+    let mut line = format!(
+        "check: {} orders made, {} read back, {} wrong",
+        grouped(*made),
+        grouped(*read),
+        grouped(wrong.count)
+    );
+    for (count, what) in [(*missing, "missing"), (*unread, "not to be read")] {
+        if count > 0 {
+            let _ = write!(line, ", {} {what}", grouped(count));
+        }
+    }
+    line
 }
 
 fn latencies(histogram: &Histogram<u64>) -> Value {

@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     pub(crate) grace: Duration,
     pub(crate) mix: Mix,
+    /// Whether the orders are read back at the end.
+    pub(crate) check: bool,
     pub(crate) assortment: Arc<Assortment>,
 }
 
@@ -55,12 +57,14 @@ struct Done {
     refused: Complaints,
     unanswered_creates: u64,
     measured: Duration,
-    check: Check,
+    /// `None` where there is to be none.
+    check: Option<Check>,
 }
 
 /// What a thread is given.
 struct Job {
     part: Part,
+    check: bool,
     to: Authority,
     connections: u32,
     start: watch::Receiver<Option<Instant>>,
@@ -80,6 +84,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
     for (thread, calls) in (0..plan.threads).zip(&calls) {
         let job = Job {
             part: plan.part(thread, Arc::clone(calls)),
+            check: plan.check,
             to: to.clone(),
             connections: share(plan.connections, thread, plan.threads),
             start: start_told.clone(),
@@ -149,8 +154,12 @@ impl Job {
         let orders = outcome.shoppers.iter().map(|shopper| shopper.ledger.borrow().len());
         let orders = u64::try_from(orders.sum::<usize>()).expect("a count of orders");
         self.events.send(Event::Called(orders)).map_err(drop)?;
-        let check =
-            read_back(&outcome.shoppers, links.len(), self.part.grace, self.read.clone()).await;
+        let check = if self.check {
+            let (shoppers, grace) = (&outcome.shoppers, self.part.grace);
+            Some(read_back(shoppers, links.len(), grace, self.read.clone()).await)
+        } else {
+            None
+        };
         let done = Done {
             tally: outcome.tally,
             refused: outcome.refused,
@@ -232,7 +241,9 @@ impl Watcher<'_> {
             }
         }
         progress.bar.finish_and_clear();
-        report.check.compare_ids();
+        if let Some(check) = &mut report.check {
+            check.compare_ids();
+        }
         Ok(report)
     }
 
@@ -246,7 +257,7 @@ impl Watcher<'_> {
             tally: Tally::new(),
             refused: Complaints::default(),
             unanswered_creates: 0,
-            check: Check::default(),
+            check: self.plan.check.then(Check::default),
         }
     }
 }
@@ -256,7 +267,9 @@ fn add(report: &mut Report, part: Done) {
     report.refused.add(part.refused);
     report.unanswered_creates += part.unanswered_creates;
     report.measured = report.measured.max(part.measured);
-    report.check.add(part.check);
+    if let (Some(whole), Some(part)) = (&mut report.check, part.check) {
+        whole.add(part);
+    }
 }
 
 /// A bar on stderr, where that is a terminal.
