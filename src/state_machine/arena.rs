@@ -4,10 +4,15 @@
 use std::collections::VecDeque;
 use std::num::{NonZeroU32, NonZeroU64};
 
-/// Entries in a chunk. Only a first chunk is ever copied as it grows, and it is small.
-const CHUNK: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 12) - 1);
+/// Entries in the first chunk of an [`Arena`], which is small: so is a small world.
+const FIRST_CHUNK: u64 = 1 << FIRST_CHUNK_LOG;
+const FIRST_CHUNK_LOG: u32 = 4;
 
 /// A list that grows chunk by chunk and is addressed by place, from 0 to 2³² − 2.
+///
+/// Each chunk is as large as all before it together and the first once more, so that there are
+/// few, and the way to an entry leads through a table that is always in the cache. The part of
+/// the last chunk that was never written takes addresses, not memory.
 #[derive(Clone, Debug)]
 pub(super) struct Arena<T> {
     chunks: Vec<Vec<T>>,
@@ -26,24 +31,28 @@ impl<T> Arena<T> {
         self.len
     }
 
-    /// Whether `more` entries can be added.
-    pub(super) fn has_room_for(&self, more: usize) -> bool {
-        u32::try_from(more).is_ok_and(|more| self.len.checked_add(more).is_some())
+    /// Whether another entry can be added.
+    pub(super) fn has_room(&self) -> bool {
+        self.len < u32::MAX
     }
 
     /// Adds an entry and tells its place.
     pub(super) fn push(&mut self, value: T) -> u32 {
         let place = self.len;
-        self.len = place.checked_add(1).expect("callers ask has_room_for first");
-        if let Some(chunk) = push_to(self.chunks.last_mut(), value) {
-            self.chunks.push(chunk);
+        self.len = place.checked_add(1).expect("callers ask has_room first");
+        // Only at its first place is a chunk still missing.
+        let (chunk, within) = locate(place);
+        if within == 0 {
+            self.chunks.push(Vec::with_capacity(chunk_size(chunk)));
         }
+        self.chunks.last_mut().expect("there is a chunk by now").push(value);
         place
     }
 
     /// The entry at this place, if there is one.
     pub(super) fn get(&self, place: u32) -> Option<&T> {
-        self.chunks.get(size(place / CHUNK))?.get(size(place % CHUNK))
+        let (chunk, within) = locate(place);
+        self.chunks.get(chunk)?.get(within)
     }
 
     /// The entry at a place that [`Arena::push`] gave out.
@@ -53,9 +62,10 @@ impl<T> Arena<T> {
 
     /// The entry at a place that [`Arena::push`] gave out, to change.
     pub(super) fn at_mut(&mut self, place: u32) -> &mut T {
+        let (chunk, within) = locate(place);
         self.chunks
-            .get_mut(size(place / CHUNK))
-            .and_then(|chunk| chunk.get_mut(size(place % CHUNK)))
+            .get_mut(chunk)
+            .and_then(|chunk| chunk.get_mut(within))
             .expect("a place that was given out stays")
     }
 
@@ -64,6 +74,27 @@ impl<T> Arena<T> {
         self.chunks.iter().flatten()
     }
 }
+
+/// The chunk of a place of an [`Arena`], and the place within it.
+fn locate(place: u32) -> (usize, usize) {
+    let moved = u64::from(place).saturating_add(FIRST_CHUNK);
+    let top = moved.ilog2();
+    let within = usize::try_from(moved ^ 1_u64.rotate_left(top));
+    (size(top.saturating_sub(FIRST_CHUNK_LOG)), within.expect("what is in memory is addressable"))
+}
+
+/// How many entries fit into this chunk of an [`Arena`].
+fn chunk_size(chunk: usize) -> usize {
+    usize::try_from(FIRST_CHUNK)
+        .ok()
+        .zip(u32::try_from(chunk).ok())
+        .and_then(|(first, doublings)| first.checked_shl(doublings))
+        .expect("there are at most 29 chunks")
+}
+
+/// Entries in a chunk of a [`Queue`]. Only a first chunk is ever copied as it grows, and it is
+/// small.
+const CHUNK: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 12) - 1);
 
 /// A queue that grows at the back and shrinks at the front, chunk by chunk. An entry keeps its
 /// place, which counts from the first that was ever pushed.

@@ -60,13 +60,20 @@ impl fmt::Display for OrderStatus {
     }
 }
 
-/// 32 bytes an order. The lines stand in an arena of their own, 8 bytes each.
+/// Lines that stand in the record itself.
+const LINES_WITHIN: u16 = 2;
+
+/// 48 bytes an order, which its first two lines are part of: all that a command looks for is in
+/// one place. Further lines stand in an arena of their own, 8 bytes each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OrderRecord {
     pub(super) user: UserId,
     pub(super) created: Timestamp,
     pub(super) updated: Timestamp,
-    first_line: u32,
+    first_line: Line,
+    second_line: Option<Line>,
+    /// Where the third line and those after it begin.
+    more_lines: u32,
     line_count: u16,
     pub(super) status: OrderStatus,
     pub(super) cause: Cause,
@@ -77,7 +84,7 @@ pub(super) struct OrderRecord {
 struct ShortLine {
     order: u32,
     /// The line's place within its order.
-    line: u32,
+    line: u16,
     available: u64,
 }
 
@@ -85,7 +92,10 @@ struct ShortLine {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Orders {
     records: Arena<OrderRecord>,
-    lines: Arena<Line>,
+    /// Of each order the lines that do not fit into its record.
+    more_lines: Arena<Line>,
+    /// Of all orders, those within their records too.
+    line_count: u32,
     shortages: Arena<ShortLine>,
     awaiting: AwaitingSet,
 }
@@ -96,30 +106,38 @@ impl Orders {
     }
 
     pub(super) fn has_room_for(&self, demand: &Demand) -> bool {
-        self.records.has_room_for(1) && self.lines.has_room_for(demand.lines().len())
+        let more = u32::try_from(demand.lines().len());
+        let lines = more.ok().and_then(|more| self.line_count.checked_add(more));
+        self.records.has_room() && lines.is_some()
     }
 
     /// Stores a new order, of status [`OrderStatus::New`], and tells its place.
     pub(super) fn push(&mut self, user: UserId, demand: &Demand, now: Timestamp) -> u32 {
-        let first_line = self.lines.len();
-        for line in demand.lines() {
-            self.lines.push(*line);
+        let (first_line, others) = demand.lines().split_first().expect("a demand has a line");
+        let more_lines = self.more_lines.len();
+        for line in others.iter().skip(1) {
+            self.more_lines.push(*line);
         }
+        let line_count =
+            u16::try_from(demand.lines().len()).expect("a demand has at most 65,535 lines");
+        let all_lines = self.line_count.checked_add(u32::from(line_count));
+        self.line_count = all_lines.expect("callers ask has_room_for first");
         self.awaiting.push();
         self.records.push(OrderRecord {
             user,
             created: now,
             updated: now,
-            first_line,
-            line_count: u16::try_from(demand.lines().len())
-                .expect("a demand has at most 65,535 lines"),
+            first_line: *first_line,
+            second_line: others.first().copied(),
+            more_lines,
+            line_count,
             status: OrderStatus::New,
             cause: Cause::Placement,
         })
     }
 
     /// Notes that this line of the newest order was short.
-    pub(super) fn push_shortage(&mut self, order: u32, line: u32, available: u64) {
+    pub(super) fn push_shortage(&mut self, order: u32, line: u16, available: u64) {
         self.shortages.push(ShortLine { order, line, available });
     }
 
@@ -157,13 +175,23 @@ impl Orders {
         self.records.at(order)
     }
 
-    pub(super) fn lines(&self, record: &OrderRecord) -> impl ExactSizeIterator<Item = Line> {
-        let first = record.first_line;
-        (0..record.line_count).map(move |line| self.line(first, u32::from(line)))
+    pub(super) fn lines<'a>(
+        &'a self,
+        record: &'a OrderRecord,
+    ) -> impl ExactSizeIterator<Item = Line> + use<'a> {
+        (0..record.line_count).map(move |line| self.line(record, line))
     }
 
-    fn line(&self, first: u32, line: u32) -> Line {
-        *self.lines.at(first.checked_add(line).expect("the line was stored"))
+    fn line(&self, record: &OrderRecord, line: u16) -> Line {
+        let within = match line {
+            0 => Some(record.first_line),
+            1 => record.second_line,
+            _ => None,
+        };
+        within.unwrap_or_else(|| {
+            let further = line.checked_sub(LINES_WITHIN).expect("the first lines are within");
+            *self.more_lines.at(record.more_lines.saturating_add(u32::from(further)))
+        })
     }
 
     /// The oldest order that awaits payment. As all orders have the same time to be paid in, it
@@ -269,7 +297,7 @@ impl<'a> OrderView<'a> {
             .map(|place| orders.shortages.at(place))
             .take_while(move |short| short.order == order)
             .map(|short| {
-                let line = orders.line(record.first_line, short.line);
+                let line = orders.line(record, short.line);
                 Shortage { sku: line.sku, requested: line.count, available: short.available }
             })
     }
