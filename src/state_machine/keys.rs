@@ -8,7 +8,7 @@
 use super::arena::{Arena, Queue};
 use super::command::IdempotencyKey;
 use super::digest::{little_endian, scramble};
-use super::ids::UserId;
+use super::ids::{Timestamp, UserId};
 
 /// How many keys that are out of date one command drops: more than it can add.
 const DROPS: u32 = 2;
@@ -32,6 +32,8 @@ type Link = u32;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     secret: u64,
+    /// When the oldest key is out of date; `None` for never, and where there is no key.
+    oldest_end: Option<Timestamp>,
     entries: Queue<Entry>,
     bytes: Queue<u8>,
     buckets: Arena<Link>,
@@ -61,8 +63,23 @@ impl Keys {
         None
     }
 
-    /// Remembers that this key made this order.
-    pub(super) fn insert(&mut self, user: UserId, key: &IdempotencyKey, order: u32) {
+    /// When the oldest key is out of date; `None` for never, and where there is no key.
+    pub(super) fn oldest_end(&self) -> Option<Timestamp> {
+        self.oldest_end
+    }
+
+    /// Remembers until `end` that this key made this order, which is newer than those of all
+    /// other keys.
+    pub(super) fn insert(
+        &mut self,
+        user: UserId,
+        key: &IdempotencyKey,
+        order: u32,
+        end: Option<Timestamp>,
+    ) {
+        if self.len() == 0 {
+            self.oldest_end = end;
+        }
         let hash = self.hash(user, key);
         let bytes = self.bytes.back();
         for byte in key.as_bytes() {
@@ -82,20 +99,22 @@ impl Keys {
             .expect("there are fewer keys than orders, and fewer than 2³² of those");
     }
 
-    /// Drops some of the oldest keys while their orders are `forgotten`.
-    pub(super) fn drop_some(&mut self, forgotten: impl Fn(u32) -> bool) {
+    /// Drops some of the oldest keys, if they are out of date by now; `end_of` tells when the key
+    /// of an order is.
+    pub(super) fn drop_some(&mut self, now: Timestamp, end_of: impl Fn(u32) -> Option<Timestamp>) {
         for _ in 0..DROPS {
+            if self.oldest_end.is_none_or(|end| end > now) {
+                return;
+            }
             let place = self.entries.front();
-            if place == self.entries.back() {
-                return;
-            }
             let entry = self.entries.at(place);
-            if !forgotten(entry.order) {
-                return;
-            }
             self.unlink(place, &entry);
             self.bytes.drop_until(entry.bytes.saturating_add(u64::from(entry.len)));
             self.entries.drop_until(place.saturating_add(1));
+            self.oldest_end = match self.len() {
+                0 => None,
+                _ => end_of(self.entries.at(self.entries.front()).order),
+            };
         }
     }
 

@@ -21,6 +21,7 @@
 //! | `outcome` | what is answered, refused, and has happened |
 //! | `state` | [`LomsState`]: the one door, and a handler per command |
 //! | `order` | the orders on record, and the lifecycle |
+//! | `awaiting` | which orders await payment |
 //! | `stock` | the shelves: reserve, release, deduct |
 //! | `keys` | the idempotency keys that are still remembered |
 //! | `arena` | storage that never copies itself whole |
@@ -34,6 +35,7 @@
 )]
 
 mod arena;
+mod awaiting;
 mod command;
 mod digest;
 mod ids;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::arena::Arena;
+use super::awaiting::AwaitingSet;
 use super::command::{Demand, Line};
 use super::ids::{OrderId, Sku, Timestamp, UserId};
 use super::outcome::{Cause, Shortage};
@@ -26,6 +27,7 @@ impl OrderStatus {
     /// The lifecycle: whether an order may go from one status (`None`: it does not exist yet) to
     /// another for a cause.
     #[must_use]
+    #[inline]
     pub const fn may_go(from: Option<Self>, to: Self, cause: Cause) -> bool {
         matches!(
             (from, to, cause),
@@ -122,7 +124,6 @@ impl Orders {
             u16::try_from(demand.lines().len()).expect("a demand has at most 65,535 lines");
         let all_lines = self.line_count.checked_add(u32::from(line_count));
         self.line_count = all_lines.expect("callers ask has_room_for first");
-        self.awaiting.push();
         self.records.push(OrderRecord {
             user,
             created: now,
@@ -142,6 +143,7 @@ impl Orders {
     }
 
     /// Sets an order's status, as the lifecycle allows, and tells the one it had.
+    #[inline(always)]
     pub(super) fn set_status(
         &mut self,
         order: u32,
@@ -175,11 +177,9 @@ impl Orders {
         self.records.at(order)
     }
 
-    pub(super) fn lines<'a>(
-        &'a self,
-        record: &'a OrderRecord,
-    ) -> impl ExactSizeIterator<Item = Line> + use<'a> {
-        (0..record.line_count).map(move |line| self.line(record, line))
+    /// The lines of an order, by ascending SKU.
+    pub(super) fn lines<'a>(&'a self, record: &'a OrderRecord) -> Lines<'a> {
+        Lines { orders: self, record, next: 0 }
     }
 
     fn line(&self, record: &OrderRecord, line: u16) -> Line {
@@ -231,6 +231,50 @@ impl Orders {
         low
     }
 }
+
+/// The lines of one order, by ascending SKU.
+#[derive(Clone, Debug)]
+pub(super) struct Lines<'a> {
+    orders: &'a Orders,
+    record: &'a OrderRecord,
+    next: u16,
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Line;
+
+    fn next(&mut self) -> Option<Line> {
+        if self.next == self.record.line_count {
+            return None;
+        }
+        let line = self.orders.line(self.record, self.next);
+        self.next = self.next.saturating_add(1);
+        Some(line)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::from(self.record.line_count.saturating_sub(self.next));
+        (left, Some(left))
+    }
+
+    // Most orders have one line or two: no need to ask of each where it stands.
+    fn fold<B, F: FnMut(B, Line) -> B>(self, start: B, mut f: F) -> B {
+        let Self { orders, record, next } = self;
+        let mut folded = start;
+        if next == 0 {
+            folded = f(folded, record.first_line);
+        }
+        if let (0 | 1, Some(line)) = (next, record.second_line) {
+            folded = f(folded, line);
+        }
+        for line in next.max(LINES_WITHIN)..record.line_count {
+            folded = f(folded, orders.line(record, line));
+        }
+        folded
+    }
+}
+
+impl ExactSizeIterator for Lines<'_> {}
 
 /// One order, to read.
 #[derive(Clone, Copy, Debug)]
@@ -306,68 +350,4 @@ impl<'a> OrderView<'a> {
     pub fn skus(&self) -> impl Iterator<Item = Sku> + use<'a> {
         self.lines().map(|line| line.sku)
     }
-}
-
-/// Which orders await payment: a bit an order, and a mark below which there are none.
-#[derive(Clone, Debug, Default)]
-struct AwaitingSet {
-    words: Arena<u64>,
-    len: u32,
-    /// The first of the set, or `len` or less where it is empty. Moves forward only, so that all
-    /// searches together pass over each order once.
-    first: u32,
-}
-
-impl AwaitingSet {
-    /// Makes room for one more order, which is not in the set.
-    fn push(&mut self) {
-        if self.len.is_multiple_of(u64::BITS) {
-            self.words.push(0);
-        }
-        // One past the last order there can be, at the most.
-        self.len = self.len.checked_add(1).expect("there are fewer than 2³² orders");
-    }
-
-    fn insert(&mut self, order: u32) {
-        *self.words.at_mut(order / u64::BITS) |= bit(order);
-        self.advance();
-    }
-
-    fn remove(&mut self, order: u32) {
-        *self.words.at_mut(order / u64::BITS) &= !bit(order);
-        self.advance();
-    }
-
-    fn contains(&self, order: u32) -> bool {
-        self.words.get(order / u64::BITS).is_some_and(|word| word & bit(order) != 0)
-    }
-
-    fn first(&self) -> Option<u32> {
-        self.contains(self.first).then_some(self.first)
-    }
-
-    fn advance(&mut self) {
-        if !self.contains(self.first) {
-            self.first = self.next(self.first).unwrap_or(self.len);
-        }
-    }
-
-    /// The first order of the set at or after this place.
-    fn next(&self, from: u32) -> Option<u32> {
-        let mut word = from / u64::BITS;
-        let mut bits = self.words.get(word)? & !bit(from).saturating_sub(1);
-        while bits == 0 {
-            word = word.saturating_add(1);
-            bits = *self.words.get(word)?;
-        }
-        Some(word.saturating_mul(u64::BITS).saturating_add(bits.trailing_zeros()))
-    }
-
-    fn iter(&self) -> impl Iterator<Item = u32> {
-        std::iter::successors(self.next(self.first), |order| self.next(order.checked_add(1)?))
-    }
-}
-
-fn bit(order: u32) -> u64 {
-    1_u64.rotate_left(order % u64::BITS)
 }

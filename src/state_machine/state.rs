@@ -45,8 +45,10 @@ pub struct LomsState {
     stock: Stock,
     orders: Orders,
     keys: Keys,
+    /// The deadline of the oldest order that awaits payment.
+    next_deadline: Option<Timestamp>,
     /// The shelves of the create at work; kept for its room alone.
-    shelves: Vec<Option<ShelfId>>,
+    shelves: Vec<ShelfId>,
 }
 
 impl LomsState {
@@ -60,6 +62,7 @@ impl LomsState {
             stock: Stock::new(opening),
             orders: Orders::default(),
             keys: Keys::new(rules.key_hash_secret),
+            next_deadline: None,
             shelves: Vec::new(),
         }
     }
@@ -79,9 +82,13 @@ impl LomsState {
             return Err(Rejection::ClockWentBack { now: self.now, at });
         }
         self.now = at;
-        self.expire_due(transitions);
-        let Self { rules, orders, .. } = self;
-        self.keys.drop_some(|order| is_forgotten(*rules, orders.at(order), at));
+        if self.next_deadline.is_some_and(|deadline| deadline <= at) {
+            self.expire_due(transitions);
+        }
+        if self.keys.oldest_end().is_some_and(|end| end <= at) {
+            let Self { rules, orders, .. } = self;
+            self.keys.drop_some(at, |order| key_end(*rules, orders.at(order)));
+        }
         match action {
             Action::CreateOrder { user, demand, key } => {
                 self.create(user, demand, key, transitions)
@@ -108,7 +115,7 @@ impl LomsState {
     /// machine wants a [`Action::Tick`] at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadline(self.orders.oldest_awaiting()?)
+        self.next_deadline
     }
 
     /// The furthest that time can go, up to `at`, for at most `most` orders to expire on the way;
@@ -205,6 +212,7 @@ impl LomsState {
         digester.finish()
     }
 
+    #[inline(never)]
     fn create(
         &mut self,
         user: UserId,
@@ -219,28 +227,28 @@ impl LomsState {
             return Err(Rejection::Full);
         }
         self.shelves.clear();
-        self.shelves.extend(demand.lines().iter().map(|line| self.stock.find(line.sku)));
-        let enough = demand.lines().iter().zip(&self.shelves).all(|(line, shelf)| {
+        let enough = demand.lines().iter().all(|line| {
+            let shelf = self.stock.find(line.sku);
+            self.shelves.extend(shelf);
             shelf.is_some_and(|shelf| self.stock.available(shelf) >= u64::from(line.count.get()))
         });
         // Nothing below can fail.
         let order = self.orders.push(user, demand, self.now);
         self.note(order, None, OrderStatus::New, Cause::Placement, self.now, transitions);
         if let Some(key) = key {
-            self.keys.insert(user, key, order);
+            self.keys.insert(user, key, order, key_end(self.rules, self.orders.at(order)));
         }
         let id = OrderId::at_index(order);
         if enough {
             for (line, shelf) in demand.lines().iter().zip(&self.shelves) {
-                let shelf = shelf.expect("an order without enough on every shelf has failed");
-                self.stock.reserve(shelf, line.count);
+                self.stock.reserve(*shelf, line.count);
             }
             let (to, cause) = (OrderStatus::AwaitingPayment, Cause::Reservation);
             self.set_status(order, to, cause, self.now, transitions);
             Ok(Outcome::Reserved(id))
         } else {
-            for ((line, shelf), place) in demand.lines().iter().zip(&self.shelves).zip(0..) {
-                let available = shelf.map_or(0, |shelf| self.stock.available(shelf));
+            for (line, place) in demand.lines().iter().zip(0..) {
+                let available = self.available(line.sku).unwrap_or(0);
                 if available < u64::from(line.count.get()) {
                     self.orders.push_shortage(order, place, available);
                 }
@@ -268,6 +276,7 @@ impl LomsState {
         Ok(Outcome::Repeated { order, answered })
     }
 
+    #[inline(never)]
     fn pay(
         &mut self,
         id: OrderId,
@@ -283,13 +292,12 @@ impl LomsState {
             (status, _) => return Err(Rejection::NotAwaitingPayment { order: id, status }),
         }
         // Nothing below can fail.
-        for line in self.orders.lines(record) {
-            self.stock.deduct(line.sku, line.count);
-        }
+        self.orders.lines(record).for_each(|line| self.stock.deduct(line.sku, line.count));
         self.set_status(order, OrderStatus::Paid, Cause::Payment, self.now, transitions);
         Ok(Outcome::Paid)
     }
 
+    #[inline(never)]
     fn cancel(
         &mut self,
         id: OrderId,
@@ -310,18 +318,16 @@ impl LomsState {
 
     /// Expires what is due by now. All orders have the same time to be paid in, so that the order
     /// of deadlines is the order of ids.
+    #[inline(never)]
     fn expire_due(&mut self, transitions: &mut Vec<Transition>) {
-        while let Some(order) = self.orders.oldest_awaiting() {
-            match self.deadline(order) {
-                Some(deadline) if deadline <= self.now => {
-                    self.call_off(order, Cause::PaymentTimeout, deadline, transitions);
-                }
-                Some(_) | None => return,
-            }
+        while let Some(deadline) = self.next_deadline.filter(|deadline| *deadline <= self.now) {
+            let order = self.orders.oldest_awaiting().expect("the deadline is an order's");
+            self.call_off(order, Cause::PaymentTimeout, deadline, transitions);
         }
     }
 
     /// Takes an order's promises back.
+    #[inline(always)]
     fn call_off(
         &mut self,
         order: u32,
@@ -329,12 +335,12 @@ impl LomsState {
         time: Timestamp,
         transitions: &mut Vec<Transition>,
     ) {
-        for line in self.orders.lines(self.orders.at(order)) {
-            self.stock.release(line.sku, line.count);
-        }
+        let lines = self.orders.lines(self.orders.at(order));
+        lines.for_each(|line| self.stock.release(line.sku, line.count));
         self.set_status(order, OrderStatus::Cancelled, cause, time, transitions);
     }
 
+    #[inline(always)]
     fn set_status(
         &mut self,
         order: u32,
@@ -343,10 +349,16 @@ impl LomsState {
         time: Timestamp,
         transitions: &mut Vec<Transition>,
     ) {
+        let oldest = self.orders.oldest_awaiting();
         let from = self.orders.set_status(order, to, cause, time);
+        if self.orders.oldest_awaiting() != oldest {
+            let oldest = self.orders.oldest_awaiting();
+            self.next_deadline = oldest.and_then(|order| self.deadline(order));
+        }
         self.note(order, Some(from), to, cause, time, transitions);
     }
 
+    #[inline(always)]
     fn note(
         &mut self,
         order: u32,
@@ -374,14 +386,16 @@ impl LomsState {
     fn remembered(&self, user: UserId, key: &IdempotencyKey) -> Option<u32> {
         self.keys.find(user, key, |order| {
             let record = self.orders.at(order);
-            record.user == user && !is_forgotten(self.rules, record, self.now)
+            record.user == user && !self.has_forgotten_key(record)
         })
     }
 
     pub(super) fn remembered_keys(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
-        self.keys
-            .iter()
-            .filter(|(order, _)| !is_forgotten(self.rules, self.orders.at(*order), self.now))
+        self.keys.iter().filter(|(order, _)| !self.has_forgotten_key(self.orders.at(*order)))
+    }
+
+    fn has_forgotten_key(&self, record: &OrderRecord) -> bool {
+        key_end(self.rules, record).is_some_and(|end| end <= self.now)
     }
 
     pub(super) fn keys(&self) -> &Keys {
@@ -393,8 +407,9 @@ impl LomsState {
     }
 }
 
-fn is_forgotten(rules: Rules, record: &OrderRecord, now: Timestamp) -> bool {
-    record.created.checked_add(rules.idempotency_window).is_some_and(|end| end <= now)
+/// When the key of this order is forgotten, if it has one; `None` for never.
+fn key_end(rules: Rules, record: &OrderRecord) -> Option<Timestamp> {
+    record.created.checked_add(rules.idempotency_window)
 }
 
 /// A status with its cause, as a number that stays: digests are compared across versions.

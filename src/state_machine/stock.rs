@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::arena::size;
-use super::digest::scramble;
 use super::ids::{Count, Sku};
 
 /// One SKU as the service opens.
@@ -104,6 +103,8 @@ pub(super) struct Stock {
     opening: OpeningStock,
     /// A hash table with open addressing, of at least twice as many slots as SKUs.
     slots: Vec<Shelf>,
+    /// One less than there are slots: all ones, in binary.
+    mask: u32,
     /// Where the shelf of each record of `opening` stands.
     places: Vec<ShelfId>,
 }
@@ -119,6 +120,8 @@ impl Stock {
         let mut stock = Self {
             opening: opening.clone(),
             slots: vec![Shelf::default(); slots],
+            // SKUs differ and 0 is none, so even all there are need no more than 2³² slots.
+            mask: u32::try_from(slots.saturating_sub(1)).unwrap_or(u32::MAX),
             places: Vec::with_capacity(records.len()),
         };
         for &StockRecord { sku, total, reserved } in records {
@@ -131,14 +134,11 @@ impl Stock {
 
     /// Where the shelf of this SKU stands, or would stand.
     fn probe(&self, sku: Sku) -> ShelfId {
-        // SKUs differ and 0 is none, so even all there are need no more than 2³² slots.
-        let mask = u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        let hash = scramble(u64::from(sku.get())) >> 32;
-        let mut place = u32::try_from(hash).expect("32 bits are left") & mask;
+        let mut place = first_place(sku) & self.mask;
         // At least half of the slots are free, so this ends.
         loop {
             match self.shelf(ShelfId(place)).sku {
-                Some(other) if other != sku => place = place.wrapping_add(1) & mask,
+                Some(other) if other != sku => place = place.wrapping_add(1) & self.mask,
                 Some(_) | None => return ShelfId(place),
             }
         }
@@ -198,6 +198,13 @@ impl Stock {
     fn shelf_mut(&mut self, ShelfId(place): ShelfId) -> &mut Shelf {
         self.slots.get_mut(size(place)).expect("a probe stays within the slots")
     }
+}
+
+/// Where to look for a SKU first, in a table of 2³² slots. The SKUs are the operator's own, so this
+/// only has to spread what order there is in them.
+fn first_place(sku: Sku) -> u32 {
+    let word = u64::from(sku.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u32::try_from(word >> 32).expect("32 bits are left")
 }
 
 fn available(total: u64, reserved: u64) -> u64 {
