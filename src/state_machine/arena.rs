@@ -173,6 +173,36 @@ impl<T: Copy> Queue<T> {
     }
 }
 
+impl Queue<u8> {
+    /// Adds bytes at the back, side by side in one chunk, and tells the place of the first. There
+    /// are fewer of them than a chunk has entries.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) -> u64 {
+        if let Some(chunk) = self.chunks.back_mut()
+            && size(CHUNK.get()).saturating_sub(chunk.len()) < bytes.len()
+        {
+            chunk.resize(size(CHUNK.get()), 0);
+            self.back = self.back.next_multiple_of(u64::from(CHUNK.get()));
+            self.chunks.push_back(Vec::with_capacity(size(CHUNK.get())));
+        } else if self.chunks.is_empty() {
+            self.chunks.push_back(Vec::new());
+        }
+        let place = self.back;
+        self.chunks.back_mut().expect("there is a chunk by now").extend_from_slice(bytes);
+        let len = u64::try_from(bytes.len()).expect("lengths fit 64 bits");
+        self.back = place.checked_add(len).expect("2⁶⁴ bytes are never pushed");
+        place
+    }
+
+    /// The bytes from this place to the end of its chunk.
+    pub(super) fn bytes_from(&self, place: u64) -> &[u8] {
+        let (chunk, within) = self.locate(place);
+        self.chunks
+            .get(chunk)
+            .and_then(|chunk| chunk.get(within..))
+            .expect("a place that was given out stays until it is dropped")
+    }
+}
+
 /// Adds to the last chunk. Where that is full, or there is none, the value stands in a new one,
 /// which is given back.
 fn push_to<T>(last: Option<&mut Vec<T>>, value: T) -> Option<Vec<T>> {

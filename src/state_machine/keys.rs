@@ -13,20 +13,39 @@ use super::ids::{Timestamp, UserId};
 /// How many keys that are out of date one command drops: more than it can add.
 const DROPS: u32 = 2;
 
+/// A bucket is a chain of entries. There are twice as many as keys, for a chain is mostly walked
+/// in vain: the shorter, the fewer entries have to be fetched from memory.
+const BUCKETS_PER_KEY: u64 = 2;
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Where the key's bytes begin.
+    /// Where the key's bytes stand, after a byte that tells how many they are.
     bytes: u64,
     order: u32,
     hash: u32,
-    /// The link to the next entry of the same bucket.
+    /// The next entry of the same bucket.
     next: Link,
-    len: u8,
 }
 
-/// The place of an entry plus one; 0 for none. There are fewer entries than orders ever stored,
-/// so 32 bits do.
-type Link = u32;
+/// Leads to an entry, and tells its hash so that it need not be fetched to be passed over.
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    hash: u32,
+    /// The place of the entry plus one; 0 for none. There are fewer entries than orders ever
+    /// stored, so 32 bits do.
+    next: u32,
+}
+
+impl Link {
+    /// The place of the entry; `None` at the end of the chain.
+    fn place(self) -> Option<u64> {
+        self.next.checked_sub(1).map(u64::from)
+    }
+}
+
+/// A user's key as the index knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyHash(u32);
 
 /// All keys, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -47,15 +66,15 @@ impl Keys {
     /// The newest order that this key made and that `matches`; the caller looks at user and age.
     pub(super) fn find(
         &self,
-        user: UserId,
+        KeyHash(hash): KeyHash,
         key: &IdempotencyKey,
         matches: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        let hash = self.hash(user, key);
         let mut link = *self.buckets.get(self.bucket_of(hash)?)?;
-        while let Some(place) = link.checked_sub(1) {
-            let entry = self.entries.at(u64::from(place));
-            if entry.hash == hash && self.same_bytes(&entry, key) && matches(entry.order) {
+        while let Some(place) = link.place() {
+            let entry = self.entries.at(place);
+            if link.hash == hash && self.bytes_of(&entry) == key.as_bytes() && matches(entry.order)
+            {
                 return Some(entry.order);
             }
             link = entry.next;
@@ -72,7 +91,7 @@ impl Keys {
     /// other keys.
     pub(super) fn insert(
         &mut self,
-        user: UserId,
+        KeyHash(hash): KeyHash,
         key: &IdempotencyKey,
         order: u32,
         end: Option<Timestamp>,
@@ -80,23 +99,25 @@ impl Keys {
         if self.len() == 0 {
             self.oldest_end = end;
         }
-        let hash = self.hash(user, key);
-        let bytes = self.bytes.back();
-        for byte in key.as_bytes() {
-            self.bytes.push(*byte);
-        }
-        let live = self.entries.back().saturating_sub(self.entries.front());
-        if live >= u64::from(self.buckets.len()) {
-            self.split();
+        let mut bytes = [0; 1 + IdempotencyKey::MAX_BYTES];
+        let (key, (len, rest)) = (key.as_bytes(), bytes.split_first_mut().expect("65 bytes"));
+        *len = u8::try_from(key.len()).expect("a key has at most 64 bytes");
+        let (told, _) = rest.split_at_mut(key.len());
+        told.copy_from_slice(key);
+        let (bytes, _) = bytes.split_at(key.len().saturating_add(1));
+        let bytes = self.bytes.push_bytes(bytes);
+        let wanted = self.len().saturating_add(1).saturating_mul(BUCKETS_PER_KEY);
+        for _ in 0..BUCKETS_PER_KEY {
+            if u64::from(self.buckets.len()) < wanted {
+                self.split();
+            }
         }
         let bucket = self.bucket_of(hash).expect("there is a bucket by now");
         let head = self.buckets.at_mut(bucket);
-        let len = u8::try_from(key.as_bytes().len()).expect("a key has at most 64 bytes");
-        let place = self.entries.push(Entry { bytes, order, hash, next: *head, len });
-        *head = u32::try_from(place)
-            .ok()
-            .and_then(|place| place.checked_add(1))
-            .expect("there are fewer keys than orders, and fewer than 2³² of those");
+        let place = self.entries.push(Entry { bytes, order, hash, next: *head });
+        let next = u32::try_from(place).ok().and_then(|place| place.checked_add(1));
+        let next = next.expect("there are fewer keys than orders, and fewer than 2³² of those");
+        *head = Link { hash, next };
     }
 
     /// Drops some of the oldest keys, if they are out of date by now; `end_of` tells when the key
@@ -109,7 +130,7 @@ impl Keys {
             let place = self.entries.front();
             let entry = self.entries.at(place);
             self.unlink(place, &entry);
-            self.bytes.drop_until(entry.bytes.saturating_add(u64::from(entry.len)));
+            self.bytes.drop_until(entry.bytes);
             self.entries.drop_until(place.saturating_add(1));
             self.oldest_end = match self.len() {
                 0 => None,
@@ -119,10 +140,10 @@ impl Keys {
     }
 
     /// The keys, oldest first, with the orders that they made.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
         (self.entries.front()..self.entries.back()).map(|place| {
             let entry = self.entries.at(place);
-            (entry.order, self.bytes_of(&entry).collect())
+            (entry.order, self.bytes_of(&entry))
         })
     }
 
@@ -131,9 +152,9 @@ impl Keys {
         let mut count: u64 = 0;
         for (bucket, &head) in (0..).zip(self.buckets.iter()) {
             let mut link = head;
-            while let Some(place) = link.checked_sub(1) {
-                let entry = self.entries.at(u64::from(place));
-                if self.bucket_of(entry.hash) == Some(bucket) {
+            while let Some(place) = link.place() {
+                let entry = self.entries.at(place);
+                if self.bucket_of(link.hash) == Some(bucket) && link.hash == entry.hash {
                     count = count.saturating_add(1);
                 }
                 link = entry.next;
@@ -147,21 +168,18 @@ impl Keys {
         self.entries.back().saturating_sub(self.entries.front())
     }
 
-    fn bytes_of(&self, entry: &Entry) -> impl Iterator<Item = u8> {
-        (entry.bytes..entry.bytes.saturating_add(u64::from(entry.len)))
-            .map(|place| self.bytes.at(place))
+    fn bytes_of(&self, entry: &Entry) -> &[u8] {
+        let stored = self.bytes.bytes_from(entry.bytes).split_first();
+        let (len, rest) = stored.expect("a key's length stands before it");
+        rest.split_at(usize::from(*len)).0
     }
 
-    fn same_bytes(&self, entry: &Entry, key: &IdempotencyKey) -> bool {
-        self.bytes_of(entry).eq(key.as_bytes().iter().copied())
-    }
-
-    fn hash(&self, user: UserId, key: &IdempotencyKey) -> u32 {
+    pub(super) fn hash(&self, user: UserId, key: &IdempotencyKey) -> KeyHash {
         let mut hash = scramble(self.secret ^ user.get().cast_unsigned());
         for chunk in key.as_bytes().chunks(8) {
             hash = scramble(hash.wrapping_add(self.secret) ^ little_endian(chunk));
         }
-        u32::try_from(hash >> 32).expect("32 bits are left")
+        KeyHash(u32::try_from(hash >> 32).expect("32 bits are left"))
     }
 
     /// The bucket of this hash; `None` while there is no bucket at all.
@@ -176,18 +194,17 @@ impl Keys {
 
     /// Adds a bucket, and moves into it what belongs there from the bucket that it divides.
     fn split(&mut self) {
-        let added = self.buckets.push(0);
+        let added = self.buckets.push(Link::default());
         let Some(top) = added.checked_ilog2() else {
             return;
         };
         let divided = added & !1_u32.rotate_left(top);
         let mut link = *self.buckets.at(divided);
-        *self.buckets.at_mut(divided) = 0;
+        *self.buckets.at_mut(divided) = Link::default();
         // Each bucket keeps its order, newest first: entries are put behind the last of theirs.
         let (mut stay, mut go) = (None, None);
-        while let Some(place) = link.checked_sub(1).map(u64::from) {
-            let entry = self.entries.at(place);
-            let (bucket, last) = if self.bucket_of(entry.hash) == Some(added) {
+        while let Some(place) = link.place() {
+            let (bucket, last) = if self.bucket_of(link.hash) == Some(added) {
                 (added, &mut go)
             } else {
                 (divided, &mut stay)
@@ -196,8 +213,8 @@ impl Keys {
                 None => *self.buckets.at_mut(bucket) = link,
                 Some(last) => self.entries.at_mut(last).next = link,
             }
-            self.entries.at_mut(place).next = 0;
-            link = entry.next;
+            link = self.entries.at(place).next;
+            self.entries.at_mut(place).next = Link::default();
         }
     }
 
@@ -205,7 +222,7 @@ impl Keys {
         let bucket = self.bucket_of(gone.hash).expect("a key stands in a bucket");
         let mut link = *self.buckets.at(bucket);
         let mut before = None;
-        while let Some(here) = link.checked_sub(1).map(u64::from) {
+        while let Some(here) = link.place() {
             if here == place {
                 match before {
                     None => *self.buckets.at_mut(bucket) = gone.next,

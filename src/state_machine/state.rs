@@ -5,7 +5,7 @@ use super::command::{Action, Command, Demand, IdempotencyKey};
 use super::digest::{Digest, Digester};
 use super::ids::{OrderId, Sku, Span, Timestamp, UserId};
 use super::invariants::{self, Violation};
-use super::keys::Keys;
+use super::keys::{KeyHash, Keys};
 use super::order::{OrderRecord, OrderStatus, OrderView, Orders};
 use super::outcome::{Cause, Outcome, Rejection, Transition};
 use super::stock::{OpeningStock, ShelfId, Stock, StockView};
@@ -207,7 +207,7 @@ impl LomsState {
         digester.length(self.remembered_keys().count());
         for (order, key) in self.remembered_keys() {
             digester.word(u64::from(order));
-            digester.bytes(&key);
+            digester.bytes(key);
         }
         digester.finish()
     }
@@ -220,7 +220,8 @@ impl LomsState {
         key: Option<&IdempotencyKey>,
         transitions: &mut Vec<Transition>,
     ) -> Result<Outcome, Rejection> {
-        if let Some(first) = key.and_then(|key| self.remembered(user, key)) {
+        let key = key.map(|key| (self.keys.hash(user, key), key));
+        if let Some(first) = key.and_then(|(hash, key)| self.remembered(user, hash, key)) {
             return self.repeat(first, demand);
         }
         if !self.orders.has_room_for(demand) {
@@ -235,8 +236,8 @@ impl LomsState {
         // Nothing below can fail.
         let order = self.orders.push(user, demand, self.now);
         self.note(order, None, OrderStatus::New, Cause::Placement, self.now, transitions);
-        if let Some(key) = key {
-            self.keys.insert(user, key, order, key_end(self.rules, self.orders.at(order)));
+        if let Some((hash, key)) = key {
+            self.keys.insert(hash, key, order, key_end(self.rules, self.orders.at(order)));
         }
         let id = OrderId::at_index(order);
         if enough {
@@ -383,14 +384,14 @@ impl LomsState {
     }
 
     /// The order that this user's key made, if it is still remembered.
-    fn remembered(&self, user: UserId, key: &IdempotencyKey) -> Option<u32> {
-        self.keys.find(user, key, |order| {
+    fn remembered(&self, user: UserId, hash: KeyHash, key: &IdempotencyKey) -> Option<u32> {
+        self.keys.find(hash, key, |order| {
             let record = self.orders.at(order);
             record.user == user && !self.has_forgotten_key(record)
         })
     }
 
-    pub(super) fn remembered_keys(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
+    pub(super) fn remembered_keys(&self) -> impl Iterator<Item = (u32, &[u8])> {
         self.keys.iter().filter(|(order, _)| !self.has_forgotten_key(self.orders.at(*order)))
     }
 

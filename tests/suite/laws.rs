@@ -313,6 +313,37 @@ fn keys_meet_only_where_user_and_bytes_are_the_same() {
     place_one_each(&|number| (1, number.to_le_bytes().to_vec()));
 }
 
+/// So many of each length that their bytes fill what they are stored in, to the last byte and not.
+#[test]
+fn keys_of_every_length_are_remembered_until_they_are_out_of_date() {
+    let demand = Demand::merge(vec![line(1, 1)]).unwrap();
+    let user = UserId::new(1).unwrap();
+    for length in 2..=IdempotencyKey::MAX_BYTES {
+        let rules = Rules { idempotency_window: Span::from_nanos(3_000), ..machine().rules() };
+        let mut state = LomsState::new(rules, &opening("1=1/1"));
+        let mut create = |number: u16, at| {
+            let mut key = vec![7; length];
+            key[..2].copy_from_slice(&number.to_le_bytes());
+            let key = IdempotencyKey::new(&key).unwrap();
+            let action = Action::CreateOrder { user, demand: &demand, key: Some(&key) };
+            let command = Command { at: Timestamp::from_nanos(at), action };
+            state.apply(command, &mut Vec::new()).unwrap()
+        };
+        let order = |id: u16| OrderId::new(id.into()).unwrap();
+        for number in 0..3_000 {
+            assert_eq!(create(number, u64::from(number)), Outcome::OutOfStock(order(number + 1)));
+        }
+        for number in 0..3_000 {
+            let (order, answered) = (order(number + 1), OrderStatus::Failed);
+            assert_eq!(create(number, 2_999), Outcome::Repeated { order, answered });
+        }
+        // Half of them are out of date by now, and the others are not.
+        assert_eq!(create(1_499, 4_499), Outcome::OutOfStock(order(3_001)));
+        let (order, answered) = (order(1_501), OrderStatus::Failed);
+        assert_eq!(create(1_500, 4_499), Outcome::Repeated { order, answered });
+    }
+}
+
 #[test]
 fn key_has_one_to_64_bytes() {
     let lengths = [0, 1, 64, 65].map(|length| IdempotencyKey::new(&vec![7; length]).is_some());
