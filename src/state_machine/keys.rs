@@ -8,7 +8,7 @@
 use super::arena::{Arena, Queue};
 use super::command::IdempotencyKey;
 use super::digest::{little_endian, scramble};
-use super::ids::{Timestamp, UserId};
+use super::ids::{Span, Timestamp, UserId};
 
 /// How many keys that are out of date one command drops: more than it can add.
 const DROPS: u32 = 2;
@@ -21,6 +21,8 @@ const BUCKETS_PER_KEY: u64 = 2;
 struct Entry {
     /// Where the key's bytes stand, after a byte that tells how many they are.
     bytes: u64,
+    /// When its order was placed; here too, since a record that old is far from any cache.
+    created: Timestamp,
     order: u32,
     hash: u32,
     /// The next entry of the same bucket.
@@ -51,6 +53,7 @@ pub(super) struct KeyHash(u32);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     secret: u64,
+    window: Span,
     /// When the oldest key is out of date; `None` for never, and where there is no key.
     oldest_end: Option<Timestamp>,
     entries: Queue<Entry>,
@@ -59,8 +62,10 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(secret: u64) -> Self {
-        Self { secret, ..Self::default() }
+    /// None yet. Each will be out of date a `window` after its order was placed; the `secret`
+    /// spreads them over the index.
+    pub(super) fn new(window: Span, secret: u64) -> Self {
+        Self { secret, window, ..Self::default() }
     }
 
     /// The newest order that this key made and that `matches`; the caller looks at user and age.
@@ -87,17 +92,16 @@ impl Keys {
         self.oldest_end
     }
 
-    /// Remembers until `end` that this key made this order, which is newer than those of all
-    /// other keys.
+    /// Remembers that this key made this order now, after the orders of all other keys.
     pub(super) fn insert(
         &mut self,
         KeyHash(hash): KeyHash,
         key: &IdempotencyKey,
         order: u32,
-        end: Option<Timestamp>,
+        now: Timestamp,
     ) {
         if self.len() == 0 {
-            self.oldest_end = end;
+            self.oldest_end = now.checked_add(self.window);
         }
         let mut bytes = [0; 1 + IdempotencyKey::MAX_BYTES];
         let (key, (len, rest)) = (key.as_bytes(), bytes.split_first_mut().expect("65 bytes"));
@@ -114,15 +118,15 @@ impl Keys {
         }
         let bucket = self.bucket_of(hash).expect("there is a bucket by now");
         let head = self.buckets.at_mut(bucket);
-        let place = self.entries.push(Entry { bytes, order, hash, next: *head });
+        let place = self.entries.push(Entry { bytes, created: now, order, hash, next: *head });
         let next = u32::try_from(place).ok().and_then(|place| place.checked_add(1));
         let next = next.expect("there are fewer keys than orders, and fewer than 2³² of those");
         *head = Link { hash, next };
     }
 
-    /// Drops some of the oldest keys, if they are out of date by now; `end_of` tells when the key
-    /// of an order is.
-    pub(super) fn drop_some(&mut self, now: Timestamp, end_of: impl Fn(u32) -> Option<Timestamp>) {
+    /// Drops some of the oldest keys, if they are out of date by now.
+    #[inline(never)]
+    pub(super) fn drop_some(&mut self, now: Timestamp) {
         for _ in 0..DROPS {
             if self.oldest_end.is_none_or(|end| end > now) {
                 return;
@@ -134,7 +138,8 @@ impl Keys {
             self.entries.drop_until(place.saturating_add(1));
             self.oldest_end = match self.len() {
                 0 => None,
-                _ => end_of(self.entries.at(self.entries.front()).order),
+                // A moment past the end of time is none.
+                _ => self.entries.at(self.entries.front()).created.checked_add(self.window),
             };
         }
     }

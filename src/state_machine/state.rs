@@ -61,7 +61,7 @@ impl LomsState {
             transitions: 0,
             stock: Stock::new(opening),
             orders: Orders::default(),
-            keys: Keys::new(rules.key_hash_secret),
+            keys: Keys::new(rules.idempotency_window, rules.key_hash_secret),
             next_deadline: None,
             shelves: Vec::new(),
         }
@@ -86,8 +86,7 @@ impl LomsState {
             self.expire_due(transitions);
         }
         if self.keys.oldest_end().is_some_and(|end| end <= at) {
-            let Self { rules, orders, .. } = self;
-            self.keys.drop_some(at, |order| key_end(*rules, orders.at(order)));
+            self.keys.drop_some(at);
         }
         match action {
             Action::CreateOrder { user, demand, key } => {
@@ -237,7 +236,7 @@ impl LomsState {
         let order = self.orders.push(user, demand, self.now);
         self.note(order, None, OrderStatus::New, Cause::Placement, self.now, transitions);
         if let Some((hash, key)) = key {
-            self.keys.insert(hash, key, order, key_end(self.rules, self.orders.at(order)));
+            self.keys.insert(hash, key, order, self.now);
         }
         let id = OrderId::at_index(order);
         if enough {
@@ -396,7 +395,8 @@ impl LomsState {
     }
 
     fn has_forgotten_key(&self, record: &OrderRecord) -> bool {
-        key_end(self.rules, record).is_some_and(|end| end <= self.now)
+        let end = record.created.checked_add(self.rules.idempotency_window);
+        end.is_some_and(|end| end <= self.now)
     }
 
     pub(super) fn keys(&self) -> &Keys {
@@ -406,11 +406,6 @@ impl LomsState {
     pub(super) fn awaiting(&self) -> impl Iterator<Item = OrderId> {
         self.orders.awaiting().map(OrderId::at_index)
     }
-}
-
-/// When the key of this order is forgotten, if it has one; `None` for never.
-fn key_end(rules: Rules, record: &OrderRecord) -> Option<Timestamp> {
-    record.created.checked_add(rules.idempotency_window)
 }
 
 /// A status with its cause, as a number that stays: digests are compared across versions.
