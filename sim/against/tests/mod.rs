@@ -83,7 +83,7 @@ impl Loms for Fake {
                     self.inner.stocks_info(request).await.map(|stock| stock.get_ref().count);
                 looked_good &= there.is_ok_and(|there| there >= u64::from(item.count));
             }
-            for _ in 0..200 {
+            for _ in 0..2_000 {
                 tokio::task::yield_now().await;
             }
         }
