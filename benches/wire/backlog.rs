@@ -1,0 +1,162 @@
+//! A million orders are due at once, as after a long suspension: how long do calls wait?
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use loms::grpc::convert::order_create;
+use loms::grpc::proto::StocksInfoRequest;
+use loms::grpc::proto::loms_client::LomsClient;
+use loms::grpc::proto::{Item, OrderCreateRequest, OrderInfoRequest, OrderPayRequest};
+use loms::grpc::service::ServiceOptions;
+use loms::opening_stock;
+use loms::sequencer::Sequencer;
+use loms::server::serve;
+use loms::state_machine::{Action, LomsState, Rules, Timestamp};
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::server::{STOCK, write_stock};
+
+const ORDERS: u64 = 1_000_000;
+const CONNECTIONS: u32 = 8;
+const CALLS_EACH: u32 = 8;
+const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
+/// How long calls are made before the orders fall due, and from then on.
+const BEFORE: Duration = Duration::from_millis(500);
+const AFTER: Duration = Duration::from_millis(500);
+
+/// An hour: all orders have ten minutes.
+const LEAP: u64 = 3_600 * 1_000_000_000;
+
+/// A call as its caller saw it.
+#[derive(Clone, Copy)]
+struct Seen {
+    start: Instant,
+    took: Duration,
+    code: Code,
+}
+
+/// Shows the longest that calls waited, `rounds` times.
+pub(crate) fn backlog(rounds: usize) -> Result<(), String> {
+    write_stock()?;
+    println!(
+        "{:>12}  {:>14} {:>14}  {:>12} {:>14}  {:>12}",
+        "", "longest before", "longest after", "turned away", "longest of it", "caught up in"
+    );
+    for round in 1..=rounds {
+        let (calls, leap, caught_up) = run()?;
+        let longest = |calls: &[Seen]| calls.iter().map(|seen| seen.took).max().unwrap_or_default();
+        let (before, after): (Vec<Seen>, Vec<Seen>) =
+            calls.into_iter().partition(|seen| seen.start < leap);
+        let (away, answered): (Vec<Seen>, Vec<Seen>) =
+            after.into_iter().partition(|seen| seen.code == Code::Unavailable);
+        println!(
+            "{round:>12}  {:>14.2?} {:>14.2?}  {:>12} {:>14.2?}  {caught_up:>12.2?}",
+            longest(&before),
+            longest(&answered),
+            away.len(),
+            longest(&away),
+        );
+    }
+    Ok(())
+}
+
+/// All calls, when the orders fell due, and how long it took to expire them.
+fn run() -> Result<(Vec<Seen>, Instant, Duration), String> {
+    let stock = opening_stock::load(STOCK.as_ref()).map_err(|error| error.to_string())?;
+    let time = Arc::new(AtomicU64::new(1));
+    let clock = {
+        let time = Arc::clone(&time);
+        Box::new(move || Timestamp::from_nanos(time.load(Ordering::Relaxed)))
+    };
+    let sequencer = Arc::new(Sequencer::new(LomsState::new(Rules::default(), &stock), clock));
+    for order in 0..ORDERS {
+        let lines = items(order).map(|item| (item.sku, item.count)).into_iter();
+        let create = order_create(1, lines, "", 2).map_err(|invalid| invalid.to_string())?;
+        let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
+        let placed = sequencer.submit(action, |result, _| result.is_ok());
+        assert!(placed.is_ok_and(|placed| placed.value), "there is enough of everything");
+    }
+
+    let (tell_address, address) = std::sync::mpsc::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = Arc::clone(&sequencer);
+    let server = thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let _ = tell_address.send(listener.local_addr()?);
+            let stopping = async { stopped.await.unwrap_or_default() };
+            serve(listener, THREADS, served, ServiceOptions::default(), stopping).await
+        })
+    });
+    let address = address.recv().map_err(|_gone| "the server did not start".to_owned())?;
+
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let seen = runtime.block_on(async {
+        let mut callers = JoinSet::new();
+        let end = Instant::now() + BEFORE + AFTER;
+        for connection in 0..CONNECTIONS {
+            let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+            let channel = endpoint.tcp_nodelay(true).connect().await.expect("the server is there");
+            for call in 0..CALLS_EACH {
+                let first = u64::from(connection * CALLS_EACH + call);
+                callers.spawn(call_until(end, LomsClient::new(channel.clone()), first));
+            }
+        }
+        sleep(BEFORE).await;
+        let leap = Instant::now();
+        time.fetch_add(LEAP, Ordering::Relaxed);
+        let caught_up = sequencer.caught_up();
+        caught_up.await;
+        let caught_up = leap.elapsed();
+        (callers.join_all().await.concat(), leap, caught_up)
+    });
+    drop(stop);
+    let ended = server.join().map_err(|_panic| "the server panicked".to_owned())?;
+    ended.map_err(|error| error.to_string())?;
+    Ok(seen)
+}
+
+fn items(order: u64) -> [Item; 2] {
+    let sku = |place: u64| u32::try_from((place % 1_000 + 1) * 1_009).expect("below 2³²");
+    [Item { sku: sku(order), count: 1 }, Item { sku: sku(order * 7 + 1), count: 1 }]
+}
+
+/// Calls in turn whatever there is to call, without a pause.
+async fn call_until(end: Instant, mut loms: LomsClient<Channel>, first: u64) -> Vec<Seen> {
+    let mut calls = Vec::new();
+    for turn in first.. {
+        let start = Instant::now();
+        if start >= end {
+            break;
+        }
+        let order_id = i64::try_from(turn % ORDERS + 1).expect("a million");
+        let code = match turn % 4 {
+            0 => code(loms.stocks_info(StocksInfoRequest { sku: 1_009 }).await),
+            1 => code(loms.order_info(OrderInfoRequest { order_id }).await),
+            2 => code(loms.order_pay(OrderPayRequest { order_id }).await),
+            _ => {
+                let items = items(turn).to_vec();
+                let request = OrderCreateRequest { user: 1, items, ..Default::default() };
+                code(loms.order_create(request).await)
+            }
+        };
+        calls.push(Seen { start, took: start.elapsed(), code });
+    }
+    calls
+}
+
+fn code<T>(answer: Result<T, tonic::Status>) -> Code {
+    answer.err().map_or(Code::Ok, |status| status.code())
+}

@@ -1,0 +1,71 @@
+//! What LOMS adds to the wire: the server beside one that does nothing, and one way of serving
+//! beside another, in turn and within one run, under the load of `loms bench`.
+//!
+//! `cargo bench --bench wire -- thin` compares LOMS with the no-op, `-- runtimes` the ways of
+//! serving, `-- load` shows latency against load, `-- backlog` what a million orders due at once do
+//! to calls; `--save` writes `benches/figures/`. The machine has to be quiet, and the load shares it
+//! with the server.
+
+#![expect(clippy::print_stdout, reason = "tables for whoever runs it")]
+
+mod backlog;
+mod measure;
+mod noop;
+mod server;
+mod tables;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "LOMS beside a server that does nothing, under the load of `loms bench`")]
+struct Flags {
+    /// Passed by cargo
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+    /// How often each server has its turn
+    #[arg(long, global = true, default_value_t = 7)]
+    rounds: usize,
+    /// How long a turn takes, in seconds
+    #[arg(long, global = true, default_value_t = 2)]
+    seconds: u32,
+    /// Write the numbers to benches/figures, from where the plots are drawn
+    #[arg(long, global = true)]
+    save: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// LOMS beside the no-op, for each kind of call
+    Thin,
+    /// A thread a core beside the runtime that shares its work among threads
+    Runtimes,
+    /// Latency against load, each call counted from when it was due
+    Load,
+    /// How long calls wait when a million orders are due at once
+    Backlog,
+    /// Is one of the servers, until stdin ends
+    #[command(hide = true)]
+    Serve(server::Role),
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let done = match flags.command {
+        Command::Thin => tables::thin(&flags),
+        Command::Runtimes => tables::runtimes(&flags),
+        Command::Load => tables::load(&flags),
+        Command::Backlog => backlog::backlog(flags.rounds),
+        Command::Serve(role) => server::be(role),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("wire: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

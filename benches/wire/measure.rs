@@ -1,0 +1,96 @@
+//! One turn: a server under the load of `loms bench`, and what came of it.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::server::{Role, STOCK, Server, pinned};
+
+/// How calls come.
+#[derive(Clone, Copy)]
+pub(crate) enum Pace {
+    /// So many connections with so many calls in flight on each.
+    Closed { connections: u32, streams: u32 },
+    /// So many calls a second, on 8 connections.
+    Open { rate: u64 },
+}
+
+/// Which cores the server has, and which the load.
+#[derive(Clone, Copy)]
+pub(crate) struct Cores {
+    pub(crate) server: Option<&'static str>,
+    pub(crate) load: Option<&'static str>,
+}
+
+/// Both have all.
+pub(crate) const SHARED: Cores = Cores { server: None, load: None };
+
+/// What came of a turn.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    pub(crate) calls_per_second: f64,
+    /// In microseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    /// Processor time of the server for each call, in microseconds.
+    pub(crate) processor: f64,
+}
+
+/// Starts the server afresh and has it called.
+pub(crate) fn turn(
+    role: Role,
+    mix: &str,
+    pace: Pace,
+    cores: Cores,
+    seconds: u32,
+) -> Result<Turn, String> {
+    let server = Server::start(role, cores.server)?;
+    let before = server.processor_seconds()?;
+    let mut bench = pinned(Path::new(env!("CARGO_BIN_EXE_loms")), cores.load);
+    bench.args(["bench", "--json", "--no-check", "--warm-up", "0s", "--mix", mix]);
+    bench.args(["--address", &server.address, "--stock", STOCK]);
+    bench.args(["--duration", &format!("{seconds}s")]);
+    match pace {
+        Pace::Closed { connections, streams } => {
+            bench.args(["--connections", &connections.to_string()]);
+            bench.args(["--concurrency", &(connections * streams).to_string()]);
+        }
+        Pace::Open { rate } => {
+            bench.args(["--connections", "8", "--rate", &rate.to_string()]);
+        }
+    }
+    let output = bench.stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
+    let spent = server.processor_seconds()? - before;
+    let told: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("loms bench ended with {}: {error}", output.status))?;
+    let number = |path: &str| {
+        told.pointer(path).and_then(Value::as_f64).ok_or(format!("loms bench tells no {path}"))
+    };
+    if told["codes"].as_object().is_none_or(|codes| codes.keys().ne(["OK"])) {
+        return Err(format!("calls failed: {}", told["codes"]));
+    }
+    Ok(Turn {
+        calls_per_second: number("/calls_per_second")?,
+        p50: number("/latency_ns/p50")? / 1e3,
+        p99: number("/latency_ns/p99")? / 1e3,
+        p999: number("/latency_ns/p999")? / 1e3,
+        processor: spent * 1e6 / number("/calls")?,
+    })
+}
+
+/// The middle of what `figure` says of these.
+pub(crate) fn median(turns: &[Turn], figure: impl Fn(&Turn) -> f64) -> f64 {
+    middle(turns.iter().map(figure).collect())
+}
+
+/// The middle of the quotients, turn by turn: the machine's mood cancels out.
+pub(crate) fn ratio(turns: &[Turn], to: &[Turn], figure: impl Fn(&Turn) -> f64) -> f64 {
+    middle(turns.iter().zip(to).map(|(turn, to)| figure(turn) / figure(to)).collect())
+}
+
+fn middle(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
+}
