@@ -1,14 +1,16 @@
-//! How long a machine takes to open with a million SKUs, from the stock file to the first command.
+//! How long it takes to start: the machine with a million SKUs, from the stock file to the first
+//! command, and the process with the shipped file, from its start to where it takes connections.
 //!
-//! `cargo bench --bench start` writes such a file into a temporary folder and reads it several
-//! times; the medians are told.
+//! `cargo bench --bench start` writes a large stock file into a temporary folder and reads it
+//! several times, and starts `loms serve` as often; the medians are told.
 #![expect(clippy::print_stdout, reason = "a bench tells its figures")]
 
 #[path = "shop/mod.rs"]
 mod shop;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use loms::opening_stock;
@@ -44,7 +46,26 @@ fn main() -> io::Result<()> {
         loading.as_millis(),
         opening.as_millis(),
     );
+    let ready = (0..RUNS).map(|_| ready()).collect::<io::Result<_>>()?;
+    println!("loms serve, with the shipped stock: ready in {:.1?}", median(ready));
     Ok(())
+}
+
+/// From the start of the process until it says that it serves, by when it listens.
+fn ready() -> io::Result<Duration> {
+    let began = now();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_loms"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(process.stderr.take().expect("it was asked for")).read_line(&mut line)?;
+    let ready = began.elapsed();
+    assert!(line.contains("serving"), "{line}");
+    process.kill()?;
+    process.wait()?;
+    Ok(ready)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
