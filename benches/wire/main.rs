@@ -17,6 +17,11 @@ mod tables;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// As in the `loms` binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "LOMS beside a server that does nothing, under the load of `loms bench`")]
