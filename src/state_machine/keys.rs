@@ -38,13 +38,6 @@ struct Link {
     next: u32,
 }
 
-impl Link {
-    /// The place of the entry; `None` at the end of the chain.
-    fn place(self) -> Option<u64> {
-        self.next.checked_sub(1).map(u64::from)
-    }
-}
-
 /// A user's key as the index knows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyHash(u32);
@@ -76,7 +69,7 @@ impl Keys {
         matches: impl Fn(u32) -> bool,
     ) -> Option<u32> {
         let mut link = *self.buckets.get(self.bucket_of(hash)?)?;
-        while let Some(place) = link.place() {
+        while let Some(place) = self.follow(link) {
             let entry = self.entries.at(place);
             if link.hash == hash && self.bytes_of(&entry) == key.as_bytes() && matches(entry.order)
             {
@@ -132,9 +125,7 @@ impl Keys {
                 return;
             }
             let place = self.entries.front();
-            let entry = self.entries.at(place);
-            self.unlink(place, &entry);
-            self.bytes.drop_until(entry.bytes);
+            self.bytes.drop_until(self.entries.at(place).bytes);
             self.entries.drop_until(place.saturating_add(1));
             self.oldest_end = match self.len() {
                 0 => None,
@@ -157,7 +148,7 @@ impl Keys {
         let mut count: u64 = 0;
         for (bucket, &head) in (0..).zip(self.buckets.iter()) {
             let mut link = head;
-            while let Some(place) = link.place() {
+            while let Some(place) = self.follow(link) {
                 let entry = self.entries.at(place);
                 if self.bucket_of(link.hash) == Some(bucket) && link.hash == entry.hash {
                     count = count.saturating_add(1);
@@ -171,6 +162,13 @@ impl Keys {
     /// How many keys there are, those that are out of date but not yet dropped among them.
     pub(super) fn len(&self) -> u64 {
         self.entries.back().saturating_sub(self.entries.front())
+    }
+
+    /// The place of the entry that a link leads to; `None` at the end of the chain. That is also
+    /// where the entry has been dropped: chains go from new to old, so that nothing behind it is
+    /// left. Dropping the oldest key needs no look at its chain for that.
+    fn follow(&self, link: Link) -> Option<u64> {
+        link.next.checked_sub(1).map(u64::from).filter(|place| *place >= self.entries.front())
     }
 
     fn bytes_of(&self, entry: &Entry) -> &[u8] {
@@ -208,7 +206,7 @@ impl Keys {
         *self.buckets.at_mut(divided) = Link::default();
         // Each bucket keeps its order, newest first: entries are put behind the last of theirs.
         let (mut stay, mut go) = (None, None);
-        while let Some(place) = link.place() {
+        while let Some(place) = self.follow(link) {
             let (bucket, last) = if self.bucket_of(link.hash) == Some(added) {
                 (added, &mut go)
             } else {
@@ -221,23 +219,5 @@ impl Keys {
             link = self.entries.at(place).next;
             self.entries.at_mut(place).next = Link::default();
         }
-    }
-
-    fn unlink(&mut self, place: u64, gone: &Entry) {
-        let bucket = self.bucket_of(gone.hash).expect("a key stands in a bucket");
-        let mut link = *self.buckets.at(bucket);
-        let mut before = None;
-        while let Some(here) = link.place() {
-            if here == place {
-                match before {
-                    None => *self.buckets.at_mut(bucket) = gone.next,
-                    Some(before) => self.entries.at_mut(before).next = gone.next,
-                }
-                return;
-            }
-            before = Some(here);
-            link = self.entries.at(here).next;
-        }
-        unreachable!("every key stands in its bucket");
     }
 }
