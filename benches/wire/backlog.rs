@@ -26,9 +26,14 @@ use tonic::transport::{Channel, Endpoint};
 use crate::server::{STOCK, write_stock};
 
 const ORDERS: u64 = 1_000_000;
-const CONNECTIONS: u32 = 8;
-const CALLS_EACH: u32 = 8;
-const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+const CONNECTIONS: u32 = 4;
+const CALLS_EACH: u32 = 4;
+
+/// Between two calls of a caller, so that calls do not have to wait for the cores as well.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The other core is the callers'.
+const THREADS: NonZeroUsize = NonZeroUsize::MIN;
 
 /// How long calls are made before the orders fall due, and from then on.
 const BEFORE: Duration = Duration::from_millis(500);
@@ -133,7 +138,7 @@ fn items(order: u64) -> [Item; 2] {
     [Item { sku: sku(order), count: 1 }, Item { sku: sku(order * 7 + 1), count: 1 }]
 }
 
-/// Calls in turn whatever there is to call, without a pause.
+/// Calls in turn whatever there is to call.
 async fn call_until(end: Instant, mut loms: LomsClient<Channel>, first: u64) -> Vec<Seen> {
     let mut calls = Vec::new();
     for turn in first.. {
@@ -153,6 +158,7 @@ async fn call_until(end: Instant, mut loms: LomsClient<Channel>, first: u64) -> 
             }
         };
         calls.push(Seen { start, took: start.elapsed(), code });
+        sleep(PAUSE).await;
     }
     calls
 }
