@@ -109,7 +109,7 @@ fn load(rows: &[Value]) -> Drawing {
     let across = Axis { name: "calls a second", range: 800.0..2.2e5, label: thousands };
     let up =
         Axis {
-            name: "latency from when the call was due, µs", range: 10.0..1e5, label: thousands
+            name: "latency from when the call was due, µs", range: 10.0..1e6, label: thousands
         };
     log_plot("Latency against load", &across, &up, &lines)
 }
@@ -145,7 +145,7 @@ fn thin(rows: &[Value]) -> Drawing {
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(140)
-            .build_cartesian_2d(0.0..most * 1.4, 0.0..groups)?;
+            .build_cartesian_2d(0.0..most * 1.75, 0.0..groups)?;
         let label = |place: &f64| {
             let group =
                 names.iter().zip(0..).find(|(_, at)| (f64::from(*at) + 0.5 - place).abs() < 0.01);
@@ -200,6 +200,8 @@ fn log_plot(title: &str, across: &Axis, up: &Axis, lines: &[Line]) -> Drawing {
             .y_desc(up.name)
             .x_label_formatter(&|value| (across.label)(*value))
             .y_label_formatter(&|value| (up.label)(*value))
+            .y_labels(8)
+            .max_light_lines(1)
             .label_style(FONT)
             .draw()?;
         for Line { name, points, colour, thin } in lines {
