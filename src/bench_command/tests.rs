@@ -109,11 +109,12 @@ fn under_a_clock_of_its_own<A>(story: impl Future<Output = A>) -> A {
 
 /// So many seconds of calls to this shop.
 async fn load(shop: &Shop, seconds: u64, pace: Loop, mix: &str) -> Outcome {
-    let (here, there) = tokio::io::duplex(1 << 16);
-    let server = tonic::transport::Server::builder().add_service(LomsServer::new(shop.clone()));
-    let incoming = tokio_stream::once(Ok::<_, std::io::Error>(there));
-    tokio::spawn(server.serve_with_incoming(incoming));
-    let part = Part {
+    play(shop, Instant::now(), &part(seconds, pace, mix)).await
+}
+
+/// A part that is a whole.
+fn part(seconds: u64, pace: Loop, mix: &str) -> Part {
+    Part {
         pace,
         thread: 0,
         threads: 1,
@@ -123,10 +124,18 @@ async fn load(shop: &Shop, seconds: u64, pace: Loop, mix: &str) -> Outcome {
         mix: mix.parse().unwrap(),
         assortment: Arc::new(Assortment { skus: (1..=9).collect(), lines: 2, seed: 1 }),
         calls: Arc::default(),
-    };
+    }
+}
+
+/// Has this part call this shop, from this moment on.
+async fn play(shop: &Shop, start: Instant, part: &Part) -> Outcome {
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let server = tonic::transport::Server::builder().add_service(LomsServer::new(shop.clone()));
+    let incoming = tokio_stream::once(Ok::<_, std::io::Error>(there));
+    tokio::spawn(server.serve_with_incoming(incoming));
     let (_stop, stop_told) = watch::channel(false);
     let link = Link::over(here).await.unwrap();
-    part.run(&[link], Instant::now(), stop_told, Alarm::Coarse).await
+    part.run(&[link], start, stop_told, Alarm::Coarse).await
 }
 
 fn honest() -> Shop {
@@ -154,6 +163,33 @@ fn open_loop_shows_a_stall_that_a_closed_one_hides() {
         assert!(p99(&open) > Duration::from_millis(850), "{:?}", p99(&open));
         let closed = load(&stalls(2, 1), 10, Loop::Closed { concurrency: 1 }, "stock=1").await;
         assert!(p99(&closed) < Duration::from_millis(5), "{:?}", p99(&closed));
+    });
+}
+
+#[test]
+fn call_that_is_sent_late_counts_from_when_it_was_due() {
+    under_a_clock_of_its_own(async {
+        // Whoever calls is half a second behind: five calls were due before the first is sent.
+        let open = Loop::Open { rate: NonZeroU64::new(10).unwrap() };
+        let start = Instant::now() - Duration::from_millis(500);
+        let outcome = play(&honest(), start, &part(1, open, "stock=1")).await;
+        let latency = &outcome.tally.of(Kind::Stock).latency;
+        let longest = Duration::from_nanos(latency.max());
+        assert_eq!(latency.len(), 10);
+        assert!(longest >= Duration::from_millis(500), "{longest:?}");
+        assert!(Duration::from_nanos(outcome.tally.late.max()) >= Duration::from_millis(500));
+    });
+}
+
+#[test]
+fn warm_up_is_called_and_not_counted() {
+    under_a_clock_of_its_own(async {
+        let open = Loop::Open { rate: NonZeroU64::new(10).unwrap() };
+        let part = Part { warm_up: Duration::from_secs(2), ..part(1, open, "create=1") };
+        let shop = honest();
+        let outcome = play(&shop, Instant::now(), &part).await;
+        assert_eq!(shop.orders.lock().unwrap().len(), 30);
+        assert_eq!(outcome.tally.of(Kind::Create).latency.len(), 10);
     });
 }
 
