@@ -3,9 +3,8 @@
 //!
 //! `cargo bench --bench wire -- thin` compares LOMS with the no-op, `-- runtimes` the ways of
 //! serving, `-- load` shows latency against load, `-- backlog` what a million orders due at once do
-//! to calls; `--save` writes `benches/figures/`. The machine has to be quiet, and the load shares it
-//! with the server.
-
+//! to calls; `--save` writes `benches/figures/`. The machine has to be quiet, and the load shares
+//! it with the server.
 #![expect(clippy::print_stdout, reason = "tables for whoever runs it")]
 
 mod backlog;

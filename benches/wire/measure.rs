@@ -29,13 +29,36 @@ pub(crate) const SHARED: Cores = Cores { server: None, load: None };
 /// What came of a turn.
 #[derive(Clone, Copy)]
 pub(crate) struct Turn {
-    pub(crate) calls_per_second: f64,
-    /// In microseconds.
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) p999: f64,
+    calls_per_second: f64,
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    processor: f64,
+}
+
+/// The figures, to be asked of many turns.
+impl Turn {
+    pub(crate) fn calls_per_second(&self) -> f64 {
+        self.calls_per_second
+    }
+
+    /// In microseconds, as all latencies.
+    pub(crate) fn p50(&self) -> f64 {
+        self.p50
+    }
+
+    pub(crate) fn p99(&self) -> f64 {
+        self.p99
+    }
+
+    pub(crate) fn p999(&self) -> f64 {
+        self.p999
+    }
+
     /// Processor time of the server for each call, in microseconds.
-    pub(crate) processor: f64,
+    pub(crate) fn processor(&self) -> f64 {
+        self.processor
+    }
 }
 
 /// Starts the server afresh and has it called.

@@ -42,33 +42,31 @@ pub(crate) fn thin(flags: &Flags) -> Result<(), String> {
             let [noop, bare, loms] =
                 in_turn(flags, roles, |role| turn(role, mix, pace, SHARED, flags.seconds))?;
             let shape = format!("{connections}x{streams}");
-            let rate = |turn: &Turn| turn.calls_per_second;
-            let processor = |turn: &Turn| turn.processor;
-            println!(
-                "{name:<12} {shape:>6}  {:>8.0} {:>8.0} {:>8.0}  {:>6.3} (cpu {:.2}) {:>6.3} (cpu {:.2})  {:>6.0} {:>6.0} µs",
-                median(&noop, rate),
-                median(&bare, rate),
-                median(&loms, rate),
-                ratio(&loms, &noop, rate),
-                ratio(&loms, &noop, processor),
-                ratio(&loms, &bare, rate),
-                ratio(&loms, &bare, processor),
-                median(&noop, |turn| turn.p99),
-                median(&loms, |turn| turn.p99),
-            );
+            let quotients = |to: &[Turn]| {
+                [Turn::calls_per_second, Turn::p99, Turn::processor]
+                    .map(|figure| ratio(&loms, to, figure))
+            };
+            let (of_noop, of_bare) = (quotients(&noop), quotients(&bare));
+            print!("{name:<12} {shape:>6} ");
+            for turns in [&noop, &bare, &loms] {
+                print!(" {:>8.0}", median(turns, Turn::calls_per_second));
+            }
+            for [calls_per_second, _, processor] in [of_noop, of_bare] {
+                print!("  {calls_per_second:>6.3} (cpu {processor:.2})");
+            }
+            for turns in [&noop, &loms] {
+                print!(" {:>6.0}", median(turns, Turn::p99));
+            }
+            println!(" µs");
+            let named = |[calls_per_second, p99, processor]: [f64; 3]| {
+                json!({
+                    "calls_per_second": calls_per_second, "p99": p99, "processor": processor,
+                })
+            };
             rows.push(json!({
                 "calls": name, "connections": connections, "streams": streams,
                 "noop": figures(&noop), "bare_noop": figures(&bare), "loms": figures(&loms),
-                "of_noop": {
-                    "calls_per_second": ratio(&loms, &noop, rate),
-                    "p99": ratio(&loms, &noop, |turn| turn.p99),
-                    "processor": ratio(&loms, &noop, processor),
-                },
-                "of_bare_noop": {
-                    "calls_per_second": ratio(&loms, &bare, rate),
-                    "p99": ratio(&loms, &bare, |turn| turn.p99),
-                    "processor": ratio(&loms, &bare, processor),
-                },
+                "of_noop": named(of_noop), "of_bare_noop": named(of_bare),
             }));
         }
     }
@@ -101,8 +99,8 @@ pub(crate) fn runtimes(flags: &Flags) -> Result<(), String> {
             let turns = in_turn(flags, roles, |role| turn(role, CART, pace, cores, flags.seconds))?;
             print!("{where_:<22} {:>8}", format!("{connections}x{streams}"));
             for turns in &turns {
-                let rate = median(turns, |turn| turn.calls_per_second);
-                print!(" {rate:>7.0} {:>4.0} µs", median(turns, |turn| turn.p99));
+                let rate = median(turns, Turn::calls_per_second);
+                print!(" {rate:>7.0} {:>4.0} µs", median(turns, Turn::p99));
             }
             println!();
             let [each_1, each_2, shared_1, shared_2] = turns.each_ref().map(|turns| figures(turns));
@@ -131,11 +129,8 @@ pub(crate) fn load(flags: &Flags) -> Result<(), String> {
         let turns = in_turn(flags, roles, |role| turn(role, CART, pace, SHARED, flags.seconds))?;
         print!("{rate:>8}");
         for turns in &turns {
-            let [p50, p99, p999] = [
-                median(turns, |turn| turn.p50),
-                median(turns, |turn| turn.p99),
-                median(turns, |turn| turn.p999),
-            ];
+            let [p50, p99, p999] =
+                [median(turns, Turn::p50), median(turns, Turn::p99), median(turns, Turn::p999)];
             print!("  {p50:>10.0} {p99:>9.0} {p999:>9.0}");
         }
         println!();
@@ -166,11 +161,11 @@ fn in_turn<const N: usize>(
 
 fn figures(turns: &[Turn]) -> Value {
     json!({
-        "calls_per_second": median(turns, |turn| turn.calls_per_second).round(),
-        "p50_us": median(turns, |turn| turn.p50),
-        "p99_us": median(turns, |turn| turn.p99),
-        "p999_us": median(turns, |turn| turn.p999),
-        "processor_us": median(turns, |turn| turn.processor),
+        "calls_per_second": median(turns, Turn::calls_per_second).round(),
+        "p50_us": median(turns, Turn::p50),
+        "p99_us": median(turns, Turn::p99),
+        "p999_us": median(turns, Turn::p999),
+        "processor_us": median(turns, Turn::processor),
     })
 }
 
