@@ -30,7 +30,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Response, Status};
 
 pub use answer::{Item, Order, OrderPlaced, OrderStatus, Reason, Shortage};
-pub use refusal::{ClientError, Refusal, Violation};
+pub use refusal::{ClientError, Refusal, Violation, code_name};
 pub use tonic::Code;
 
 use crate::grpc::proto;

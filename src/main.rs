@@ -3,6 +3,7 @@
 mod bench_command;
 mod client_commands;
 mod serve_command;
+mod signals;
 
 use std::io::Write;
 use std::panic;

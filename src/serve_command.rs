@@ -15,11 +15,12 @@ use loms::server;
 use loms::state_machine::{LomsState, OpeningStock, Rules};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::signals::Signals;
 
 /// Serves until a signal, and until calls in flight are answered. A refused start says why in
 /// one line.
@@ -34,7 +35,7 @@ pub(crate) fn run(config: &Config) -> Result<(), String> {
 }
 
 async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
-    let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let signals = Signals::new()?;
     let listener = listen(config.grpc.listen).await?;
     let address = listener.local_addr().map_err(|error| format!("grpc.listen: {error}"))?;
     let rules = Rules {
@@ -58,7 +59,7 @@ async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
         StockSource::File(path) => path.display().to_string(),
     };
     info!(%address, threads, stock = file, skus = stock.records().len(), units, "serving");
-    let drained = server::serve(listener, threads, sequencer, options, signals.first()).await;
+    let drained = server::serve(listener, threads, sequencer, options, first(signals)).await;
     let drained = drained.map_err(|error| format!("serving on {address} failed: {error}"))?;
     info!(?drained, "stopped");
     Ok(())
@@ -90,32 +91,9 @@ fn start_log(log: &Log) {
     tracing_subscriber::registry().with(lines.with_filter(log.level.clone())).init();
 }
 
-/// SIGTERM and SIGINT, both of which ask for the same.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for the first. A second one ends the process at once, with the code that a shell
-    /// gives for that signal.
-    async fn first(mut self) {
-        self.next().await;
-        tokio::spawn(async move { process::exit(128 + self.next().await.as_raw_value()) });
-    }
-
-    async fn next(&mut self) -> SignalKind {
-        tokio::select! {
-            biased;
-            _ = self.terminate.recv() => SignalKind::terminate(),
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
-        }
-    }
+/// Waits for the first signal. A second one ends the process at once, with the code that a shell
+/// gives for that signal.
+async fn first(mut signals: Signals) {
+    signals.next().await;
+    tokio::spawn(async move { process::exit(128 + signals.next().await) });
 }

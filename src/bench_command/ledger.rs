@@ -1,6 +1,7 @@
 //! What this run knows of its orders, and whether what is read back agrees with it. An order takes
 //! 20 bytes here: its lines are not kept but drawn again, by the number of its create.
 
+use loms::client::code_name;
 use loms::grpc::proto::{Item, OrderInfoResponse};
 use tonic::Code;
 
@@ -167,7 +168,7 @@ impl Ledger {
             Ok(order) => order,
             Err(Code::NotFound) => return Verdict::Missing(format!("order {id} is not there")),
             Err(code) => {
-                return Verdict::Unread(format!("order {id} cannot be read: {}", name(*code)));
+                return Verdict::Unread(format!("order {id} cannot be read: {}", code_name(*code)));
             }
         };
         if order.user != self.user {
@@ -241,29 +242,6 @@ pub(crate) fn is_refusal(code: Code) -> bool {
         | Code::Internal
         | Code::Unavailable
         | Code::DataLoss => false,
-    }
-}
-
-/// The code as gRPC writes it.
-pub(crate) fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use loms::client::code_name;
 use serde_json::{Map, Value, json};
 use tonic::Code;
 
 use super::check::Check;
-use super::ledger::name;
 use super::load::Loop;
 use super::mix::Kind;
 use super::tally::{Calls, Complaints, Tally};
@@ -80,7 +80,7 @@ impl Report {
         rows.push(self.row("all", &all));
         let mut text = aligned(&rows);
         let codes: Vec<String> = occurring(&all)
-            .map(|(code, count)| format!("{} {}", name(code), grouped(count)))
+            .map(|(code, count)| format!("{} {}", code_name(code), grouped(count)))
             .collect();
         if !codes.is_empty() {
             let _ = writeln!(text, "{}", codes.join(", "));
@@ -183,7 +183,8 @@ impl Report {
 
     fn calls(&self, calls: &Calls) -> Map<String, Value> {
         let count = calls.latency.len();
-        let codes = occurring(calls).map(|(code, count)| (name(code).to_owned(), count.into()));
+        let codes =
+            occurring(calls).map(|(code, count)| (code_name(code).to_owned(), count.into()));
         let facts = [
             ("calls", count.into()),
             ("calls_per_second", self.per_second(count).into()),

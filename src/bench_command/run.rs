@@ -1,6 +1,5 @@
 //! A whole run: its threads, its progress on stderr, the signals that end it early.
 
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +9,6 @@ use std::time::Duration;
 use http::uri::Authority;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, timeout};
 
@@ -22,6 +20,7 @@ use super::mix::Mix;
 use super::report::{Report, grouped};
 use super::schedule::Alarm;
 use super::tally::{Complaints, Tally};
+use crate::signals::Signals;
 
 /// How often the progress bar moves.
 const TICK: Duration = Duration::from_millis(100);
@@ -196,8 +195,7 @@ struct Watcher<'a> {
 
 impl Watcher<'_> {
     async fn watch(self, mut events: mpsc::UnboundedReceiver<Event>) -> Result<Report, String> {
-        let signals = Signals::new();
-        let mut signals = signals.map_err(|error| format!("cannot wait for signals: {error}"))?;
+        let mut signals = Signals::new()?;
         let mut ticks = interval(TICK);
         let mut report = self.report();
         let (mut connected, mut called, mut done) = (0, 0, 0);
@@ -314,27 +312,4 @@ fn style() -> ProgressStyle {
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// SIGTERM and SIGINT, both of which ask for the same.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The number of the next.
-    async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
-            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-        }
-    }
 }

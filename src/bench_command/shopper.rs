@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use loms::client::code_name;
 use loms::grpc::proto::{
     OrderCancelRequest, OrderCancelResponse, OrderCreateRequest, OrderCreateResponse,
     OrderInfoRequest, OrderInfoResponse, OrderPayRequest, OrderPayResponse, StocksInfoRequest,
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::draw::Draw;
-use super::ledger::{Assortment, Ledger, Place, is_refusal, name};
+use super::ledger::{Assortment, Ledger, Place, is_refusal};
 use super::link::Link;
 use super::mix::{Kind, Mix, Wish};
 use super::tally::{Complaints, Tally};
@@ -137,7 +138,7 @@ impl Shopper {
             }
             Err(_) => {
                 if is_refusal(code) {
-                    self.complain(|| format!("a create was refused: {}", name(code)));
+                    self.complain(|| format!("a create was refused: {}", code_name(code)));
                 } else {
                     let count = &self.books.unanswered_creates;
                     count.set(count.get() + 1);
@@ -153,7 +154,7 @@ impl Shopper {
         let answer = self.link.call::<OrderInfoResponse>(Kind::Info, &request).await;
         let code = self.record(Kind::Info, due, &answer);
         if is_refusal(code) {
-            self.complain(|| format!("info of order {order_id} was refused: {}", name(code)));
+            self.complain(|| format!("info of order {order_id} was refused: {}", code_name(code)));
         }
         code
     }
@@ -189,7 +190,7 @@ impl Shopper {
             self.complain(|| {
                 format!(
                     "stock of SKU {sku} was refused: {}; give --stock the server's file",
-                    name(code)
+                    code_name(code)
                 )
             });
         }

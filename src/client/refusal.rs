@@ -209,7 +209,8 @@ impl fmt::Display for OneLine<'_> {
 }
 
 /// The code as gRPC's documentation spells it.
-const fn code_name(code: Code) -> &'static str {
+#[must_use]
+pub const fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
