@@ -66,8 +66,8 @@ With --json stdout has one object on one line; times are whole nanoseconds:
 
 Exit codes:
   0  every order is as it should be
-  1  one is not, or is missing, or a call was refused for no reason: lines on stderr say which;
-     or the server cannot be reached
+  1  one is not, or is missing, or a call was refused for no reason, or none was measured: lines
+     on stderr say which; or the server cannot be reached
   2  the command line makes no sense"#;
 
 /// What to call, how often and for how long.

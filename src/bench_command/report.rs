@@ -17,6 +17,10 @@ use super::tally::{Calls, Complaints, Tally};
 const QUANTILES: [(&str, &str, f64); 4] =
     [("P50", "p50", 0.5), ("P90", "p90", 0.9), ("P99", "p99", 0.99), ("P99.9", "p999", 0.999)];
 
+/// What a run says that has nothing to show.
+const NOTHING_MEASURED: &str = "no call was measured: none was answered in the time; \
+    is the server up, and --duration long enough?";
+
 /// A run and its check.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -34,10 +38,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether every order is as it should be, and no call was refused that should not have been.
+    /// Whether calls were measured, every order is as it should be, and no call was refused that
+    /// should not have been.
     pub(crate) fn is_good(&self) -> bool {
-        let is_good = |check: &Check| check.missing + check.unread + check.wrong.count == 0;
-        self.check.as_ref().is_none_or(is_good) && self.refused.count == 0
+        self.complaints().is_empty()
     }
 
     /// What is not good, a line for each sort, with the first few cases.
@@ -52,7 +56,10 @@ impl Report {
             let more = if *count > first.len() as u64 { "; …" } else { "" };
             format!("{sort}: {count}: {}{more}", first.join("; "))
         };
-        sorts.into_iter().filter(|(_, complaints)| complaints.count > 0).map(line).collect()
+        let told = sorts.into_iter().filter(|(_, complaints)| complaints.count > 0).map(line);
+        let nothing = self.tally.all().latency.is_empty();
+        let nothing = nothing.then(|| NOTHING_MEASURED.to_owned());
+        nothing.into_iter().chain(told).collect()
     }
 
     fn per_second(&self, calls: u64) -> f64 {

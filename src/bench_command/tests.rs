@@ -24,6 +24,7 @@ use super::ledger::Assortment;
 use super::link::Link;
 use super::load::{Loop, Outcome, Part};
 use super::mix::Kind;
+use super::report::Report;
 use super::schedule::Alarm;
 
 /// A LOMS that takes a millisecond for a call, but stands still from one time to another.
@@ -182,6 +183,19 @@ fn call_that_is_sent_late_counts_from_when_it_was_due() {
 }
 
 #[test]
+fn whoever_calls_may_wake_when_the_time_is_over_and_calls_all_the_same() {
+    under_a_clock_of_its_own(async {
+        let start = Instant::now() - Duration::from_secs(2);
+        let calls = async |pace| {
+            let outcome = play(&honest(), start, &part(1, pace, "stock=1")).await;
+            outcome.tally.of(Kind::Stock).latency.len()
+        };
+        assert_eq!(calls(Loop::Closed { concurrency: 3 }).await, 3);
+        assert_eq!(calls(Loop::Open { rate: NonZeroU64::new(10).unwrap() }).await, 10);
+    });
+}
+
+#[test]
 fn warm_up_is_called_and_not_counted() {
     under_a_clock_of_its_own(async {
         let open = Loop::Open { rate: NonZeroU64::new(10).unwrap() };
@@ -201,6 +215,31 @@ fn calls_that_come_to_no_end_are_given_up_and_told() {
         // Those of the last second, which had five more; a call takes a millisecond.
         assert_eq!(outcome.tally.unfinished, 100);
     });
+}
+
+#[test]
+fn run_without_an_answer_is_no_success() {
+    let verdict = |shop: &dyn Fn() -> Shop| {
+        under_a_clock_of_its_own(async {
+            let pace = Loop::Closed { concurrency: 1 };
+            let outcome = load(&shop(), 1, pace, "stock=1").await;
+            let report = Report {
+                address: String::new(),
+                pace,
+                connections: 1,
+                threads: 1,
+                measured: outcome.measured,
+                tally: outcome.tally,
+                refused: outcome.refused,
+                unanswered_creates: outcome.unanswered_creates,
+                check: None,
+            };
+            (report.is_good(), report.complaints().join("\n"))
+        })
+    };
+    assert_eq!(verdict(&honest), (true, String::new()));
+    let (is_good, complaints) = verdict(&|| stalls(0, 100));
+    assert!(!is_good && complaints.starts_with("no call was measured: "), "{complaints}");
 }
 
 async fn check(outcome: &Outcome) -> Check {

@@ -149,8 +149,10 @@ fn bench_counts_every_call_and_finds_every_order() {
         assert_eq!(kinds.map(|kind| kind["calls"].as_u64().unwrap()).sum::<u64>(), calls);
         let check = &told["check"];
         assert_eq!((&told["ok"], &check["made"]), (&true.into(), &check["read_back"]));
-        // Without a warm-up every order of the run is a create that was counted.
-        assert_eq!(check["made"], told["kinds"]["create"]["codes"]["OK"]);
+        // Without a warm-up every order of the run is a create that was counted; few calls may
+        // have none among them.
+        let creates = told["kinds"]["create"]["codes"]["OK"].as_u64().unwrap_or(0);
+        assert_eq!(check["made"], creates);
         if pace == "--rate 500" {
             // A machine that is busy may have come to the end of the time with some to send.
             assert_eq!(calls + told["unsent"].as_u64().unwrap(), 250);
@@ -165,7 +167,7 @@ fn bench_counts_every_call_and_finds_every_order() {
 
 #[tokio::test]
 async fn bench_of_a_server_that_cheats_says_so() {
-    // Whatever is ordered and asked for, its only order is order 1, paid by nobody of this run.
+    // Whatever is ordered and asked for, its only order is order 1, of nobody in this run.
     let server = ScriptedServer::new([]);
     let address = format!("http://{}", server.listen().await);
     let mut bench = tokio::process::Command::from(loms());
@@ -177,7 +179,7 @@ async fn bench_of_a_server_that_cheats_says_so() {
     let stderr = String::from_utf8(stderr).unwrap();
     assert!(stdout.contains("\ncheck: ") && !stdout.contains(" 0 wrong"), "{stdout}");
     assert!(stderr.starts_with("loms: wrong: "), "{stderr}");
-    assert!(stderr.contains(": order 1 is of user 0, not 1; "), "{stderr}");
+    assert!(stderr.contains(": order 1 is of user 0, not 1"), "{stderr}");
 }
 
 /// Times are the only thing in a page that differs from run to run.
