@@ -13,10 +13,6 @@ use super::ids::{Span, Timestamp, UserId};
 /// How many keys that are out of date one command drops: more than it can add.
 const DROPS: u32 = 2;
 
-/// A bucket is a chain of entries. There are twice as many as keys, for a chain is mostly walked
-/// in vain: the shorter, the fewer entries have to be fetched from memory.
-const BUCKETS_PER_KEY: u64 = 2;
-
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     /// Where the key's bytes stand, after a byte that tells how many they are.
@@ -25,8 +21,6 @@ struct Entry {
     created: Timestamp,
     order: u32,
     hash: u32,
-    /// The next entry of the same bucket.
-    next: Link,
 }
 
 /// Leads to an entry, and tells its hash so that it need not be fetched to be passed over.
@@ -50,6 +44,9 @@ pub(super) struct Keys {
     /// When the oldest key is out of date; `None` for never, and where there is no key.
     oldest_end: Option<Timestamp>,
     entries: Queue<Entry>,
+    /// For each entry what comes after it in its bucket's chain: apart, and so small that chains
+    /// are walked and divided without fetching an entry.
+    links: Queue<Link>,
     bytes: Queue<u8>,
     buckets: Arena<Link>,
 }
@@ -70,12 +67,13 @@ impl Keys {
     ) -> Option<u32> {
         let mut link = *self.buckets.get(self.bucket_of(hash)?)?;
         while let Some(place) = self.follow(link) {
-            let entry = self.entries.at(place);
-            if link.hash == hash && self.bytes_of(&entry) == key.as_bytes() && matches(entry.order)
-            {
-                return Some(entry.order);
+            if link.hash == hash {
+                let entry = self.entries.at(place);
+                if self.bytes_of(&entry) == key.as_bytes() && matches(entry.order) {
+                    return Some(entry.order);
+                }
             }
-            link = entry.next;
+            link = self.links.at(place);
         }
         None
     }
@@ -103,15 +101,14 @@ impl Keys {
         told.copy_from_slice(key);
         let (bytes, _) = bytes.split_at(key.len().saturating_add(1));
         let bytes = self.bytes.push_bytes(bytes);
-        let wanted = self.len().saturating_add(1).saturating_mul(BUCKETS_PER_KEY);
-        for _ in 0..BUCKETS_PER_KEY {
-            if u64::from(self.buckets.len()) < wanted {
-                self.split();
-            }
+        // As many buckets as keys, so that a chain has one link on average.
+        if u64::from(self.buckets.len()) <= self.len() {
+            self.split();
         }
         let bucket = self.bucket_of(hash).expect("there is a bucket by now");
         let head = self.buckets.at_mut(bucket);
-        let place = self.entries.push(Entry { bytes, created: now, order, hash, next: *head });
+        let place = self.entries.push(Entry { bytes, created: now, order, hash });
+        self.links.push(*head);
         let next = u32::try_from(place).ok().and_then(|place| place.checked_add(1));
         let next = next.expect("there are fewer keys than orders, and fewer than 2³² of those");
         *head = Link { hash, next };
@@ -127,6 +124,7 @@ impl Keys {
             let place = self.entries.front();
             self.bytes.drop_until(self.entries.at(place).bytes);
             self.entries.drop_until(place.saturating_add(1));
+            self.links.drop_until(place.saturating_add(1));
             self.oldest_end = match self.len() {
                 0 => None,
                 // A moment past the end of time is none.
@@ -153,7 +151,7 @@ impl Keys {
                 if self.bucket_of(link.hash) == Some(bucket) && link.hash == entry.hash {
                     count = count.saturating_add(1);
                 }
-                link = entry.next;
+                link = self.links.at(place);
             }
         }
         count
@@ -214,10 +212,10 @@ impl Keys {
             };
             match last.replace(place) {
                 None => *self.buckets.at_mut(bucket) = link,
-                Some(last) => self.entries.at_mut(last).next = link,
+                Some(last) => *self.links.at_mut(last) = link,
             }
-            link = self.entries.at(place).next;
-            self.entries.at_mut(place).next = Link::default();
+            link = self.links.at(place);
+            *self.links.at_mut(place) = Link::default();
         }
     }
 }
