@@ -6,11 +6,13 @@
 //! recent orders, 40,000 of them), so that caches, which callgrind does not count, matter little.
 #![expect(clippy::print_stdout, reason = "a bench tells its figures")]
 
+#[path = "callgrind.rs"]
+mod callgrind;
 #[path = "shop/mod.rs"]
 mod shop;
 
 use std::env;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use shop::{Day, Kind, Reach, Supply, World};
 
@@ -66,15 +68,12 @@ fn main() -> ExitCode {
 /// Counts all instructions of a process that plays this.
 fn instructions(subject: &str, commands: u64) -> Result<u64, String> {
     let own = env::current_exe().map_err(|error| format!("cannot find itself: {error}"))?;
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(own)
+    let output = callgrind::counted(&own)
         .args(["--play", subject, &commands.to_string()])
         .output()
         .map_err(|error| format!("valgrind does not start ({error}); install valgrind"))?;
     let told = String::from_utf8_lossy(&output.stderr);
-    told.lines()
-        .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
+    callgrind::collected(&told)
         .filter(|_| output.status.success())
         .ok_or_else(|| format!("valgrind failed: {}\n{told}", output.status))
 }

@@ -71,7 +71,38 @@ pub(crate) fn turn(
 ) -> Result<Turn, String> {
     let server = Server::start(role, cores.server)?;
     let before = server.processor_seconds()?;
-    let mut bench = pinned(Path::new(env!("CARGO_BIN_EXE_loms")), cores.load);
+    let told = bench(&server, mix, pace, cores.load, seconds)?;
+    let spent = server.processor_seconds()? - before;
+    Ok(Turn {
+        calls_per_second: number(&told, "/calls_per_second")?,
+        p50: number(&told, "/latency_ns/p50")? / 1e3,
+        p99: number(&told, "/latency_ns/p99")? / 1e3,
+        p999: number(&told, "/latency_ns/p999")? / 1e3,
+        processor: spent * 1e6 / number(&told, "/calls")?,
+    })
+}
+
+/// Instructions that a call costs the server: what twice as many calls cost more, by the call. They come one at a time, so that none shares a wake-up with another.
+pub(crate) fn instructions(role: Role, mix: &str) -> Result<f64, String> {
+    let count = |seconds| {
+        let server = Server::start_counted(role)?;
+        let told = bench(&server, mix, Pace::Open { rate: 300 }, None, seconds)?;
+        Ok::<_, String>((number(&told, "/calls")?, server.instructions()?))
+    };
+    let ((few, once), (many, twice)) = (count(3)?, count(6)?);
+    let more = u32::try_from(twice.saturating_sub(once)).map_err(|error| error.to_string())?;
+    Ok(f64::from(more) / (many - few))
+}
+
+/// Has a server called, and gives what `loms bench` tells.
+fn bench(
+    server: &Server,
+    mix: &str,
+    pace: Pace,
+    cores: Option<&str>,
+    seconds: u32,
+) -> Result<Value, String> {
+    let mut bench = pinned(Path::new(env!("CARGO_BIN_EXE_loms")), cores);
     bench.args(["bench", "--json", "--no-check", "--warm-up", "0s", "--mix", mix]);
     bench.args(["--address", &server.address, "--stock", STOCK]);
     bench.args(["--duration", &format!("{seconds}s")]);
@@ -85,22 +116,16 @@ pub(crate) fn turn(
         }
     }
     let output = bench.stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
-    let spent = server.processor_seconds()? - before;
     let told: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("loms bench ended with {}: {error}", output.status))?;
-    let number = |path: &str| {
-        told.pointer(path).and_then(Value::as_f64).ok_or(format!("loms bench tells no {path}"))
-    };
     if told["codes"].as_object().is_none_or(|codes| codes.keys().ne(["OK"])) {
         return Err(format!("calls failed: {}", told["codes"]));
     }
-    Ok(Turn {
-        calls_per_second: number("/calls_per_second")?,
-        p50: number("/latency_ns/p50")? / 1e3,
-        p99: number("/latency_ns/p99")? / 1e3,
-        p999: number("/latency_ns/p999")? / 1e3,
-        processor: spent * 1e6 / number("/calls")?,
-    })
+    Ok(told)
+}
+
+fn number(told: &Value, path: &str) -> Result<f64, String> {
+    told.pointer(path).and_then(Value::as_f64).ok_or(format!("loms bench tells no {path}"))
 }
 
 /// The middle of what `figure` says of these.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tonic::service::Routes;
 
+use crate::callgrind;
 use crate::noop::Noop;
 
 /// A server.
@@ -107,24 +108,44 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it, on these cores where some are given.
     pub(crate) fn start(role: Role, cores: Option<&str>) -> Result<Self, String> {
-        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = pinned(&own()?, cores);
+        command.stderr(Stdio::null());
+        Self::start_by(command, role)
+    }
+
+    /// Starts it under callgrind.
+    pub(crate) fn start_counted(role: Role) -> Result<Self, String> {
+        let mut command = callgrind::counted(&own()?);
+        command.stderr(Stdio::piped());
+        Self::start_by(command, role)
+    }
+
+    fn start_by(mut command: Command, role: Role) -> Result<Self, String> {
         let name = |value: Option<clap::builder::PossibleValue>| {
             value.map(|value| value.get_name().to_owned()).unwrap_or_default()
         };
-        let mut process = pinned(&own, cores)
+        let mut process = command
             .arg("serve")
             .arg(name(role.what.to_possible_value()))
             .arg(name(role.runtime.to_possible_value()))
             .arg(role.threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| format!("{}: {error}", own.display()))?;
+            .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
         let mut address = String::new();
         let stdout = process.stdout.take().ok_or("the server has no stdout")?;
         BufReader::new(stdout).read_line(&mut address).map_err(|error| error.to_string())?;
         Ok(Self { process, address: format!("http://{}", address.trim()) })
+    }
+
+    /// Ends a server that was started under callgrind, and tells all its instructions.
+    pub(crate) fn instructions(mut self) -> Result<u64, String> {
+        drop(self.process.stdin.take());
+        let mut told = String::new();
+        let stderr = self.process.stderr.as_mut().ok_or("the server has no stderr")?;
+        stderr.read_to_string(&mut told).map_err(|error| error.to_string())?;
+        callgrind::collected(&told).ok_or_else(|| format!("valgrind failed:\n{told}"))
     }
 
     /// Processor time used so far, in seconds.
@@ -150,6 +171,10 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn own() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| error.to_string())
 }
 
 /// A command on these cores (`taskset`), or on any.

@@ -1,13 +1,14 @@
 //! What is compared with what, and how it is shown.
 
 use std::fs;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
 use serde_json::{Value, json};
 
 use crate::Flags;
-use crate::measure::{Cores, Pace, SHARED, Turn, median, ratio, turn};
+use crate::measure::{Cores, Pace, SHARED, Turn, instructions as count, median, ratio, turn};
 use crate::server::{Role, Runtime, What, write_stock};
 
 const MIXES: [(&str, &str); 4] = [
@@ -71,6 +72,23 @@ pub(crate) fn thin(flags: &Flags) -> Result<(), String> {
         }
     }
     save(flags, "thin", rows)
+}
+
+/// Instructions a call, which no other load of the machine changes.
+pub(crate) fn instructions() -> Result<(), String> {
+    write_stock()?;
+    println!("{:<12} {:>8} {:>8} {:>8}", "", "no-op", "bare", "LOMS");
+    for (name, mix) in MIXES {
+        print!("{name:<12}");
+        for what in [What::Noop, What::BareNoop, What::Loms] {
+            let role = Role { what, runtime: Runtime::Each, threads: NonZeroUsize::MIN };
+            print!(" {:>8.0}", count(role, mix)?);
+            // Each takes its time.
+            io::stdout().flush().map_err(|error| error.to_string())?;
+        }
+        println!();
+    }
+    Ok(())
 }
 
 /// LOMS on one runtime and on another.
