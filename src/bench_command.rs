@@ -104,6 +104,9 @@ pub(crate) struct BenchFlags {
     #[arg(long, value_name = "N", default_value_t = 2)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     lines: u16,
+    /// Give each create an idempotency key of its own
+    #[arg(long)]
+    keys: bool,
     /// The stock file of the server [default: built in]
     #[arg(long, value_name = "FILE")]
     stock: Option<PathBuf>,
@@ -186,5 +189,5 @@ fn assortment(flags: &BenchFlags) -> Result<Assortment, String> {
     if skus.is_empty() {
         return Err("a stock file without SKUs leaves nothing to call for".to_owned());
     }
-    Ok(Assortment { skus, lines: flags.lines.into(), seed: flags.seed })
+    Ok(Assortment { skus, lines: flags.lines.into(), seed: flags.seed, keys: flags.keys })
 }

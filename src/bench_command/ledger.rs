@@ -15,6 +15,8 @@ pub(crate) struct Assortment {
     /// Distinct SKUs of an order, from 1.
     pub(crate) lines: usize,
     pub(crate) seed: u64,
+    /// Whether each create has an idempotency key of its own.
+    pub(crate) keys: bool,
 }
 
 impl Assortment {
@@ -263,7 +265,7 @@ mod tests {
     use super::*;
 
     fn assortment() -> Assortment {
-        Assortment { skus: (1..=9).collect(), lines: 2, seed: 1 }
+        Assortment { skus: (1..=9).collect(), lines: 2, seed: 1, keys: false }
     }
 
     fn shown(status: &str, reason: &str, create: u32) -> OrderInfoResponse {

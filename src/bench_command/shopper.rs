@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use loms::client::code_name;
+use loms::client::{code_name, idempotency_key};
 use loms::grpc::proto::{
     OrderCancelRequest, OrderCancelResponse, OrderCreateRequest, OrderCreateResponse,
     OrderInfoRequest, OrderInfoResponse, OrderPayRequest, OrderPayResponse, StocksInfoRequest,
@@ -119,7 +119,7 @@ impl Shopper {
         let request = OrderCreateRequest {
             user: self.user,
             items: self.assortment.lines_of(self.user, create),
-            idempotency_key: String::new(),
+            idempotency_key: if self.assortment.keys { idempotency_key() } else { String::new() },
         };
         let answer = self.link.call::<OrderCreateResponse>(Kind::Create, &request).await;
         let code = self.record(Kind::Create, due, &answer);

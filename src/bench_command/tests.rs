@@ -1,7 +1,7 @@
 //! Loops and check against a LOMS in the same process, which stalls or cheats when told to; under
 //! a clock that moves only when all have to wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::num::NonZeroU64;
 use std::rc::Rc;
@@ -32,6 +32,7 @@ use super::schedule::Alarm;
 struct Shop {
     stall: Option<(Instant, Instant)>,
     orders: Arc<Mutex<BTreeMap<i64, OrderInfoResponse>>>,
+    keys: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Shop {
@@ -59,7 +60,8 @@ impl Loms for Shop {
         request: Request<OrderCreateRequest>,
     ) -> Result<Response<OrderCreateResponse>, Status> {
         self.work().await;
-        let OrderCreateRequest { user, items, .. } = request.into_inner();
+        let OrderCreateRequest { user, items, idempotency_key } = request.into_inner();
+        self.keys.lock().unwrap().insert(idempotency_key);
         let status = "awaiting payment".to_owned();
         let order = OrderInfoResponse { status: status.clone(), user, items, ..<_>::default() };
         let mut orders = self.orders.lock().unwrap();
@@ -123,9 +125,13 @@ fn part(seconds: u64, pace: Loop, mix: &str) -> Part {
         duration: Duration::from_secs(seconds),
         grace: Duration::from_secs(5),
         mix: mix.parse().unwrap(),
-        assortment: Arc::new(Assortment { skus: (1..=9).collect(), lines: 2, seed: 1 }),
+        assortment: Arc::new(assortment()),
         calls: Arc::default(),
     }
+}
+
+fn assortment() -> Assortment {
+    Assortment { skus: (1..=9).collect(), lines: 2, seed: 1, keys: false }
 }
 
 /// Has this part call this shop, from this moment on.
@@ -140,7 +146,7 @@ async fn play(shop: &Shop, start: Instant, part: &Part) -> Outcome {
 }
 
 fn honest() -> Shop {
-    Shop { stall: None, orders: Arc::default() }
+    Shop { stall: None, orders: Arc::default(), keys: Arc::default() }
 }
 
 /// From the second `start` on, for so many seconds.
@@ -204,6 +210,25 @@ fn warm_up_is_called_and_not_counted() {
         let outcome = play(&shop, Instant::now(), &part).await;
         assert_eq!(shop.orders.lock().unwrap().len(), 30);
         assert_eq!(outcome.tally.of(Kind::Create).latency.len(), 10);
+    });
+}
+
+#[test]
+fn creates_have_keys_of_their_own_where_that_is_asked_for() {
+    under_a_clock_of_its_own(async {
+        let plain = part(1, Loop::Closed { concurrency: 2 }, "create=1");
+        let keyed = Arc::new(Assortment { keys: true, ..assortment() });
+        for part in [plain.clone(), Part { assortment: keyed, ..plain }] {
+            let shop = honest();
+            play(&shop, Instant::now(), &part).await;
+            let (keys, orders) = (shop.keys.lock().unwrap(), shop.orders.lock().unwrap());
+            assert!(orders.len() > 100);
+            if part.assortment.keys {
+                assert_eq!((keys.len(), keys.contains("")), (orders.len(), false));
+            } else {
+                assert_eq!(*keys, BTreeSet::from([String::new()]));
+            }
+        }
     });
 }
 
