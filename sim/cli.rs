@@ -2,6 +2,7 @@
 //! byte for byte; what is told of speed goes to stderr.
 
 use std::io::{self, Read as _, Write as _};
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -84,7 +85,7 @@ enum What {
         seeds: Range<u64>,
         /// Threads; as many as there are cores, unless told.
         #[arg(long)]
-        jobs: Option<usize>,
+        jobs: Option<NonZeroUsize>,
         /// Commands of each, instead of as many as the seed has a mind to.
         #[arg(long)]
         steps: Option<u32>,
@@ -129,7 +130,7 @@ enum What {
         only: Option<Bug>,
         /// Threads.
         #[arg(long)]
-        jobs: Option<usize>,
+        jobs: Option<NonZeroUsize>,
     },
     /// Runs the server over loopback with many clients at once, and checks what they saw.
     Concurrent {
@@ -137,7 +138,7 @@ enum What {
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
         clients: u32,
         /// Calls of all of them.
-        #[arg(long, default_value_t = 20_000)]
+        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
         calls: u32,
         /// What they call.
         #[arg(long, value_parser = seed, default_value = "1")]
@@ -225,7 +226,7 @@ fn many(what: What) -> (String, Exit) {
         }
         What::Run { seeds, layer: Layer::Swarm, planted, jobs, steps, time, until_stable } => {
             let rig = planted.rig();
-            let jobs = jobs.unwrap_or_else(ci::cores);
+            let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
             campaign::many(campaign::Campaign { seeds, jobs, steps, time, until_stable, rig })
         }
         What::Replay { file, explain, planted } => with_plan(&file, planted.rig(), |plan, rig| {
@@ -246,7 +247,9 @@ fn many(what: What) -> (String, Exit) {
             }
         }),
         What::Exhaustive { planted } => ci::exhaustive(planted.rig()),
-        What::Mutants { only, jobs } => ci::mutants(only, jobs.unwrap_or_else(ci::cores)),
+        What::Mutants { only, jobs } => {
+            ci::mutants(only, jobs.map_or_else(ci::cores, NonZeroUsize::get))
+        }
         What::Concurrent { clients, calls, seed } => concurrent::run(clients, calls, seed),
         What::Against { address, seed, stock } => against::run(&address, seed, stock.as_deref()),
         What::Marks => ci::marks(),
@@ -329,7 +332,7 @@ fn seed(text: &str) -> Result<u64, String> {
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
-    let wrong = || "seeds are given as FIRST..END".to_owned();
+    let wrong = || "seeds are given as FIRST..END, and END comes after FIRST".to_owned();
     let (first, end) = text.split_once("..").ok_or_else(wrong)?;
     let (first, end) = (first.parse().map_err(|_| wrong())?, end.parse().map_err(|_| wrong())?);
     if first < end { Ok(first..end) } else { Err(wrong()) }

@@ -87,9 +87,9 @@ pub(crate) fn failure(
     runs: u64,
 ) -> String {
     let Failure { signature, number, commands, machine, model } = failure;
-    let at = signature.kind.map_or("in the end", Kind::name);
+    let at = signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
     let mut text = String::new();
-    let _ = writeln!(text, "FAIL {origin}: {} at {at}, step {number}", signature.oracle.name());
+    let _ = writeln!(text, "FAIL {origin}: {} {at}, step {number}", signature.oracle.name());
     let _ = writeln!(text, "  machine  {machine}");
     let _ = writeln!(text, "  model    {model}");
     let steps = plan.steps.len();

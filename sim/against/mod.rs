@@ -97,7 +97,13 @@ fn judge(
     let skus = opening.records().iter().take(MOST_SKUS).map(|record| record.sku.get()).collect();
     let mut session = match Session::connect(address, skus) {
         Ok(session) => session,
-        Err(error) => return (format!("sim: cannot call {address}: {error}\n"), Exit::Usage),
+        Err(error) => {
+            let text = format!(
+                "sim: cannot call {address}: {error}; a server has to be there, and its address \
+                 be given as http://HOST:PORT\n"
+            );
+            return (text, Exit::Usage);
+        }
     };
     let mut known = Known::default();
     if compare {
@@ -136,7 +142,8 @@ fn nothing_to_buy(world: &World, known: &Known) -> (String, Exit) {
         world.stock.iter().map(|shelf| format!("{} of {}", shelf.1, shelf.0)).collect();
     let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
     let text = format!(
-        "{text}sim: there is {there}, and it takes three SKUs in stock, two with 4 or more\n"
+        "{text}sim: there is {there}, and it takes three SKUs in stock, two with 4 or more; \
+         --stock names the file that the server opened with, which is told of its SKUs\n"
     );
     (text, if known.pages.is_empty() { Exit::Usage } else { Exit::Oracle })
 }

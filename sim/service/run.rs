@@ -196,10 +196,11 @@ pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
 fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: Rig) -> Report {
     let small = case.shrink(rig, failure.signature);
     let told = small.play(rig).err().unwrap_or_else(|| Box::new(failure.clone()));
-    let at = told.signature.kind.map_or("in the end", Kind::name);
+    let at =
+        told.signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
     let oracle = told.signature.oracle.name();
     let weather = if case.weather.is_some() { "storm" } else { "calm" };
-    let mut text = format!("FAIL {origin} · service, {weather}: {oracle} differs at {at}");
+    let mut text = format!("FAIL {origin} · service, {weather}: {oracle} differs {at}");
     let _ = writeln!(text, ", step {}", told.number);
     let _ = writeln!(text, "  server  {}\n  model   {}", told.machine, told.model);
     let _ = writeln!(
