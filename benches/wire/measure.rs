@@ -82,7 +82,8 @@ pub(crate) fn turn(
     })
 }
 
-/// Instructions that a call costs the server: what twice as many calls cost more, by the call. They come one at a time, so that none shares a wake-up with another.
+/// Instructions that a call costs the server: what twice as many calls cost more, by the call.
+/// They come one at a time, so that none shares a wake-up with another.
 pub(crate) fn instructions(role: Role, mix: &str) -> Result<f64, String> {
     let count = |seconds| {
         let server = Server::start_counted(role)?;
