@@ -25,6 +25,7 @@ use std::time::Duration;
 use clap::Args;
 use loms::opening_stock;
 
+use crate::client_commands::positive;
 use crate::{complain, usage};
 use ledger::Assortment;
 use load::Loop;
@@ -50,6 +51,7 @@ be. SIGINT or SIGTERM ends the run early, with table and check; a second one at 
 With --json stdout has one object on one line; times are whole nanoseconds:
   {"address", "loop": "closed" or "open", "concurrency" or "rate", "connections", "threads",
    "seconds",            how long was measured
+   "stopped",            whether a signal ended it early
    "calls", "calls_per_second", "latency_ns": {"p50", "p90", "p99", "p999", "max", "mean"},
    "codes": {"OK", …},   calls by gRPC code
    "kinds": {"create": {"calls", "calls_per_second", "latency_ns", "codes"}, …},
@@ -58,7 +60,7 @@ With --json stdout has one object on one line; times are whole nanoseconds:
    "saturated",          calls of over an hour, which count as an hour
    "unfinished",         calls that were given up without an answer
    "unsent",             open loop: calls that were due and not sent
-   "refused",            calls that were refused for no reason
+   "refused",            calls that were right and were refused, in the warm-up too
    "check": {"made", "read_back", "missing", "unread", "wrong", "unanswered_creates"},
                          null with --no-check
    "complaints",         what is not as it should be, in words
@@ -66,8 +68,8 @@ With --json stdout has one object on one line; times are whole nanoseconds:
 
 Exit codes:
   0  every order is as it should be
-  1  one is not, or is missing, or a call was refused for no reason, or none was measured: lines
-     on stderr say which; or the server cannot be reached
+  1  one is not, or is missing, or a call that was right was refused, or none was measured:
+     lines on stderr say which; or the server cannot be reached
   2  the command line makes no sense"#;
 
 /// What to call, how often and for how long.
@@ -91,7 +93,7 @@ pub(crate) struct BenchFlags {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
     /// How long to measure
-    #[arg(long, default_value = "30s", value_parser = duration)]
+    #[arg(long, default_value = "30s", value_parser = positive)]
     duration: Duration,
     /// How long to call before that, unmeasured
     #[arg(long, value_name = "DURATION", default_value = "2s")]
@@ -116,11 +118,6 @@ pub(crate) struct BenchFlags {
     /// What SKUs and orders are drawn from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if span.is_zero() { Err("it has to be above 0".to_owned()) } else { Ok(span) }
 }
 
 /// How long calls in flight at the end still have, unless `--timeout` says otherwise; also what

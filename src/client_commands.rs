@@ -24,9 +24,10 @@ as on the wire, times are RFC 3339, reason is null for an order that needs none.
 
 Exit codes:
   0  done
-  1  refused, failed or not reachable: a line on stderr says why. Also a create whose order ends
-     up failed: the order and its shortages are on stdout, whether the server answers with it or
-     is set to refuse it. Of several SKUs, those that are answered are shown
+  1  refused, failed or not reachable, or a setting or the stock file is no good, whether it stands
+     in a file, a variable or a flag: a line on stderr says why. Also a create whose order ends up
+     failed: the order and its shortages are on stdout, whether the server answers with it or is
+     set to refuse it. Of several SKUs, those that are answered are shown
   2  the command line makes no sense"#;
 
 /// How to call, and how to show the answer.
@@ -40,7 +41,7 @@ pub(crate) struct CallFlags {
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) address: Option<String>,
     /// How long a call may take with its retries [default: 5s]
-    #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = positive)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -93,6 +94,16 @@ fn parse_item(text: &str) -> Result<Item, String> {
     Ok(Item { sku: number("SKU", sku)?, count: number("COUNT", count)? })
 }
 
+/// What to do about a LOMS that cannot be reached.
+pub(crate) const WHERE_IT_IS: &str =
+    "; start one there with `loms`, or say with --address or LOMS_ADDRESS where it is";
+
+/// A time that calls may take.
+pub(crate) fn positive(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if span.is_zero() { Err("it has to be above 0".to_owned()) } else { Ok(span) }
+}
+
 /// Calls the LOMS at this address.
 pub(crate) fn run(command: ClientCommand, flags: &CallFlags, address: &str) -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -110,13 +121,14 @@ pub(crate) fn run(command: ClientCommand, flags: &CallFlags, address: &str) -> E
             ExitCode::FAILURE
         }
         Err(Stop::Call { error, advice }) => {
-            let at = match error {
-                ClientError::Unreachable { .. } => format!("{address}: "),
-                ClientError::Refused(_)
-                | ClientError::DeadlineExceeded { .. }
-                | ClientError::Address { .. } => String::new(),
+            let (at, mend) = match error {
+                ClientError::Unreachable { .. } => (format!("{address}: "), WHERE_IT_IS),
+                ClientError::DeadlineExceeded { .. } => {
+                    (format!("{address}: "), "; --timeout gives it longer")
+                }
+                ClientError::Refused(_) | ClientError::Address { .. } => (String::new(), ""),
             };
-            complain(&format!("{at}{error}{advice}"));
+            complain(&format!("{at}{error}{advice}{mend}"));
             ExitCode::FAILURE
         }
     }

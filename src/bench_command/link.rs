@@ -58,10 +58,9 @@ impl Link {
     /// Connects, and keeps the connection until the runtime ends.
     pub(crate) async fn connect(to: Authority) -> io::Result<Rc<Self>> {
         let link = Self::down(&to);
-        let mut socket = Some(dial(&to).await?);
         let kept = Rc::clone(&link);
         // The first handshake is awaited: a server that speaks no HTTP/2 is told at once.
-        let mut lost = Some(kept.open(socket.take().expect("just dialled")).await?);
+        let mut lost = Some(kept.open(dial(&to).await?).await?);
         spawn_local(async move {
             loop {
                 if let Some(lost) = lost.take() {

@@ -17,10 +17,6 @@ use super::tally::{Calls, Complaints, Tally};
 const QUANTILES: [(&str, &str, f64); 4] =
     [("P50", "p50", 0.5), ("P90", "p90", 0.9), ("P99", "p99", 0.99), ("P99.9", "p999", 0.999)];
 
-/// What a run says that has nothing to show.
-const NOTHING_MEASURED: &str = "no call was measured: none was answered in the time; \
-    is the server up, and --duration long enough?";
-
 /// A run and its check.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -30,6 +26,8 @@ pub(crate) struct Report {
     pub(crate) threads: u32,
     /// The measured time.
     pub(crate) measured: Duration,
+    /// Whether a signal ended it early.
+    pub(crate) stopped: bool,
     pub(crate) tally: Tally,
     pub(crate) refused: Complaints,
     pub(crate) unanswered_creates: u64,
@@ -50,7 +48,7 @@ impl Report {
         if let Some(check) = &self.check {
             sorts.extend([("wrong", &check.wrong), ("missing or unread", &check.lost)]);
         }
-        sorts.push(("refused for no reason", &self.refused));
+        sorts.push(("refused though right", &self.refused));
         let line = |(sort, complaints): (&str, &Complaints)| {
             let Complaints { count, first } = complaints;
             let more = if *count > first.len() as u64 { "; …" } else { "" };
@@ -58,7 +56,12 @@ impl Report {
         };
         let told = sorts.into_iter().filter(|(_, complaints)| complaints.count > 0).map(line);
         let nothing = self.tally.all().latency.is_empty();
-        let nothing = nothing.then(|| NOTHING_MEASURED.to_owned());
+        let why = if self.stopped {
+            "a signal ended the run before"
+        } else {
+            "none was answered in the time; is the server up, and --duration long enough?"
+        };
+        let nothing = nothing.then(|| format!("no call was measured: {why}"));
         nothing.into_iter().chain(told).collect()
     }
 
@@ -111,14 +114,16 @@ impl Report {
     /// What the table cannot hold, one matter a line.
     fn notes(&self) -> Vec<String> {
         let Tally { late, failed_orders, saturated, unfinished, unsent, .. } = &self.tally;
-        let mut notes = Vec::new();
+        let by = if self.stopped { ", ended by a signal" } else { "" };
+        let mut notes = vec![format!("measured for {:.1} s{by}", self.measured.as_secs_f64())];
         if let Loop::Open { .. } = self.pace {
             let at = span(late.value_at_quantile(0.99));
             notes.push(format!("sent late by {at} at p99, {} at most", span(late.max())));
         }
         if *failed_orders > 0 {
             notes.push(format!(
-                "stock ran out: {} orders failed; give the server a larger file",
+                "short of stock: {} orders failed; serve and bench by one and the same --stock, \
+                 with enough in it",
                 grouped(*failed_orders)
             ));
         }
@@ -139,7 +144,10 @@ impl Report {
         }
         let refused = self.refused.count;
         if refused > 0 {
-            notes.push(format!("{} calls were refused for no reason", grouped(refused)));
+            notes.push(format!(
+                "{} calls that were right were refused, warm-up included",
+                grouped(refused)
+            ));
         }
         notes.push(self.check.as_ref().map_or("check: left out".to_owned(), checked));
         notes
@@ -166,6 +174,7 @@ impl Report {
         set("connections", self.connections.into());
         set("threads", self.threads.into());
         set("seconds", self.measured.as_secs_f64().into());
+        set("stopped", self.stopped.into());
         let kinds = Kind::ALL.into_iter().filter(|kind| !self.tally.of(*kind).latency.is_empty());
         let kinds =
             kinds.map(|kind| (kind.name().to_owned(), self.calls(self.tally.of(kind)).into()));

@@ -20,6 +20,7 @@ use super::mix::Mix;
 use super::report::{Report, grouped};
 use super::schedule::Alarm;
 use super::tally::{Complaints, Tally};
+use crate::client_commands::WHERE_IT_IS;
 use crate::signals::Signals;
 
 /// How often the progress bar moves.
@@ -174,7 +175,7 @@ impl Job {
         for _ in 0..self.connections {
             match timeout(self.part.grace, Link::connect(self.to.clone())).await {
                 Ok(Ok(link)) => links.push(link),
-                Ok(Err(error)) => return Err(error.to_string()),
+                Ok(Err(error)) => return Err(format!("{error}{WHERE_IT_IS}")),
                 Err(_elapsed) => {
                     return Err(format!("no answer in {:?}", self.part.grace));
                 }
@@ -239,6 +240,7 @@ impl Watcher<'_> {
             }
         }
         progress.bar.finish_and_clear();
+        report.stopped = *self.stop.borrow();
         if let Some(check) = &mut report.check {
             check.compare_ids();
         }
@@ -252,6 +254,7 @@ impl Watcher<'_> {
             connections: self.plan.connections,
             threads: self.plan.threads,
             measured: Duration::ZERO,
+            stopped: false,
             tally: Tally::new(),
             refused: Complaints::default(),
             unanswered_creates: 0,

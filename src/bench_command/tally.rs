@@ -111,14 +111,22 @@ impl Complaints {
     pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
         self.count += 1;
         if self.first.len() < TOLD {
-            self.first.push(what());
+            self.tell(what());
         }
     }
 
     pub(crate) fn add(&mut self, other: Self) {
         self.count += other.count;
-        let room = TOLD - self.first.len();
-        self.first.extend(other.first.into_iter().take(room));
+        for what in other.first {
+            self.tell(what);
+        }
+    }
+
+    /// The same once more tells nothing.
+    fn tell(&mut self, what: String) {
+        if self.first.len() < TOLD && !self.first.contains(&what) {
+            self.first.push(what);
+        }
     }
 }
 

@@ -254,6 +254,7 @@ fn run_without_an_answer_is_no_success() {
                 connections: 1,
                 threads: 1,
                 measured: outcome.measured,
+                stopped: false,
                 tally: outcome.tally,
                 refused: outcome.refused,
                 unanswered_creates: outcome.unanswered_creates,

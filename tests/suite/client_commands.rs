@@ -99,8 +99,11 @@ async fn a_create_without_an_answer_tells_the_key_to_ask_again_with() {
     let server = ScriptedServer::new([Step::Silence]);
     let (code, stdout, stderr) = call(&server, "create --user 7 1002:2 --timeout 100ms").await;
     assert_eq!((code, &*stdout), (1, ""));
-    let told = "loms: no answer within 100ms; the order may be there, so ask again with --key ";
-    let key = stderr.strip_prefix(told).unwrap().trim_end();
+    let told = ": no answer within 100ms; the order may be there, so ask again with --key ";
+    let (address, rest) = stderr.split_once(told).unwrap();
+    assert!(address.starts_with("loms: http://127.0.0.1:"), "{stderr}");
+    let (key, mend) = rest.split_once(';').unwrap();
+    assert_eq!(mend, " --timeout gives it longer\n");
     assert_eq!(key.len(), 32);
     let calls = server.calls();
     assert!(calls.is_empty() || calls[0].contains(key), "{calls:?}");
