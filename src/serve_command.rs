@@ -68,16 +68,19 @@ async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
 fn load_stock(source: &StockSource) -> Result<OpeningStock, String> {
     match source {
         StockSource::Embedded => Ok(opening_stock::embedded()),
-        StockSource::File(path) => opening_stock::load(path).map_err(|error| error.to_string()),
+        StockSource::File(path) => {
+            opening_stock::load(path).map_err(|error| format!("stock.file: {error}"))
+        }
     }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| {
-        format!(
-            "grpc.listen: cannot listen on {address}: {error}; choose another with --listen or \
-             end what listens there"
-        )
+        let mend = match error.kind() {
+            io::ErrorKind::AddrNotAvailable => "choose an address of this machine with --listen",
+            _ => "choose another with --listen or end what listens there",
+        };
+        format!("grpc.listen: cannot listen on {address}: {error}; {mend}")
     })
 }
 
