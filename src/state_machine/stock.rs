@@ -86,9 +86,13 @@ impl StockView {
     }
 }
 
-/// What is on the shelf of one SKU now.
-#[derive(Clone, Copy, Debug)]
+/// What is on the shelf of one SKU now. Aligned so that no shelf lies across two cache lines: with
+/// many SKUs, the way to the shelf is most of what a command costs.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
 struct Shelf {
+    /// `None` for a slot without a shelf.
+    sku: Option<Sku>,
     total: u64,
     reserved: u64,
 }
@@ -97,18 +101,13 @@ struct Shelf {
 #[derive(Clone, Debug)]
 pub(super) struct Stock {
     opening: OpeningStock,
-    /// One for each record of `opening`, at its place.
-    shelves: Vec<Shelf>,
-    /// A hash table with open addressing, of at least twice as many slots as SKUs. It stands apart
-    /// from the shelves so that its free slots are small: with many SKUs, the way to the shelf is
-    /// most of what a command costs.
-    slots: Vec<Slot>,
+    /// A hash table with open addressing, of at least twice as many slots as SKUs.
+    slots: Vec<Shelf>,
     /// One less than there are slots: all ones, in binary.
     mask: u32,
+    /// Where the shelf of each record of `opening` stands.
+    places: Vec<ShelfId>,
 }
-
-/// `None` for a free one.
-type Slot = Option<(Sku, ShelfId)>;
 
 /// The place of a shelf, as [`Stock::find`] gives it.
 #[derive(Clone, Copy, Debug)]
@@ -118,46 +117,45 @@ impl Stock {
     pub(super) fn new(opening: &OpeningStock) -> Self {
         let records = opening.records();
         let slots = records.len().saturating_mul(2).next_power_of_two();
-        let shelf = |&StockRecord { total, reserved, .. }: &_| Shelf { total, reserved };
         let mut stock = Self {
             opening: opening.clone(),
-            shelves: records.iter().map(shelf).collect(),
-            slots: vec![None; slots],
+            slots: vec![Shelf::default(); slots],
             // SKUs differ and 0 is none, so even all there are need no more than 2³² slots.
             mask: u32::try_from(slots.saturating_sub(1)).unwrap_or(u32::MAX),
+            places: Vec::with_capacity(records.len()),
         };
-        for (record, place) in records.iter().zip(0..) {
-            let (free, _) = stock.probe(record.sku);
-            *stock.slots.get_mut(free).expect(WITHIN) = Some((record.sku, ShelfId(place)));
+        for &StockRecord { sku, total, reserved } in records {
+            let place = stock.probe(sku);
+            *stock.shelf_mut(place) = Shelf { sku: Some(sku), total, reserved };
+            stock.places.push(place);
         }
         stock
     }
 
-    /// The slot of this SKU, or the free one where it would stand; and what is in it.
-    fn probe(&self, sku: Sku) -> (usize, Slot) {
+    /// Where the shelf of this SKU stands, or would stand.
+    fn probe(&self, sku: Sku) -> ShelfId {
         let mut place = first_place(sku) & self.mask;
         // At least half of the slots are free, so this ends.
         loop {
-            let slot = *self.slots.get(size(place)).expect(WITHIN);
-            match slot {
-                Some((other, _)) if other != sku => place = place.wrapping_add(1) & self.mask,
-                Some(_) | None => return (size(place), slot),
+            match self.shelf(ShelfId(place)).sku {
+                Some(other) if other != sku => place = place.wrapping_add(1) & self.mask,
+                Some(_) | None => return ShelfId(place),
             }
         }
     }
 
     /// The shelf of this SKU; `None` for one without a stock record.
     pub(super) fn find(&self, sku: Sku) -> Option<ShelfId> {
-        let (_, slot) = self.probe(sku);
-        slot.map(|(_, shelf)| shelf)
+        let place = self.probe(sku);
+        self.shelf(place).sku.map(|_| place)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.shelves.len()
+        self.places.len()
     }
 
-    pub(super) fn available(&self, ShelfId(place): ShelfId) -> u64 {
-        let shelf = self.shelves.get(size(place)).expect(FOUND);
+    pub(super) fn available(&self, shelf: ShelfId) -> u64 {
+        let shelf = self.shelf(shelf);
         available(shelf.total, shelf.reserved)
     }
 
@@ -182,10 +180,9 @@ impl Stock {
     }
 
     pub(super) fn views(&self) -> impl Iterator<Item = StockView> {
-        self.opening.records().iter().zip(&self.shelves).map(|(opening, shelf)| StockView {
-            opening: *opening,
-            total: shelf.total,
-            reserved: shelf.reserved,
+        self.opening.records().iter().zip(&self.places).map(|(opening, place)| {
+            let shelf = self.shelf(*place);
+            StockView { opening: *opening, total: shelf.total, reserved: shelf.reserved }
         })
     }
 
@@ -194,13 +191,14 @@ impl Stock {
         self.shelf_mut(shelf)
     }
 
+    fn shelf(&self, ShelfId(place): ShelfId) -> &Shelf {
+        self.slots.get(size(place)).expect("a probe stays within the slots")
+    }
+
     fn shelf_mut(&mut self, ShelfId(place): ShelfId) -> &mut Shelf {
-        self.shelves.get_mut(size(place)).expect(FOUND)
+        self.slots.get_mut(size(place)).expect("a probe stays within the slots")
     }
 }
-
-const WITHIN: &str = "a probe stays within the slots";
-const FOUND: &str = "a shelf that was found stays";
 
 /// Where to look for a SKU first, in a table of 2³² slots. The SKUs are the operator's own, so this
 /// only has to spread what order there is in them.
