@@ -150,6 +150,22 @@ pub(crate) enum Kind {
     Stock,
 }
 
+/// A command that is made up, and not played yet.
+struct Call<'a> {
+    at: Timestamp,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Create(&'a Demand),
+    /// With a key that is made of this number.
+    CreateWithKey(u64, &'a Demand),
+    Pay(OrderId),
+    Cancel(OrderId),
+    Info(OrderId),
+    Stock(Sku),
+}
+
 /// A shop's day, from no orders on.
 #[derive(Debug)]
 pub(crate) struct Day<'a> {
@@ -180,48 +196,75 @@ impl<'a> Day<'a> {
         }
     }
 
+    /// Only makes up the commands of the mix until there would be this many orders: that part of
+    /// [`Day::play_to`] which is not the machine's.
+    pub(crate) fn make_up_to(&mut self, orders: u64) {
+        while self.orders < orders {
+            black_box(self.next());
+        }
+    }
+
     /// Plays the next command of the mix.
     #[inline]
     pub(crate) fn step(&mut self) {
-        self.act(match self.turn % COMMANDS_PER_TEN {
+        let call = self.next();
+        self.play(call);
+    }
+
+    /// Plays a command of this kind; what it goes to is found by chance.
+    #[inline]
+    pub(crate) fn act(&mut self, kind: Kind) {
+        let call = self.make_up(kind);
+        self.play(call);
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Call<'a> {
+        self.make_up(match self.turn % COMMANDS_PER_TEN {
             0 | 2 | 4 | 6 if self.orders % 8 == 7 => Kind::CreateWithKey,
             0 | 2 | 4 | 6 => Kind::Create,
             1 | 5 => Kind::Pay,
             3 => Kind::Cancel,
             7 => Kind::Info,
             _ => Kind::Stock,
-        });
+        })
     }
 
-    /// Plays a command of this kind; what it goes to is found by chance.
-    #[inline]
-    pub(crate) fn act(&mut self, kind: Kind) {
-        match kind {
-            Kind::Create => self.create(None),
-            Kind::CreateWithKey => {
-                let key = IdempotencyKey::new(&self.orders.to_le_bytes()).expect("eight bytes");
-                self.create(Some(&key));
+    #[inline(always)]
+    fn make_up(&mut self, kind: Kind) -> Call<'a> {
+        let at = Timestamp::from_nanos(self.turn * PACE);
+        self.turn += 1;
+        let what = match kind {
+            Kind::Create => What::Create(self.demand()),
+            Kind::CreateWithKey => What::CreateWithKey(self.orders, self.demand()),
+            Kind::Pay => What::Pay(self.some_order()),
+            Kind::Cancel => What::Cancel(self.some_order()),
+            Kind::Info => What::Info(self.some_order()),
+            Kind::Stock => What::Stock(sku(self.random.below(u64::from(self.supply.world.skus)))),
+        };
+        Call { at, what }
+    }
+
+    #[inline(always)]
+    fn play(&mut self, Call { at, what }: Call<'_>) {
+        match what {
+            What::Create(demand) => self.create(at, demand, None),
+            What::CreateWithKey(number, demand) => {
+                let key = IdempotencyKey::new(&number.to_le_bytes()).expect("eight bytes");
+                self.create(at, demand, Some(&key));
             }
-            Kind::Pay => {
-                let order = self.some_order();
-                self.apply(Action::PayOrder(order));
-            }
-            Kind::Cancel => {
-                let order = self.some_order();
-                self.apply(Action::CancelOrder(order));
-            }
-            Kind::Info => {
-                let order = self.some_order();
+            What::Pay(order) => self.apply(at, Action::PayOrder(order)),
+            What::Cancel(order) => self.apply(at, Action::CancelOrder(order)),
+            What::Info(order) => {
                 // As a read does: the present first.
-                self.apply(Action::Tick);
+                self.apply(at, Action::Tick);
                 let view = black_box(self.state.order(order)).expect("it is on record");
                 view.lines().for_each(|line| {
                     black_box(line);
                 });
             }
-            Kind::Stock => {
-                let sku = sku(self.random.below(u64::from(self.supply.world.skus)));
-                self.apply(Action::Tick);
+            What::Stock(sku) => {
+                self.apply(at, Action::Tick);
                 black_box(self.state.available(sku)).expect("it has a shelf");
             }
         }
@@ -242,13 +285,19 @@ impl<'a> Day<'a> {
     }
 
     #[inline]
-    fn create(&mut self, key: Option<&IdempotencyKey>) {
-        // In the order of memory, so that waiting for the pool is no part of what is measured.
-        let pool = self.supply.demands.len();
-        let next = usize::try_from(self.orders).expect("they fit in memory") % pool;
-        let (user, demand) = (UserId::new(1).expect("above 0"), &self.supply.demands[next]);
+    fn create(&mut self, at: Timestamp, demand: &Demand, key: Option<&IdempotencyKey>) {
+        let user = UserId::new(1).expect("above 0");
+        self.apply(at, Action::CreateOrder { user, demand, key });
+    }
+
+    /// What the next order is of, in the order of memory, so that waiting for the pool is no part
+    /// of what is measured.
+    #[inline]
+    fn demand(&mut self) -> &'a Demand {
+        let pool = &self.supply.demands;
+        let next = usize::try_from(self.orders).expect("they fit in memory") % pool.len();
         self.orders += 1;
-        self.apply(Action::CreateOrder { user, demand, key });
+        &pool[next]
     }
 
     #[inline]
@@ -264,9 +313,7 @@ impl<'a> Day<'a> {
     }
 
     #[inline]
-    fn apply(&mut self, action: Action<'_>) {
-        let at = Timestamp::from_nanos(self.turn * PACE);
-        self.turn += 1;
+    fn apply(&mut self, at: Timestamp, action: Action<'_>) {
         self.transitions.clear();
         // What was paid or cancelled before, or expired, is refused or repeated: as in life.
         let _ = black_box(self.state.apply(Command { at, action }, &mut self.transitions));
