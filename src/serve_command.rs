@@ -76,9 +76,10 @@ fn load_stock(source: &StockSource) -> Result<OpeningStock, String> {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| {
-        let mend = match error.kind() {
-            io::ErrorKind::AddrNotAvailable => "choose an address of this machine with --listen",
-            _ => "choose another with --listen or end what listens there",
+        let mend = if error.kind() == io::ErrorKind::AddrNotAvailable {
+            "choose an address of this machine with --listen"
+        } else {
+            "choose another with --listen or end what listens there"
         };
         format!("grpc.listen: cannot listen on {address}: {error}; {mend}")
     })
