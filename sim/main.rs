@@ -23,47 +23,23 @@
 //! | it is proved to find bugs | `mutants`, `bug_base`, `selfcheck`, `rig` |
 //! | people and CI ask | `cli`, `ci`, `exit`, `pages`, `crash`, `clock` |
 
-mod against;
-mod bug_base;
-mod campaign;
+mod check;
 mod ci;
 mod cli;
 mod clock;
-mod concurrent;
-mod contract;
 mod coverage;
-mod crash;
-mod exhaustive;
 mod exit;
-mod failure;
-mod fingerprint;
-mod fleet;
-mod generate;
-mod judge;
-mod laws;
-mod machine;
-mod marker;
-mod marks;
+mod layers;
 mod model;
-mod mutants;
-mod pages;
+mod mutation;
 mod plan;
-mod plan_text;
 mod report;
-mod rig;
-mod rng;
-mod selfcheck;
-mod service;
+mod runner;
 mod shrink;
-mod swarm;
-mod tally;
-mod wire;
-mod words;
-mod world;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    crash::announce();
+    check::panic::announce();
     cli::run()
 }
