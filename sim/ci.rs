@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use crate::check::exhaustive as tiny;
+use crate::check::exhaustive::{self as tiny, Scope};
 use crate::clock::Began;
 use crate::coverage;
 use crate::exit::Exit;
@@ -86,19 +86,25 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
 /// The tiny world.
 #[must_use]
 pub(crate) fn exhaustive(rig: Rig) -> (String, Exit) {
-    let began = Began::now();
-    let closure = tiny::explore(tiny::ORDERS, rig);
-    eprintln!("{} ms", began.elapsed().as_millis());
-    match closure.failed {
-        None => {
-            let (states, commands, depth) = (closure.states, closure.commands, closure.depth);
-            let text = format!(
-                "{states} states, {commands} commands, at most {depth} deep: closed, all agree\n"
-            );
-            (text, Exit::Ok)
+    let mut text = String::new();
+    for (orders, scope, rules) in [
+        (tiny::ORDERS, Scope::FixedRules, "fixed rules"),
+        (tiny::ORDERS_WITH_CHANGES, Scope::ChangingRules, "changing rules"),
+    ] {
+        let began = Began::now();
+        let closure = tiny::explore(orders, scope, rig);
+        eprintln!("{rules}: {} ms", began.elapsed().as_millis());
+        if let Some((plan, failure)) = closure.failed {
+            return runner::told(&failure, "exhaustive", &plan, rig);
         }
-        Some((plan, failure)) => runner::told(&failure, "exhaustive", &plan, rig),
+        let (states, commands, depth) = (closure.states, closure.commands, closure.depth);
+        let _ = writeln!(
+            text,
+            "{orders} orders, {rules}: {states} states, {commands} commands, at most {depth} deep: \
+             closed, all agree"
+        );
     }
+    (text, Exit::Ok)
 }
 
 /// The bugs of old.

@@ -1,6 +1,8 @@
 //! The exhaustive layer: in a tiny world, everything that can be done, in every order, until
 //! nothing new comes of it.
 //!
+//! In [`Scope::ChangingRules`] the operator also changes the rules, at any time.
+//!
 //! The world has two SKUs and room for [`ORDERS`] orders, a payment timeout of two moments and a
 //! key window of three. From each state every command is tried: creates that fit, that fail and
 //! that never can, with and without a key; payment and cancellation of every order and of one that
@@ -23,10 +25,25 @@ use crate::plan::{Key, Op, Plan, Step, Target};
 
 /// Orders that there is room for.
 pub(crate) const ORDERS: usize = 4;
+/// Orders that there is room for where the rules change.
+pub(crate) const ORDERS_WITH_CHANGES: usize = 3;
 /// Moments, in nanoseconds, that an order may await payment.
 const TIMEOUT: u64 = 2;
 /// Moments that a key is remembered.
 const WINDOW: u64 = 3;
+/// Timeouts and windows that the rules change between, in [`Scope::ChangingRules`].
+const RULES: [(u64, u64); 3] = [(TIMEOUT, WINDOW), (1, 1), (0, WINDOW + 1)];
+/// An age past which no timeout and no window of [`RULES`] makes a difference.
+const OLD: u64 = WINDOW + 2;
+
+/// What may happen in the tiny world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Calls, and time passing.
+    FixedRules,
+    /// The rules change as well: each of [`RULES`], at any time.
+    ChangingRules,
+}
 
 /// What came of it.
 #[derive(Debug)]
@@ -44,15 +61,16 @@ pub(crate) struct Closure {
 /// All that decides what a state will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Essence {
+    /// The timeout and the window.
+    rules: (u64, u64),
     orders: Vec<Fate>,
     shelves: Vec<(u64, u64)>,
     /// What the key stands for, for each user.
     keys: [Option<KeyEssence>; 2],
 }
 
-/// What decides how a key will be answered: its order, that order's lines, and the moments for
-/// which it stands for it; none left at the very moment at which it is forgotten.
-type KeyEssence = (u8, Vec<(u32, u32)>, u8);
+/// What decides how a key will be answered: its order, that order's lines, and the order's age.
+type KeyEssence = (u8, Vec<(u32, u32)>, u64);
 
 /// What each user's key was last given to: the order, and the moment.
 type Keys = [Option<(u8, u64)>; 2];
@@ -60,7 +78,13 @@ type Keys = [Option<(u8, u64)>; 2];
 /// What decides how an order will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
-    Awaiting { left: u8, lines: Vec<(u32, u32)> },
+    /// The moments that are left until it expires (none: it never does), and its age, which counts
+    /// when the rules change.
+    Awaiting {
+        left: Option<u64>,
+        age: u64,
+        lines: Vec<(u32, u32)>,
+    },
     Failed,
     Paid,
     Cancelled,
@@ -80,7 +104,7 @@ struct Reached {
 type Command = (u64, Op, Vec<(u32, u32)>);
 
 /// What may be done in any state: creates first, then what is about an order, then time.
-fn commands(orders: i64) -> Vec<Command> {
+fn commands(orders: i64, scope: Scope) -> Vec<Command> {
     let none = Key::NONE;
     let key = Key { name: 1, length: 0 };
     let mut commands = Vec::new();
@@ -111,12 +135,19 @@ fn commands(orders: i64) -> Vec<Command> {
     }
     commands.push((1, Op::Stock(1), Vec::new()));
     commands.push((1, Op::Create { user: 1, key: none }, vec![(1, 2)]));
+    if scope == Scope::ChangingRules {
+        for (timeout, window) in RULES {
+            for gap in [0, 1] {
+                commands.push((gap, Op::Rules { timeout, window }, Vec::new()));
+            }
+        }
+    }
     commands
 }
 
 /// Tries everything.
 #[must_use]
-pub(crate) fn explore(orders: usize, rig: Rig) -> Closure {
+pub(crate) fn explore(orders: usize, scope: Scope, rig: Rig) -> Closure {
     let world = World {
         stock: vec![(1, 3, 1), (2, 1, 0)],
         payment_timeout: TIMEOUT,
@@ -124,7 +155,7 @@ pub(crate) fn explore(orders: usize, rig: Rig) -> Closure {
         max_lines: 3,
     };
     let room = i64::try_from(orders).expect("a few");
-    let commands = commands(room);
+    let commands = commands(room, scope);
     let mut search = Search {
         known: BTreeSet::new(),
         reached: vec![Reached { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
@@ -181,13 +212,14 @@ impl Search {
                 continue;
             }
             self.steps.push(self.step(command));
-            let before = judge.machine.state.transitions();
+            let before = judge.machine.state.events();
             self.judged += 1;
             let verdict = judge.step(self.steps.last().expect("it was just pushed"));
             verdict.map_err(|failure| Box::new((self.plan(), failure)))?;
             let now = self.steps.last().map_or(0, |step| step.at);
-            let keys = keys_after(keys, op, orders, &judge, now);
-            let moved = judge.machine.state.transitions() != before || gap > 0;
+            let window = here.machine.state.rules().idempotency_window.as_nanos();
+            let keys = keys_after(keys, op, orders, &judge, (window, now));
+            let moved = judge.machine.state.events() != before || gap > 0;
             if moved && self.known.insert(essence(&judge, keys, now)) {
                 judge.audit().map_err(|failure| Box::new((self.plan(), failure)))?;
                 self.reached.push(Reached { from: state, command, depth: depth + 1, keys });
@@ -237,9 +269,19 @@ impl Search {
 }
 
 /// What the users' keys stand for after a command.
-fn keys_after(mut keys: Keys, op: Op, orders: usize, judge: &Judge, now: u64) -> Keys {
-    // One that has run out is kept for a moment: the edge is where bugs live.
-    keys = keys.map(|key| key.filter(|&(_, since)| now <= since + WINDOW));
+fn keys_after(
+    mut keys: Keys,
+    op: Op,
+    orders: usize,
+    judge: &Judge,
+    (window, now): (u64, u64),
+) -> Keys {
+    // One that has run out is kept for a moment: the edge is where bugs live. A change of the
+    // rules ends that: what is forgotten then stays so.
+    let changes = matches!(op, Op::Rules { .. });
+    keys = keys.map(|key| {
+        key.filter(|&(_, since)| if changes { now < since + window } else { now <= since + window })
+    });
     if let Op::Create { user, key } = op
         && key.name > 0
         && judge.orders() > orders
@@ -252,10 +294,15 @@ fn keys_after(mut keys: Keys, op: Op, orders: usize, judge: &Judge, now: u64) ->
 
 fn essence(judge: &Judge, keys: Keys, now: u64) -> Essence {
     let state = &judge.machine.state;
-    let small = |figure: u64| u8::try_from(figure).expect("a tiny world has tiny figures");
+    let rules = state.rules();
+    let timeout = rules.payment_timeout.as_nanos();
     let orders = state.orders().map(|order| match (order.status(), order.cause()) {
         (OrderStatus::New | OrderStatus::AwaitingPayment, _) => Fate::Awaiting {
-            left: small(order.created().as_nanos() + TIMEOUT - now),
+            left: (timeout > 0).then(|| {
+                let deadline = order.created().as_nanos() + timeout;
+                deadline.max(state.rules_since().as_nanos()) - now
+            }),
+            age: (now - order.created().as_nanos()).min(OLD),
             lines: order.lines().map(|line| (line.sku.get(), line.count.get())).collect(),
         },
         (OrderStatus::Failed, _) => Fate::Failed,
@@ -265,9 +312,10 @@ fn essence(judge: &Judge, keys: Keys, now: u64) -> Essence {
     });
     let key = |(order, since): (u8, u64)| {
         let info = judge.machine.order(i64::from(order)).expect("a key stands for an order");
-        (order, info.items, small(since + WINDOW - now))
+        (order, info.items, (now - since).min(OLD))
     };
     Essence {
+        rules: (timeout, rules.idempotency_window.as_nanos()),
         orders: orders.collect(),
         shelves: state.stock().map(|shelf| (shelf.total, shelf.reserved)).collect(),
         keys: keys.map(|given| given.map(key)),
@@ -281,14 +329,21 @@ mod tests {
 
     #[test]
     fn a_tiny_world_closes() {
-        let closure = explore(2, Rig::default());
+        let closure = explore(2, Scope::FixedRules, Rig::default());
         assert!(closure.failed.is_none());
         assert_eq!((closure.states, closure.depth), (1_155, 7));
     }
 
     #[test]
+    fn a_tiny_world_with_changing_rules_closes() {
+        let closure = explore(2, Scope::ChangingRules, Rig::default());
+        assert!(closure.failed.is_none(), "{:?}", closure.failed);
+        assert_eq!((closure.states, closure.depth), (0, 0));
+    }
+
+    #[test]
     fn what_is_found_takes_the_fewest_commands() {
-        let closure = explore(2, Rig::with_bug(Bug::PayAfterCancel));
+        let closure = explore(2, Scope::FixedRules, Rig::with_bug(Bug::PayAfterCancel));
         let (plan, failure) = closure.failed.unwrap();
         let calls: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -63,6 +63,7 @@ impl Marker {
                 });
                 self.mark_if(sight.in_turn, Mark::TickInTurn);
             }
+            Call::ChangeRules { .. } => {}
         }
     }
 

@@ -241,6 +241,6 @@ pub(crate) const fn cell(kind: Kind, standing: Standing) -> Option<Mark> {
         (Kind::Info, Standing::Expired) => Mark::InfoExpired,
         (Kind::Info, Standing::Missing) => Mark::InfoMissing,
         (Kind::Info, Standing::Invalid) => Mark::InfoInvalid,
-        (Kind::Create | Kind::Stock | Kind::Tick, _) => return None,
+        (Kind::Create | Kind::Stock | Kind::Tick | Kind::Rules, _) => return None,
     })
 }

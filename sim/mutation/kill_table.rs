@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::check::exhaustive;
+use crate::check::exhaustive::{self, Scope};
 use crate::check::failure::Failure;
 use crate::check::swarm::{Ending, play_seed};
 use crate::mutation::injected::Rig;
@@ -55,7 +55,10 @@ pub(crate) fn kill_all(bugs: &[Bug], jobs: usize) -> Vec<Kill> {
 
 fn kill(bug: Bug) -> Kill {
     let rig = Rig::with_bug(bug);
-    let closure = exhaustive::explore(ROOM, rig);
+    let mut closure = exhaustive::explore(ROOM, Scope::FixedRules, rig);
+    if closure.failed.is_none() {
+        closure = exhaustive::explore(ROOM, Scope::ChangingRules, rig);
+    }
     let mut trials: Vec<Option<u64>> = Vec::new();
     let mut shown = None;
     for trial in 0..TRIALS {

@@ -143,7 +143,7 @@ impl Generator {
                 let die = self.die(Purpose::SKU);
                 Op::Stock(self.draw_sku(die))
             }
-            Kind::Tick => Op::Tick,
+            Kind::Tick | Kind::Rules => Op::Tick,
         };
     }
 

@@ -68,6 +68,10 @@ impl Calm {
         if call == Call::Tick {
             return self.judge.tick(at, step.number, &self.server.sequencer);
         }
+        if let Call::ChangeRules { timeout, window } = call {
+            let server = &self.server.sequencer;
+            return self.judge.change_rules(at, step.number, timeout, window, server);
+        }
         let heard = call_at_once(&mut self.client, call);
         let made = MadeCall { number: step.number, call };
         if let Answer::Created { order, .. } = self.judge.answered(at, made, &heard)? {
