@@ -102,8 +102,9 @@ impl Sequencer {
         }
         let now = called.max(inner.state.now());
         // A command is later than every entry before, so that no two orders have the same deadline.
-        let after = inner.state.now().as_nanos().checked_add(1);
-        let at = called.max(Timestamp::from_nanos(after.expect("the year 2554 is never reached")));
+        // At the last representable time, in 2554, it stays there.
+        let after = inner.state.now().as_nanos().saturating_add(1);
+        let at = called.max(Timestamp::from_nanos(after));
         let mut expired = None;
         if inner.is_due(now) {
             if inner.state.expiry_horizon(now, self.expiry_step.get()) < now {
