@@ -1,5 +1,6 @@
 //! Serves LOMS with health and reflection. The caller provides the listener and the shutdown.
 
+mod drain;
 mod workers;
 
 use std::convert::Infallible;
@@ -25,23 +26,12 @@ use crate::grpc::proto::FILE_DESCRIPTOR_SET;
 use crate::grpc::proto::loms_server::LomsServer;
 use crate::grpc::service::{LomsService, ServiceOptions};
 use crate::sequencer::Sequencer;
+pub use drain::{DRAIN, Drained};
 pub use workers::serve as serve_on;
-
-/// How long calls in flight may take to finish after the shutdown began.
-pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// The largest request that is read, in bytes: the default of gRPC. An order of 1,000 lines has
 /// less than 16 KiB.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
-
-/// How the drain of a server ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Drained {
-    /// Every call in flight was answered.
-    Fully,
-    /// Some calls were dropped after [`DRAIN`].
-    CutShort,
-}
 
 /// Serves on this many threads, one of which is the caller's, until `shutdown` completes. Then
 /// health becomes NOT_SERVING, no new call is accepted, and calls in flight have [`DRAIN`] to

@@ -30,7 +30,7 @@ use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::{error, warn};
 
-use super::{DRAIN, Drained};
+use super::drain::{DRAIN, Drained};
 
 /// How long `accept` waits after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

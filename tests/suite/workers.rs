@@ -42,7 +42,7 @@ async fn connect(address: &str) -> LomsClient<Channel> {
     LomsClient::new(channel)
 }
 
-/// Opens a connection and closes it, like a health probe; returns when the server has closed it too.
+/// Opens a connection and closes it, like a health probe. Returns when the server has closed it.
 async fn probe(address: &str) {
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
     stream.shutdown().await.unwrap();
