@@ -45,7 +45,7 @@ async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
     let sequencer = Arc::new(Sequencer::new(LomsState::new(rules, stock), wall_clock()));
     let threads = match config.grpc.threads {
         Some(threads) => threads.into(),
-        // If the system does not tell the number of cores, one thread serves.
+        // If the system does not report the number of cores, one thread serves.
         None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
     let options = ServiceOptions {

@@ -66,7 +66,7 @@ where
             // The panic is caught only to report it: the worker has ended either way.
             let serving = AssertUnwindSafe(|| runtime.block_on(work(service, incoming, stopped)));
             let result = catch_unwind(serving);
-            // Nobody receives this if the caller has dropped the future.
+            // There is no receiver if the caller has dropped the future.
             let _ = ended.send(End { number, result });
         })?;
         workers.push(worker);
@@ -121,7 +121,7 @@ impl End {
         }
     }
 
-    /// The reason to stop serving, for a worker that nobody asked to stop.
+    /// The reason to stop serving, for a worker that ended without a stop.
     fn before_the_stop(self) -> io::Error {
         let number = self.number;
         match self.drained() {

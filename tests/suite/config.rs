@@ -315,7 +315,6 @@ fn file_that_ends_early_is_not_yaml() {
         "orders: {",
         "orders: {max_lines: 5,",
         "orders: {max_lines:",
-        "orders:\n  max_lines: [5",
         "orders:\n  max_lines: '5",
         "orders:\n  max_lines: 5\n  payment_timeout",
     ] {

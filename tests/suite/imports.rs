@@ -62,11 +62,17 @@ struct Import {
     public: bool,
 }
 
-/// The text without comments, attributes and string literals.
+/// The text without comments, attributes, string literals, visibilities and inline test modules.
 fn code_of(text: &str) -> String {
     let mut code = String::new();
     let mut inside_attribute = false;
+    let mut inside_tests = false;
     for line in text.lines() {
+        inside_tests |= line == "mod tests {";
+        if inside_tests {
+            inside_tests = line != "}";
+            continue;
+        }
         let trimmed = line.trim_start();
         if trimmed.starts_with("//") {
             continue;
@@ -79,9 +85,14 @@ fn code_of(text: &str) -> String {
         let line = line.split(" // ").next().unwrap();
         // Every other part is within quotes; an escaped quote only moves text from one to another
         // within the same line.
-        for outside in line.split('"').step_by(2) {
-            code.push_str(outside);
-            code.push(' ');
+        let line: String = line.split('"').step_by(2).flat_map(|outside| [outside, " "]).collect();
+        match line.split_once("pub(in ") {
+            Some((before, after)) => {
+                code.push_str(before);
+                code.push_str("pub ");
+                code.push_str(after.split_once(") ").map_or("", |(_, after)| after));
+            }
+            None => code.push_str(&line),
         }
         code.push('\n');
     }
@@ -193,9 +204,9 @@ fn inline_paths(code: &str, starts: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
         let (word, after) = word.split_at(end);
         if !continues {
             paths.push(std::mem::take(&mut path));
-            // `<T>::word` and `?::word` start with something that is no module.
-            let follows_a_type = rest[..begin].ends_with("::");
-            if follows_a_type || !after.starts_with("::") || !starts(word) {
+            // After `<T>::` and `.` comes an item of a type.
+            let is_item_of_type = rest[..begin].ends_with("::") || rest[..begin].ends_with('.');
+            if is_item_of_type || !after.starts_with("::") || !starts(word) {
                 rest = after;
                 continue;
             }
@@ -385,7 +396,8 @@ fn core_uses_std_only() {
 fn paths_are_read_as_the_compiler_reads_them() {
     let mut code = code_of(
         "use super::super::a::{self, b::C as D};\npub(crate) use e::F;\n// use g::H;\n\
-         #[expect(clippy::x)]\nfn f() { super::i::j(\"k::l\"); <M>::n(); o::P::q() }\n",
+         #[expect(clippy::x)]\npub(in super::r) fn f() { super::i::j(\"k::l\"); <M>::n(); o::P::q() }\n\
+         let s = t.collect::<u::V>();\nmod tests {\n    use super::*;\n}\n",
     );
     let imports = take_imports(&mut code);
     let paths: Vec<_> = imports
@@ -400,5 +412,5 @@ fn paths_are_read_as_the_compiler_reads_them() {
     assert_eq!(paths, expected);
     let inline = inline_paths(&code, |word| word.starts_with(|c: char| c.is_lowercase()));
     let inline: Vec<_> = inline.iter().map(|path| path.join("::")).collect();
-    assert_eq!(inline, ["super::i::j", "o::P::q"]);
+    assert_eq!(inline, ["super::i::j", "o::P::q", "u::V"]);
 }
