@@ -95,7 +95,7 @@ fn backlog_expires_in_steps_before_any_command() {
     assert_eq!(seen.index, 10_003, "two steps had the lock to themselves");
     let checked = sequencer.read(|state| {
         state.check_invariants().unwrap();
-        state.stock().all(|stock| stock.available() == 19_998)
+        state.stock().all(|shelf| shelf.available() == 19_998)
     });
     assert!(checked.unwrap().value);
 }

@@ -22,8 +22,8 @@ async fn connections(shop: &Shop, count: usize) -> Vec<LomsClient<Channel>> {
 fn units(shop: &Shop) -> (u64, u64) {
     let read = shop.sequencer.read(|state| {
         state.check_invariants().unwrap();
-        let stock = state.stock().next().unwrap();
-        (stock.total, stock.reserved)
+        let shelf = state.stock().next().unwrap();
+        (shelf.total, shelf.reserved)
     });
     read.unwrap().value
 }
