@@ -5,7 +5,7 @@
 //! import of the module that defines it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
+use std::path::Path;
 
 /// What each module may import of this crate, besides itself. The longest prefix decides.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -171,13 +171,8 @@ fn modules(binary: bool) -> BTreeMap<Vec<String>, Module> {
     for (path, text) in &sources {
         let Ok(inside) = path.strip_prefix("src") else { continue };
         let inside = inside.with_extension("");
-        let mut path: Vec<String> = inside
-            .components()
-            .map(|part| match part {
-                Component::Normal(name) => name.to_str().unwrap().to_owned(),
-                _ => unreachable!("a relative path"),
-            })
-            .collect();
+        let mut path: Vec<String> =
+            inside.components().map(|part| part.as_os_str().to_str().unwrap().to_owned()).collect();
         if of_binary(&path[0]) != binary {
             continue;
         }
