@@ -78,16 +78,20 @@ async fn reflection_lists_the_services() {
 }
 
 #[tokio::test]
-async fn every_answer_tells_its_place_in_the_order_of_commands() {
+async fn answer_has_the_index_of_the_last_change_it_depends_on() {
     let mut shop = open().await;
-    let first = shop.client.order_create(create_request(&["user=1", "1:4"])).await.unwrap();
-    let second = shop.client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap();
-    let third = shop.client.stocks_info(StocksInfoRequest { sku: 2 }).await.unwrap_err();
-    let place = |metadata: &tonic::metadata::MetadataMap| -> u64 {
+    let create = create_request(&["user=1", "1:4"]);
+    let first = shop.client.order_create(create.clone()).await.unwrap();
+    let read = shop.client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap();
+    let refused = shop.client.stocks_info(StocksInfoRequest { sku: 2 }).await.unwrap_err();
+    let second = shop.client.order_create(create).await.unwrap();
+    let index = |metadata: &tonic::metadata::MetadataMap| -> u64 {
         metadata.get(COMMAND_INDEX).unwrap().to_str().unwrap().parse().unwrap()
     };
-    let places = [first.metadata(), second.metadata(), third.metadata()].map(place);
-    assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+    let answers = [first.metadata(), read.metadata(), refused.metadata(), second.metadata()];
+    let indexes = answers.map(index);
+    assert!(indexes.is_sorted(), "{indexes:?}");
+    assert!(indexes[0] < indexes[3], "each create has its own: {indexes:?}");
 }
 
 #[tokio::test]
