@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::ci;
 use crate::exit::Exit;
 use crate::model::Bug;
 use crate::plan::Plan;
 use crate::rig::Rig;
-use crate::{against, campaign, concurrent, pages, report, selfcheck, service, shrink, swarm};
+use crate::{
+    against, campaign, concurrent, load, pages, report, selfcheck, service, shrink, swarm,
+};
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
@@ -155,6 +158,8 @@ enum What {
         #[arg(long)]
         stock: Option<PathBuf>,
     },
+    /// Puts a server under load and checks its answers.
+    Load(load::LoadFlags),
     /// Tells what is reached within the seeds of CI.
     Marks,
     /// Replays every bug that was ever found.
@@ -197,6 +202,11 @@ pub(crate) fn run() -> ExitCode {
     };
     say(&text);
     exit.into()
+}
+
+/// Ends the process as clap does for wrong arguments.
+pub(crate) fn usage(problem: &str) -> ! {
+    Cli::command().error(ErrorKind::ArgumentConflict, problem).exit()
 }
 
 fn say(text: &str) {
@@ -252,6 +262,7 @@ fn many(what: What) -> (String, Exit) {
         }
         What::Concurrent { clients, calls, seed } => concurrent::run(clients, calls, seed),
         What::Against { address, seed, stock } => against::run(&address, seed, stock.as_deref()),
+        What::Load(flags) => load::run(flags),
         What::Marks => ci::marks(),
         What::Bugs => ci::bugs(),
         What::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),

@@ -21,6 +21,7 @@
 //! | many seeds run on many cores | `fleet`, `campaign`, `tally`, `fingerprint` |
 //! | it is proved to see what there is | `marks`, `marker`, `coverage` |
 //! | it is proved to find bugs | `mutants`, `bug_base`, `selfcheck`, `rig` |
+//! | a real server is put under load | `load` |
 //! | people and CI ask | `cli`, `ci`, `exit`, `pages`, `crash`, `clock` |
 
 mod against;
@@ -41,6 +42,7 @@ mod fleet;
 mod generate;
 mod judge;
 mod laws;
+mod load;
 mod machine;
 mod marker;
 mod marks;
@@ -62,6 +64,12 @@ mod words;
 mod world;
 
 use std::process::ExitCode;
+
+use mimalloc::MiMalloc;
+
+/// The same allocator as the `loms` binary: `sim load` and the server share the machine.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     crash::announce();

@@ -95,11 +95,11 @@ fn parse_item(text: &str) -> Result<Item, String> {
 }
 
 /// What to do about a LOMS that cannot be reached.
-pub(crate) const WHERE_IT_IS: &str =
+const WHERE_IT_IS: &str =
     "; start one there with `loms`, or say with --address or LOMS_ADDRESS where it is";
 
 /// A time that calls may take.
-pub(crate) fn positive(text: &str) -> Result<Duration, String> {
+fn positive(text: &str) -> Result<Duration, String> {
     let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if span.is_zero() { Err("it has to be above 0".to_owned()) } else { Ok(span) }
 }

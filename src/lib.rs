@@ -15,6 +15,7 @@
 //! | [`server`] | serving from a listener until a shutdown: health, reflection, drain |
 //! | [`client`] | the client that a cart uses |
 //! | [`config`] | file, environment and flags as one checked configuration |
+//! | [`signals`] | SIGTERM and SIGINT |
 //! | [`opening_stock`] | the stock file |
 //!
 //! Imports go one way: `server → grpc → sequencer → state_machine`, and the machine uses nothing
@@ -26,4 +27,5 @@ pub mod grpc;
 pub mod opening_stock;
 pub mod sequencer;
 pub mod server;
+pub mod signals;
 pub mod state_machine;

@@ -1,9 +1,7 @@
 //! `loms`: serves LOMS, or calls it. Flags become a configuration, and that is served or called.
 
-mod bench_command;
 mod client_commands;
 mod serve_command;
-mod signals;
 
 use std::io::Write;
 use std::panic;
@@ -13,7 +11,6 @@ use std::process::{self, ExitCode};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use bench_command::BenchFlags;
 use client_commands::{CallFlags, ClientCommand};
 use loms::config::{Config, Sources};
 use mimalloc::MiMalloc;
@@ -46,8 +43,6 @@ struct Flags {
 enum Command {
     /// Serve, until SIGTERM or SIGINT
     Serve(ServerFlags),
-    /// Put a server under load, and check its answers
-    Bench(BenchFlags),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -110,13 +105,6 @@ fn main() -> ExitCode {
         Some(Command::Serve(server)) => {
             finish(serve(config, &served(flags.server, server, &flags.call)))
         }
-        Some(Command::Bench(bench)) => match caller(config, &flags.server, &flags.call) {
-            Ok(config) => {
-                let CallFlags { json, timeout, .. } = flags.call;
-                bench_command::run(bench, json, timeout, &config.loms.address)
-            }
-            Err(problem) => finish(Err(problem)),
-        },
         Some(Command::Client(command)) => match caller(config, &flags.server, &flags.call) {
             Ok(config) => client_commands::run(command, &flags.call, &config.loms.address),
             Err(problem) => finish(Err(problem)),

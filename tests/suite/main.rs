@@ -7,6 +7,7 @@ mod client_commands;
 mod config;
 mod expiry;
 mod laws;
+mod load;
 mod opening_stock;
 mod process;
 mod races;

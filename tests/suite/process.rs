@@ -7,7 +7,6 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use tonic::transport::Channel;
 
-use crate::scripted_server::ScriptedServer;
 use crate::serving::begin_create;
 use crate::story::snapshot;
 
@@ -18,21 +17,21 @@ fn loms() -> Command {
 }
 
 /// What stands in this process's environment is no part of a test.
-fn quiet(command: &mut Command) -> &mut Command {
+pub(crate) fn quiet(command: &mut Command) -> &mut Command {
     command.env_clear().stdin(Stdio::null())
 }
 
 /// A server in a process of its own, and its log.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    address: String,
+    pub(crate) address: String,
     /// The first event.
     start: serde_json::Value,
 }
 
 impl Process {
-    fn start(flags: &[&str]) -> Self {
+    pub(crate) fn start(flags: &[&str]) -> Self {
         Self::start_in(Path::new(env!("CARGO_MANIFEST_DIR")), flags)
     }
 
@@ -55,7 +54,7 @@ impl Process {
         Self { child, log, address, start }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args([format!("-{name}"), self.child.id().to_string()])
             .status()
@@ -68,7 +67,7 @@ impl Process {
     }
 
     /// The rest of the log, and the exit code.
-    fn end(&mut self) -> (Vec<serde_json::Value>, Option<i32>) {
+    pub(crate) fn end(&mut self) -> (Vec<serde_json::Value>, Option<i32>) {
         let log = self.log.by_ref().map(|line| event(&line.unwrap())).collect();
         (log, self.child.wait().unwrap().code())
     }
@@ -82,7 +81,7 @@ impl Drop for Process {
     }
 }
 
-fn event(line: &str) -> serde_json::Value {
+pub(crate) fn event(line: &str) -> serde_json::Value {
     serde_json::from_str(line).unwrap()
 }
 
@@ -132,54 +131,6 @@ fn order_lives_its_life_through_the_command_line() {
     process.signal("INT");
     assert_eq!(process.end().1, Some(0));
     snapshot("command_line", &without_times(&page));
-}
-
-#[test]
-fn bench_counts_every_call_and_finds_every_order() {
-    let mut process = Process::start(&["serve"]);
-    for pace in ["--concurrency 4", "--rate 500"] {
-        let Output { status, stdout, stderr } =
-            process.call(&format!("bench {pace} --warm-up 0s --duration 500ms --json"));
-        assert!(status.success() && stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
-        let told = event(std::str::from_utf8(&stdout).unwrap());
-        let calls = told["calls"].as_u64().unwrap();
-        let codes = told["codes"].as_object().unwrap().values();
-        assert_eq!(codes.map(|count| count.as_u64().unwrap()).sum::<u64>(), calls);
-        let kinds = told["kinds"].as_object().unwrap().values();
-        assert_eq!(kinds.map(|kind| kind["calls"].as_u64().unwrap()).sum::<u64>(), calls);
-        let check = &told["check"];
-        assert_eq!((&told["ok"], &check["made"]), (&true.into(), &check["read_back"]));
-        // Without a warm-up every order of the run is a create that was counted; few calls may
-        // have none among them.
-        let creates = told["kinds"]["create"]["codes"]["OK"].as_u64().unwrap_or(0);
-        assert_eq!(check["made"], creates);
-        if pace == "--rate 500" {
-            // A machine that is busy may have come to the end of the time with some to send.
-            assert_eq!(calls + told["unsent"].as_u64().unwrap(), 250);
-        }
-    }
-    let unchecked = process.call("bench --duration 50ms --warm-up 0s --no-check --json");
-    assert!(unchecked.status.success());
-    assert!(event(std::str::from_utf8(&unchecked.stdout).unwrap())["check"].is_null());
-    process.signal("TERM");
-    assert_eq!(process.end().1, Some(0));
-}
-
-#[tokio::test]
-async fn bench_of_a_server_that_cheats_says_so() {
-    // Whatever is ordered and asked for, its only order is order 1, of nobody in this run.
-    let server = ScriptedServer::new([]);
-    let address = format!("http://{}", server.listen().await);
-    let mut bench = tokio::process::Command::from(loms());
-    let bench = bench.args("bench --mix create=1 --warm-up 0s --duration 50ms".split(' '));
-    let Output { status, stdout, stderr } =
-        bench.args(["--concurrency", "1", "--address", &address]).output().await.unwrap();
-    assert_eq!(status.code(), Some(1));
-    let stdout = String::from_utf8(stdout).unwrap();
-    let stderr = String::from_utf8(stderr).unwrap();
-    assert!(stdout.contains("\ncheck: ") && !stdout.contains(" 0 wrong"), "{stdout}");
-    assert!(stderr.starts_with("loms: wrong: "), "{stderr}");
-    assert!(stderr.contains(": order 1 is of user 0, not 1"), "{stderr}");
 }
 
 /// Times are the only thing in a page that differs from run to run.

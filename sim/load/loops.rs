@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::{spawn_local, yield_now};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{self, Instant, sleep, sleep_until};
 use tonic::Code;
 
-use super::ledger::Assortment;
-use super::link::{Link, PAUSE};
-use super::mix::{Mix, Wish};
+use super::call_stats::{CallStats, ErrorSamples};
+use super::client_worker::{ClientWorker, ThreadRecords};
+use super::connection::{Connection, PAUSE};
+use super::mix::{Mix, Operation};
+use super::order_log::OrderGenerator;
 use super::run::share;
-use super::schedule::{Alarm, Schedule};
-use super::shopper::{Books, Shopper};
-use super::tally::{Complaints, Tally};
+use super::schedule::{Schedule, Timer};
 
-/// Calls in flight at once in an open loop, over all threads; a server that is this far behind
+/// KindStats in flight at once in an open loop, over all threads; a server that is this far behind
 /// will not catch up.
 const MOST_IN_FLIGHT: usize = 100_000;
 
@@ -31,48 +31,48 @@ const SENDS_IN_A_ROW: u32 = 32;
 
 /// When the next call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loop {
+pub(crate) enum LoopMode {
     /// So many calls are always in flight.
     Closed { concurrency: u32 },
-    /// Calls are due at fixed times, so many a second.
+    /// KindStats are due at fixed times, so many a second.
     Open { rate: NonZeroU64 },
 }
 
-/// One thread's part of a run.
+/// Single thread's part of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
-    pub(crate) pace: Loop,
+pub(crate) struct ThreadConfig {
+    pub(crate) mode: LoopMode,
     /// This thread, from 0, of how many.
     pub(crate) thread: u32,
     pub(crate) threads: u32,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
     /// How long calls in flight at the end still have.
-    pub(crate) grace: Duration,
+    pub(crate) timeout: Duration,
     pub(crate) mix: Mix,
-    pub(crate) assortment: Arc<Assortment>,
+    pub(crate) generator: Arc<OrderGenerator>,
     pub(crate) calls: Arc<AtomicU64>,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) tally: Tally,
-    pub(crate) refused: Complaints,
+pub(crate) struct CallingResult {
+    pub(crate) stats: CallStats,
+    pub(crate) refused: ErrorSamples,
     pub(crate) unanswered_creates: u64,
     /// The measured time.
     pub(crate) measured: Duration,
-    pub(crate) shoppers: Vec<Rc<Shopper>>,
+    pub(crate) workers: Vec<Rc<ClientWorker>>,
 }
 
-/// Calls, or workers, that have not come to their end.
+/// KindStats, or workers, that have not come to their end.
 #[derive(Debug, Default)]
-struct Flight {
+struct InFlight {
     count: Cell<usize>,
     landed: Notify,
 }
 
-impl Flight {
+impl InFlight {
     fn takes_off(&self) {
         self.count.set(self.count.get() + 1);
     }
@@ -89,86 +89,92 @@ impl Flight {
     }
 }
 
-impl Part {
-    /// Calls from `start` on, for the time of the part or until `stop` is true.
+impl ThreadConfig {
+    /// KindStats from `start` on, for the time of the part or until `stop` is true.
     pub(crate) async fn run(
         &self,
-        links: &[Rc<Link>],
+        connections: &[Rc<Connection>],
         start: Instant,
         stop: watch::Receiver<bool>,
-        alarm: Alarm,
-    ) -> Outcome {
-        let books = Rc::new(Books {
-            tally: RefCell::new(Tally::new()),
+        timer: Timer,
+    ) -> CallingResult {
+        let records = Rc::new(ThreadRecords {
+            stats: RefCell::new(CallStats::new()),
             refused: RefCell::default(),
             unanswered_creates: Cell::new(0),
             measured_from: start + self.warm_up,
             closed: Cell::new(false),
             calls: Arc::clone(&self.calls),
         });
-        let shoppers = self.shoppers(links, &books);
-        let flight = Rc::new(Flight::default());
+        let workers = self.workers(connections, &records);
+        let in_flight = Rc::new(InFlight::default());
         let end = start + self.warm_up + self.duration;
-        let ended = match self.pace {
-            Loop::Closed { .. } => self.closed_loop(&shoppers, &flight, start, end, stop).await,
-            Loop::Open { rate } => {
+        let ended = match self.mode {
+            LoopMode::Closed { .. } => {
+                self.closed_loop(&workers, &in_flight, start, end, stop).await
+            }
+            LoopMode::Open { rate } => {
                 let schedule = Schedule {
                     start,
                     rate,
                     thread: self.thread.into(),
                     threads: self.threads.into(),
                 };
-                self.open_loop(&shoppers, &flight, schedule, end, (stop, alarm)).await
+                self.open_loop(&workers, &in_flight, schedule, end, (stop, timer)).await
             }
         };
-        let landed = timeout(self.grace, flight.falls_below(1)).await;
-        books.closed.set(true);
+        let landed = time::timeout(self.timeout, in_flight.falls_below(1)).await;
+        records.closed.set(true);
         if landed.is_err() {
-            let unfinished = u64::try_from(flight.count.get()).expect("a count of calls");
-            books.tally.borrow_mut().unfinished = unfinished;
+            let unfinished = u64::try_from(in_flight.count.get()).expect("a count of calls");
+            records.stats.borrow_mut().unfinished = unfinished;
         }
-        Outcome {
-            tally: books.tally.borrow().clone(),
-            refused: books.refused.borrow().clone(),
-            unanswered_creates: books.unanswered_creates.get(),
-            measured: ended.saturating_duration_since(books.measured_from),
-            shoppers,
+        CallingResult {
+            stats: records.stats.borrow().clone(),
+            refused: records.refused.borrow().clone(),
+            unanswered_creates: records.unanswered_creates.get(),
+            measured: ended.saturating_duration_since(records.measured_from),
+            workers,
         }
     }
 
     /// In a closed loop one for each worker, in an open one for each connection.
-    fn shoppers(&self, links: &[Rc<Link>], books: &Rc<Books>) -> Vec<Rc<Shopper>> {
-        let count = match self.pace {
-            Loop::Closed { concurrency } => share(concurrency, self.thread, self.threads),
-            Loop::Open { .. } => u32::try_from(links.len()).expect("few connections"),
+    fn workers(
+        &self,
+        connections: &[Rc<Connection>],
+        records: &Rc<ThreadRecords>,
+    ) -> Vec<Rc<ClientWorker>> {
+        let count = match self.mode {
+            LoopMode::Closed { concurrency } => share(concurrency, self.thread, self.threads),
+            LoopMode::Open { .. } => u32::try_from(connections.len()).expect("few connections"),
         };
-        let shopper = |(number, link): (u32, &Rc<Link>)| {
+        let worker = |(number, connection): (u32, &Rc<Connection>)| {
             let user = 1 + self.thread + number * self.threads;
-            let assortment = Arc::clone(&self.assortment);
-            Rc::new(Shopper::new(user, Rc::clone(link), assortment, Rc::clone(books)))
+            let generator = Arc::clone(&self.generator);
+            Rc::new(ClientWorker::new(user, Rc::clone(connection), generator, Rc::clone(records)))
         };
-        (0..count).zip(links.iter().cycle()).map(shopper).collect()
+        (0..count).zip(connections.iter().cycle()).map(worker).collect()
     }
 
     /// Returns when it ended.
     async fn closed_loop(
         &self,
-        shoppers: &[Rc<Shopper>],
-        flight: &Rc<Flight>,
+        workers: &[Rc<ClientWorker>],
+        in_flight: &Rc<InFlight>,
         start: Instant,
         end: Instant,
         stop: watch::Receiver<bool>,
     ) -> Instant {
         sleep_until(start).await;
         let over = Rc::new(Cell::new(false));
-        for shopper in shoppers {
-            let (shopper, flight) = (Rc::clone(shopper), Rc::clone(flight));
+        for worker in workers {
+            let (worker, in_flight) = (Rc::clone(worker), Rc::clone(in_flight));
             let (over, mix) = (Rc::clone(&over), self.mix.clone());
-            flight.takes_off();
+            in_flight.takes_off();
             spawn_local(async move {
                 loop {
-                    let wish = shopper.wish(&mix);
-                    let code = shopper.fulfil(wish, Instant::now()).await;
+                    let operation = worker.operation(&mix);
+                    let code = worker.perform(operation, Instant::now()).await;
                     // Asked last: on a machine that was busy elsewhere a short time is over before
                     // a worker has its first turn, and a run without calls has shown nothing.
                     if over.get() {
@@ -179,7 +185,7 @@ impl Part {
                         sleep(PAUSE).await;
                     }
                 }
-                flight.lands();
+                in_flight.lands();
             });
         }
         tokio::select! {
@@ -193,27 +199,27 @@ impl Part {
     /// Returns when it ended.
     async fn open_loop(
         &self,
-        shoppers: &[Rc<Shopper>],
-        flight: &Rc<Flight>,
+        workers: &[Rc<ClientWorker>],
+        in_flight: &Rc<InFlight>,
         schedule: Schedule,
         end: Instant,
-        (stop, mut alarm): (watch::Receiver<bool>, Alarm),
+        (stop, mut timer): (watch::Receiver<bool>, Timer),
     ) -> Instant {
         let most = MOST_IN_FLIGHT.div_ceil(usize::try_from(self.threads).expect("few threads"));
         let number = Cell::new(0);
         let sending = async {
             let mut in_a_row = 0;
-            for shopper in shoppers.iter().cycle() {
+            for worker in workers.iter().cycle() {
                 let due = schedule.due(number.get());
                 if due >= end {
                     break;
                 }
                 while Instant::now() < due {
-                    alarm.until(due).await;
+                    timer.until(due).await;
                     in_a_row = 0;
                 }
-                flight.falls_below(most).await;
-                self.send(shopper, flight, due, &number);
+                in_flight.falls_below(most).await;
+                self.send(worker, in_flight, due, &number);
                 in_a_row += 1;
                 if in_a_row == SENDS_IN_A_ROW {
                     in_a_row = 0;
@@ -230,28 +236,34 @@ impl Part {
             () = stopped(stop) => {}
         }
         let ended = Instant::now().min(end);
-        if let Some(shopper) = shoppers.first() {
-            let measured_from = shopper.books.measured_from;
+        if let Some(worker) = workers.first() {
+            let measured_from = worker.records.measured_from;
             let due = (number.get()..).map(|number| schedule.due(number));
             let unsent = due.take_while(|due| *due < ended).filter(|due| *due >= measured_from);
             let unsent = u64::try_from(unsent.count()).expect("a count of calls");
-            shopper.books.tally.borrow_mut().unsent = unsent;
+            worker.records.stats.borrow_mut().unsent = unsent;
         }
         ended
     }
 
     /// Sends what is due, and moves on in the schedule: a life takes the room of three calls.
-    fn send(&self, shopper: &Rc<Shopper>, flight: &Rc<Flight>, due: Instant, number: &Cell<u64>) {
-        let wish = shopper.wish(&self.mix);
-        number.set(number.get() + if wish == Wish::Life { 3 } else { 1 });
-        if due >= shopper.books.measured_from {
-            shopper.books.tally.borrow_mut().record_late(due.elapsed());
+    fn send(
+        &self,
+        worker: &Rc<ClientWorker>,
+        in_flight: &Rc<InFlight>,
+        due: Instant,
+        number: &Cell<u64>,
+    ) {
+        let operation = worker.operation(&self.mix);
+        number.set(number.get() + if operation == Operation::Lifecycle { 3 } else { 1 });
+        if due >= worker.records.measured_from {
+            worker.records.stats.borrow_mut().record_late(due.elapsed());
         }
-        let (shopper, flight) = (Rc::clone(shopper), Rc::clone(flight));
-        flight.takes_off();
+        let (worker, in_flight) = (Rc::clone(worker), Rc::clone(in_flight));
+        in_flight.takes_off();
         spawn_local(async move {
-            shopper.fulfil(wish, due).await;
-            flight.lands();
+            worker.perform(operation, due).await;
+            in_flight.lands();
         });
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use tonic::Code;
 
-use super::mix::Kind;
+use super::mix::CallKind;
 
 /// What a latency is at most; a longer one counts as this, and is told.
 const LONGEST: Duration = Duration::from_secs(3_600);
@@ -15,14 +15,14 @@ pub(crate) const TOLD: usize = 3;
 
 /// The calls of one kind, or of all.
 #[derive(Clone, Debug)]
-pub(crate) struct Calls {
+pub(crate) struct KindStats {
     /// In nanoseconds, to three digits.
     pub(crate) latency: Histogram<u64>,
     /// By the number of the code.
     pub(crate) codes: [u64; 17],
 }
 
-impl Calls {
+impl KindStats {
     fn new() -> Self {
         Self { latency: histogram(), codes: [0; 17] }
     }
@@ -37,24 +37,24 @@ impl Calls {
 
 /// What one thread counts in the measured time, and all of them together.
 #[derive(Clone, Debug)]
-pub(crate) struct Tally {
-    kinds: [Calls; Kind::ALL.len()],
+pub(crate) struct CallStats {
+    kinds: [KindStats; CallKind::ALL.len()],
     /// How late calls were sent, in nanoseconds; open loop only.
     pub(crate) late: Histogram<u64>,
     /// Creates whose order failed for want of stock.
     pub(crate) failed_orders: u64,
-    /// Calls longer than [`LONGEST`].
+    /// KindStats longer than [`LONGEST`].
     pub(crate) saturated: u64,
-    /// Calls that had no answer when the run was over for good.
+    /// KindStats that had no answer when the run was over for good.
     pub(crate) unfinished: u64,
-    /// Calls that were due in an open loop and were not sent.
+    /// KindStats that were due in an open loop and were not sent.
     pub(crate) unsent: u64,
 }
 
-impl Tally {
+impl CallStats {
     pub(crate) fn new() -> Self {
         Self {
-            kinds: std::array::from_fn(|_| Calls::new()),
+            kinds: std::array::from_fn(|_| KindStats::new()),
             late: histogram(),
             failed_orders: 0,
             saturated: 0,
@@ -63,7 +63,7 @@ impl Tally {
         }
     }
 
-    pub(crate) fn record(&mut self, kind: Kind, latency: Duration, code: Code) {
+    pub(crate) fn record(&mut self, kind: CallKind, latency: Duration, code: Code) {
         let calls = &mut self.kinds[kind.index()];
         calls.latency.saturating_record(nanos(latency));
         calls.codes[place(code)] += 1;
@@ -87,12 +87,12 @@ impl Tally {
         self.unsent += other.unsent;
     }
 
-    pub(crate) fn of(&self, kind: Kind) -> &Calls {
+    pub(crate) fn of(&self, kind: CallKind) -> &KindStats {
         &self.kinds[kind.index()]
     }
 
-    pub(crate) fn all(&self) -> Calls {
-        let mut all = Calls::new();
+    pub(crate) fn all(&self) -> KindStats {
+        let mut all = KindStats::new();
         for calls in &self.kinds {
             all.add(calls);
         }
@@ -102,12 +102,12 @@ impl Tally {
 
 /// How often something happened, and the first few times in words.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Complaints {
+pub(crate) struct ErrorSamples {
     pub(crate) count: u64,
     pub(crate) first: Vec<String>,
 }
 
-impl Complaints {
+impl ErrorSamples {
     pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
         self.count += 1;
         if self.first.len() < TOLD {
@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn percentiles_are_right_to_three_digits_and_all_is_the_sum_of_kinds() {
-        let mut tally = Tally::new();
+        let mut stats = CallStats::new();
         for micros in 1..=1_000 {
-            tally.record(Kind::Stock, Duration::from_micros(micros), Code::Ok);
-            tally.record(Kind::Pay, Duration::from_micros(micros), Code::NotFound);
+            stats.record(CallKind::Stock, Duration::from_micros(micros), Code::Ok);
+            stats.record(CallKind::Pay, Duration::from_micros(micros), Code::NotFound);
         }
-        let all = tally.all();
+        let all = stats.all();
         assert_eq!((all.latency.len(), all.codes[0], all.codes[5]), (2_000, 1_000, 1_000));
         for (quantile, micros) in [(0.5, 500), (0.99, 990), (1.0, 1_000)] {
             let found = all.latency.value_at_quantile(quantile);
@@ -164,10 +164,10 @@ mod tests {
 
     #[test]
     fn call_of_hours_counts_as_one_hour_and_is_told() {
-        let mut tally = Tally::new();
-        tally.record(Kind::Info, Duration::from_secs(7_200), Code::Ok);
-        assert_eq!(tally.saturated, 1);
+        let mut stats = CallStats::new();
+        stats.record(CallKind::Info, Duration::from_secs(7_200), Code::Ok);
+        assert_eq!(stats.saturated, 1);
         let hour = 3_600_000_000_000_u64;
-        assert!(tally.of(Kind::Info).latency.max().abs_diff(hour) <= hour / 1_000);
+        assert!(stats.of(CallKind::Info).latency.max().abs_diff(hour) <= hour / 1_000);
     }
 }

@@ -19,13 +19,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Request, Response, Status};
 
-use super::check::{Check, read_back};
-use super::ledger::Assortment;
-use super::link::Link;
-use super::load::{Loop, Outcome, Part};
-use super::mix::Kind;
-use super::report::Report;
-use super::schedule::Alarm;
+use super::check::{OrderCheck, read_back};
+use super::connection::Connection;
+use super::loops::{CallingResult, LoopMode, ThreadConfig};
+use super::mix::CallKind;
+use super::order_log::OrderGenerator;
+use super::report::LoadReport;
+use super::schedule::Timer;
 
 /// A LOMS that takes a millisecond for a call, but stands still from one time to another.
 #[derive(Clone)]
@@ -111,38 +111,38 @@ fn under_a_clock_of_its_own<A>(story: impl Future<Output = A>) -> A {
 }
 
 /// So many seconds of calls to this shop.
-async fn load(shop: &Shop, seconds: u64, pace: Loop, mix: &str) -> Outcome {
-    play(shop, Instant::now(), &part(seconds, pace, mix)).await
+async fn load(shop: &Shop, seconds: u64, mode: LoopMode, mix: &str) -> CallingResult {
+    play(shop, Instant::now(), &part(seconds, mode, mix)).await
 }
 
 /// A part that is a whole.
-fn part(seconds: u64, pace: Loop, mix: &str) -> Part {
-    Part {
-        pace,
+fn part(seconds: u64, mode: LoopMode, mix: &str) -> ThreadConfig {
+    ThreadConfig {
+        mode,
         thread: 0,
         threads: 1,
         warm_up: Duration::ZERO,
         duration: Duration::from_secs(seconds),
-        grace: Duration::from_secs(5),
+        timeout: Duration::from_secs(5),
         mix: mix.parse().unwrap(),
-        assortment: Arc::new(assortment()),
+        generator: Arc::new(generator()),
         calls: Arc::default(),
     }
 }
 
-fn assortment() -> Assortment {
-    Assortment { skus: (1..=9).collect(), lines: 2, seed: 1, keys: false }
+fn generator() -> OrderGenerator {
+    OrderGenerator { skus: (1..=9).collect(), lines: 2, seed: 1, keys: false }
 }
 
 /// Has this part call this shop, from this moment on.
-async fn play(shop: &Shop, start: Instant, part: &Part) -> Outcome {
+async fn play(shop: &Shop, start: Instant, part: &ThreadConfig) -> CallingResult {
     let (here, there) = tokio::io::duplex(1 << 16);
     let server = tonic::transport::Server::builder().add_service(LomsServer::new(shop.clone()));
     let incoming = tokio_stream::once(Ok::<_, std::io::Error>(there));
     tokio::spawn(server.serve_with_incoming(incoming));
     let (_stop, stop_told) = watch::channel(false);
-    let link = Link::over(here).await.unwrap();
-    part.run(&[link], start, stop_told, Alarm::Coarse).await
+    let connection = Connection::over(here).await.unwrap();
+    part.run(&[connection], start, stop_told, Timer::Coarse).await
 }
 
 fn honest() -> Shop {
@@ -158,17 +158,17 @@ fn stalls(start: u64, seconds: u64) -> Shop {
 #[test]
 fn open_loop_shows_a_stall_that_a_closed_one_hides() {
     under_a_clock_of_its_own(async {
-        let p99 = |outcome: &Outcome| {
-            let nanos = outcome.tally.of(Kind::Stock).latency.value_at_quantile(0.99);
+        let p99 = |outcome: &CallingResult| {
+            let nanos = outcome.stats.of(CallKind::Stock).latency.value_at_quantile(0.99);
             Duration::from_nanos(nanos)
         };
-        let open = Loop::Open { rate: NonZeroU64::new(100).unwrap() };
+        let open = LoopMode::Open { rate: NonZeroU64::new(100).unwrap() };
         let open = load(&stalls(2, 1), 10, open, "stock=1").await;
         // A hundred of the thousand calls were due while it stood still; the tenth of them that
         // waited longest had 0.9 s to wait or more.
-        assert_eq!(open.tally.of(Kind::Stock).latency.len(), 1_000);
+        assert_eq!(open.stats.of(CallKind::Stock).latency.len(), 1_000);
         assert!(p99(&open) > Duration::from_millis(850), "{:?}", p99(&open));
-        let closed = load(&stalls(2, 1), 10, Loop::Closed { concurrency: 1 }, "stock=1").await;
+        let closed = load(&stalls(2, 1), 10, LoopMode::Closed { concurrency: 1 }, "stock=1").await;
         assert!(p99(&closed) < Duration::from_millis(5), "{:?}", p99(&closed));
     });
 }
@@ -177,14 +177,14 @@ fn open_loop_shows_a_stall_that_a_closed_one_hides() {
 fn call_that_is_sent_late_counts_from_when_it_was_due() {
     under_a_clock_of_its_own(async {
         // Whoever calls is half a second behind: five calls were due before the first is sent.
-        let open = Loop::Open { rate: NonZeroU64::new(10).unwrap() };
+        let open = LoopMode::Open { rate: NonZeroU64::new(10).unwrap() };
         let start = Instant::now() - Duration::from_millis(500);
         let outcome = play(&honest(), start, &part(1, open, "stock=1")).await;
-        let latency = &outcome.tally.of(Kind::Stock).latency;
+        let latency = &outcome.stats.of(CallKind::Stock).latency;
         let longest = Duration::from_nanos(latency.max());
         assert_eq!(latency.len(), 10);
         assert!(longest >= Duration::from_millis(500), "{longest:?}");
-        assert!(Duration::from_nanos(outcome.tally.late.max()) >= Duration::from_millis(500));
+        assert!(Duration::from_nanos(outcome.stats.late.max()) >= Duration::from_millis(500));
     });
 }
 
@@ -192,38 +192,38 @@ fn call_that_is_sent_late_counts_from_when_it_was_due() {
 fn whoever_calls_may_wake_when_the_time_is_over_and_calls_all_the_same() {
     under_a_clock_of_its_own(async {
         let start = Instant::now() - Duration::from_secs(2);
-        let calls = async |pace| {
-            let outcome = play(&honest(), start, &part(1, pace, "stock=1")).await;
-            outcome.tally.of(Kind::Stock).latency.len()
+        let calls = async |mode| {
+            let outcome = play(&honest(), start, &part(1, mode, "stock=1")).await;
+            outcome.stats.of(CallKind::Stock).latency.len()
         };
-        assert_eq!(calls(Loop::Closed { concurrency: 3 }).await, 3);
-        assert_eq!(calls(Loop::Open { rate: NonZeroU64::new(10).unwrap() }).await, 10);
+        assert_eq!(calls(LoopMode::Closed { concurrency: 3 }).await, 3);
+        assert_eq!(calls(LoopMode::Open { rate: NonZeroU64::new(10).unwrap() }).await, 10);
     });
 }
 
 #[test]
 fn warm_up_is_called_and_not_counted() {
     under_a_clock_of_its_own(async {
-        let open = Loop::Open { rate: NonZeroU64::new(10).unwrap() };
-        let part = Part { warm_up: Duration::from_secs(2), ..part(1, open, "create=1") };
+        let open = LoopMode::Open { rate: NonZeroU64::new(10).unwrap() };
+        let part = ThreadConfig { warm_up: Duration::from_secs(2), ..part(1, open, "create=1") };
         let shop = honest();
         let outcome = play(&shop, Instant::now(), &part).await;
         assert_eq!(shop.orders.lock().unwrap().len(), 30);
-        assert_eq!(outcome.tally.of(Kind::Create).latency.len(), 10);
+        assert_eq!(outcome.stats.of(CallKind::Create).latency.len(), 10);
     });
 }
 
 #[test]
 fn creates_have_keys_of_their_own_where_that_is_asked_for() {
     under_a_clock_of_its_own(async {
-        let plain = part(1, Loop::Closed { concurrency: 2 }, "create=1");
-        let keyed = Arc::new(Assortment { keys: true, ..assortment() });
-        for part in [plain.clone(), Part { assortment: keyed, ..plain }] {
+        let plain = part(1, LoopMode::Closed { concurrency: 2 }, "create=1");
+        let keyed = Arc::new(OrderGenerator { keys: true, ..generator() });
+        for part in [plain.clone(), ThreadConfig { generator: keyed, ..plain }] {
             let shop = honest();
             play(&shop, Instant::now(), &part).await;
             let (keys, orders) = (shop.keys.lock().unwrap(), shop.orders.lock().unwrap());
             assert!(orders.len() > 100);
-            if part.assortment.keys {
+            if part.generator.keys {
                 assert_eq!((keys.len(), keys.contains("")), (orders.len(), false));
             } else {
                 assert_eq!(*keys, BTreeSet::from([String::new()]));
@@ -235,10 +235,10 @@ fn creates_have_keys_of_their_own_where_that_is_asked_for() {
 #[test]
 fn calls_that_come_to_no_end_are_given_up_and_told() {
     under_a_clock_of_its_own(async {
-        let open = Loop::Open { rate: NonZeroU64::new(100).unwrap() };
+        let open = LoopMode::Open { rate: NonZeroU64::new(100).unwrap() };
         let outcome = load(&stalls(9, 100), 10, open, "stock=1").await;
         // Those of the last second, which had five more; a call takes a millisecond.
-        assert_eq!(outcome.tally.unfinished, 100);
+        assert_eq!(outcome.stats.unfinished, 100);
     });
 }
 
@@ -246,21 +246,21 @@ fn calls_that_come_to_no_end_are_given_up_and_told() {
 fn run_without_an_answer_is_no_success() {
     let verdict = |shop: &dyn Fn() -> Shop| {
         under_a_clock_of_its_own(async {
-            let pace = Loop::Closed { concurrency: 1 };
-            let outcome = load(&shop(), 1, pace, "stock=1").await;
-            let report = Report {
+            let mode = LoopMode::Closed { concurrency: 1 };
+            let outcome = load(&shop(), 1, mode, "stock=1").await;
+            let report = LoadReport {
                 address: String::new(),
-                pace,
+                mode,
                 connections: 1,
                 threads: 1,
                 measured: outcome.measured,
                 stopped: false,
-                tally: outcome.tally,
+                stats: outcome.stats,
                 refused: outcome.refused,
                 unanswered_creates: outcome.unanswered_creates,
                 check: None,
             };
-            (report.is_good(), report.complaints().join("\n"))
+            (report.is_good(), report.problems().join("\n"))
         })
     };
     assert_eq!(verdict(&honest), (true, String::new()));
@@ -268,9 +268,9 @@ fn run_without_an_answer_is_no_success() {
     assert!(!is_good && complaints.starts_with("no call was measured: "), "{complaints}");
 }
 
-async fn check(outcome: &Outcome) -> Check {
+async fn check(outcome: &CallingResult) -> OrderCheck {
     let patience = Duration::from_secs(5);
-    let mut check = read_back(&outcome.shoppers, 1, patience, Arc::default()).await;
+    let mut check = read_back(&outcome.workers, 1, patience, Arc::default()).await;
     check.compare_ids();
     check
 }
@@ -279,8 +279,8 @@ async fn check(outcome: &Outcome) -> Check {
 fn every_order_of_an_honest_shop_is_right() {
     under_a_clock_of_its_own(async {
         let shop = honest();
-        let pace = Loop::Closed { concurrency: 2 };
-        let outcome = load(&shop, 2, pace, "life=1,create=2,pay=1,info=1").await;
+        let mode = LoopMode::Closed { concurrency: 2 };
+        let outcome = load(&shop, 2, mode, "life=1,create=2,pay=1,info=1").await;
         let orders = shop.orders.lock().unwrap().len();
         let check = check(&outcome).await;
         assert!(orders > 100);
@@ -293,15 +293,15 @@ fn every_order_of_an_honest_shop_is_right() {
 fn order_that_is_lost_changed_or_given_twice_is_caught() {
     under_a_clock_of_its_own(async {
         let shop = honest();
-        let outcome = load(&shop, 1, Loop::Closed { concurrency: 1 }, "create=1").await;
+        let outcome = load(&shop, 1, LoopMode::Closed { concurrency: 1 }, "create=1").await;
         {
             let mut orders = shop.orders.lock().unwrap();
             orders.remove(&3);
             orders.get_mut(&5).unwrap().items[0].count = 2;
             orders.get_mut(&7).unwrap().status = "paid".to_owned();
         }
-        let shopper: &Rc<_> = &outcome.shoppers[0];
-        shopper.ledger.borrow_mut().placed(0, 1, false);
+        let worker: &Rc<_> = &outcome.workers[0];
+        worker.order_log.borrow_mut().placed(0, 1, false);
         let check = check(&outcome).await;
         assert_eq!((check.missing, check.unread), (1, 0));
         assert_eq!(check.lost.first, ["order 3 is not there"]);

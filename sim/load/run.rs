@@ -8,99 +8,101 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use indicatif::{ProgressBar, ProgressStyle};
+use loms::signals::Signals;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{self, Instant, interval};
 
-use super::check::{Check, read_back};
-use super::ledger::Assortment;
-use super::link::{Link, authority};
-use super::load::{Loop, Part};
+use super::call_stats::{CallStats, ErrorSamples};
+use super::check::{OrderCheck, read_back};
+use super::connection::{Connection, authority};
+use super::loops::{LoopMode, ThreadConfig};
 use super::mix::Mix;
-use super::report::{Report, grouped};
-use super::schedule::Alarm;
-use super::tally::{Complaints, Tally};
-use crate::client_commands::WHERE_IT_IS;
-use crate::signals::Signals;
+use super::order_log::OrderGenerator;
+use super::report::{LoadReport, grouped};
+use super::schedule::Timer;
+
+/// What to do about a server that cannot be reached.
+const ADDRESS_ADVICE: &str = "; start a server there with `loms`, or set --address or LOMS_ADDRESS";
 
 /// How often the progress bar moves.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What to do; all of it checked.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct LoadConfig {
     pub(crate) address: String,
-    pub(crate) pace: Loop,
+    pub(crate) mode: LoopMode,
     pub(crate) connections: u32,
     /// At most as many as connections.
     pub(crate) threads: u32,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
-    pub(crate) grace: Duration,
+    pub(crate) timeout: Duration,
     pub(crate) mix: Mix,
     /// Whether the orders are read back at the end.
     pub(crate) check: bool,
-    pub(crate) assortment: Arc<Assortment>,
+    pub(crate) generator: Arc<OrderGenerator>,
 }
 
 /// What a thread tells.
-enum Event {
+enum ThreadMessage {
     Connected,
     Unreachable(String),
     /// Its calls are over, so many orders are to be read back.
     Called(u64),
-    Done(Box<Done>),
+    ThreadResult(Box<ThreadResult>),
 }
 
-struct Done {
-    tally: Tally,
-    refused: Complaints,
+struct ThreadResult {
+    stats: CallStats,
+    refused: ErrorSamples,
     unanswered_creates: u64,
     measured: Duration,
     /// `None` where there is to be none.
-    check: Option<Check>,
+    check: Option<OrderCheck>,
 }
 
 /// What a thread is given.
-struct Job {
-    part: Part,
+struct LoadThread {
+    part: ThreadConfig,
     check: bool,
     to: Authority,
     connections: u32,
     start: watch::Receiver<Option<Instant>>,
     stop: watch::Receiver<bool>,
-    events: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedSender<ThreadMessage>,
     read: Arc<AtomicU64>,
 }
 
 /// Runs it. Fails where the server cannot be reached.
-pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
-    let to = authority(&plan.address)?;
+pub(crate) fn run(config: &LoadConfig) -> Result<LoadReport, String> {
+    let to = authority(&config.address)?;
     let (events, told) = mpsc::unbounded_channel();
     let (start, start_told) = watch::channel(None);
     let (stop, stop_told) = watch::channel(false);
     let read = Arc::new(AtomicU64::new(0));
-    let calls: Vec<Arc<AtomicU64>> = (0..plan.threads).map(|_| Arc::default()).collect();
-    for (thread, calls) in (0..plan.threads).zip(&calls) {
-        let job = Job {
-            part: plan.part(thread, Arc::clone(calls)),
-            check: plan.check,
+    let calls: Vec<Arc<AtomicU64>> = (0..config.threads).map(|_| Arc::default()).collect();
+    for (thread, calls) in (0..config.threads).zip(&calls) {
+        let job = LoadThread {
+            part: config.part(thread, Arc::clone(calls)),
+            check: config.check,
             to: to.clone(),
-            connections: share(plan.connections, thread, plan.threads),
+            connections: share(config.connections, thread, config.threads),
             start: start_told.clone(),
             stop: stop_told.clone(),
             events: events.clone(),
             read: Arc::clone(&read),
         };
         thread::Builder::new()
-            .name(format!("bench-{thread}"))
+            .name(format!("load-{thread}"))
             .spawn(move || job.run())
             .map_err(|error| format!("the system gives no thread: {error}"))?;
     }
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the system gives no event queue: {error}"))?;
     runtime.block_on(async {
-        let watcher = Watcher { plan, calls: &calls, read: &read, start, stop };
+        let watcher = Coordinator { config, calls: &calls, read: &read, start, stop };
         watcher.watch(told).await
     })
 }
@@ -110,23 +112,23 @@ pub(crate) fn share(whole: u32, thread: u32, threads: u32) -> u32 {
     whole / threads + u32::from(thread < whole % threads)
 }
 
-impl Plan {
-    fn part(&self, thread: u32, calls: Arc<AtomicU64>) -> Part {
-        Part {
-            pace: self.pace,
+impl LoadConfig {
+    fn part(&self, thread: u32, calls: Arc<AtomicU64>) -> ThreadConfig {
+        ThreadConfig {
+            mode: self.mode,
             thread,
             threads: self.threads,
             warm_up: self.warm_up,
             duration: self.duration,
-            grace: self.grace,
+            timeout: self.timeout,
             mix: self.mix.clone(),
-            assortment: Arc::clone(&self.assortment),
+            generator: Arc::clone(&self.generator),
             calls,
         }
     }
 }
 
-impl Job {
+impl LoadThread {
     /// A thread's whole life.
     fn run(self) {
         let mut runtime = Builder::new_current_thread();
@@ -135,93 +137,96 @@ impl Job {
             Ok(runtime) => runtime.block_on(self.call()),
             Err(error) => {
                 let problem = format!("the system gives no event queue: {error}");
-                self.events.send(Event::Unreachable(problem)).map_err(drop)
+                self.events.send(ThreadMessage::Unreachable(problem)).map_err(drop)
             }
         };
     }
 
     async fn call(mut self) -> Result<(), ()> {
-        let links = match self.connect().await {
-            Ok(links) => links,
+        let connections = match self.connect().await {
+            Ok(connections) => connections,
             Err(problem) => {
-                return self.events.send(Event::Unreachable(problem)).map_err(drop);
+                return self.events.send(ThreadMessage::Unreachable(problem)).map_err(drop);
             }
         };
-        self.events.send(Event::Connected).map_err(drop)?;
+        self.events.send(ThreadMessage::Connected).map_err(drop)?;
         let start = self.start.wait_for(Option::is_some).await.map_err(drop)?;
         let start = start.ok_or(())?;
-        let outcome = self.part.run(&links, start, self.stop.clone(), Alarm::new()).await;
-        let orders = outcome.shoppers.iter().map(|shopper| shopper.ledger.borrow().len());
+        let outcome = self.part.run(&connections, start, self.stop.clone(), Timer::new()).await;
+        let orders = outcome.workers.iter().map(|worker| worker.order_log.borrow().len());
         let orders = u64::try_from(orders.sum::<usize>()).expect("a count of orders");
-        self.events.send(Event::Called(orders)).map_err(drop)?;
+        self.events.send(ThreadMessage::Called(orders)).map_err(drop)?;
         let check = if self.check {
-            let (shoppers, grace) = (&outcome.shoppers, self.part.grace);
-            Some(read_back(shoppers, links.len(), grace, self.read.clone()).await)
+            let (workers, timeout) = (&outcome.workers, self.part.timeout);
+            Some(read_back(workers, connections.len(), timeout, self.read.clone()).await)
         } else {
             None
         };
-        let done = Done {
-            tally: outcome.tally,
+        let done = ThreadResult {
+            stats: outcome.stats,
             refused: outcome.refused,
             unanswered_creates: outcome.unanswered_creates,
             measured: outcome.measured,
             check,
         };
-        self.events.send(Event::Done(Box::new(done))).map_err(drop)
+        self.events.send(ThreadMessage::ThreadResult(Box::new(done))).map_err(drop)
     }
 
-    async fn connect(&self) -> Result<Vec<Rc<Link>>, String> {
-        let mut links = Vec::new();
+    async fn connect(&self) -> Result<Vec<Rc<Connection>>, String> {
+        let mut connections = Vec::new();
         for _ in 0..self.connections {
-            match timeout(self.part.grace, Link::connect(self.to.clone())).await {
-                Ok(Ok(link)) => links.push(link),
-                Ok(Err(error)) => return Err(format!("{error}{WHERE_IT_IS}")),
+            match time::timeout(self.part.timeout, Connection::connect(self.to.clone())).await {
+                Ok(Ok(connection)) => connections.push(connection),
+                Ok(Err(error)) => return Err(format!("{error}{ADDRESS_ADVICE}")),
                 Err(_elapsed) => {
-                    return Err(format!("no answer in {:?}", self.part.grace));
+                    return Err(format!("no answer in {:?}", self.part.timeout));
                 }
             }
         }
-        Ok(links)
+        Ok(connections)
     }
 }
 
 /// The thread that does not call.
-struct Watcher<'a> {
-    plan: &'a Plan,
+struct Coordinator<'a> {
+    config: &'a LoadConfig,
     calls: &'a [Arc<AtomicU64>],
     read: &'a AtomicU64,
     start: watch::Sender<Option<Instant>>,
     stop: watch::Sender<bool>,
 }
 
-impl Watcher<'_> {
-    async fn watch(self, mut events: mpsc::UnboundedReceiver<Event>) -> Result<Report, String> {
+impl Coordinator<'_> {
+    async fn watch(
+        self,
+        mut events: mpsc::UnboundedReceiver<ThreadMessage>,
+    ) -> Result<LoadReport, String> {
         let mut signals = Signals::new()?;
         let mut ticks = interval(TICK);
         let mut report = self.report();
         let (mut connected, mut called, mut done) = (0, 0, 0);
-        let mut progress = Progress::new(self.plan);
-        while done < self.plan.threads {
+        let mut progress = Progress::new(self.config);
+        while done < self.config.threads {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(Event::Connected) => {
+                    Some(ThreadMessage::Connected) => {
                         connected += 1;
-                        if connected == self.plan.threads {
+                        if connected == self.config.threads {
                             progress.start = Some(Instant::now());
                             self.start.send_replace(progress.start);
                         }
                     }
-                    Some(Event::Unreachable(problem)) => {
-                        return Err(format!("{}: {problem}", self.plan.address));
+                    Some(ThreadMessage::Unreachable(problem)) => {
+                        return Err(format!("{}: {problem}", self.config.address));
                     }
-                    Some(Event::Called(orders)) => {
+                    Some(ThreadMessage::Called(orders)) => {
                         called += 1;
                         progress.orders += orders;
-                        if called == self.plan.threads {
+                        if called == self.config.threads {
                             progress.reading();
                         }
                     }
-                    Some(Event::Done(part)) => {
+                    Some(ThreadMessage::ThreadResult(part)) => {
                         done += 1;
                         add(&mut report, *part);
                     }
@@ -247,24 +252,24 @@ impl Watcher<'_> {
         Ok(report)
     }
 
-    fn report(&self) -> Report {
-        Report {
-            address: self.plan.address.clone(),
-            pace: self.plan.pace,
-            connections: self.plan.connections,
-            threads: self.plan.threads,
+    fn report(&self) -> LoadReport {
+        LoadReport {
+            address: self.config.address.clone(),
+            mode: self.config.mode,
+            connections: self.config.connections,
+            threads: self.config.threads,
             measured: Duration::ZERO,
             stopped: false,
-            tally: Tally::new(),
-            refused: Complaints::default(),
+            stats: CallStats::new(),
+            refused: ErrorSamples::default(),
             unanswered_creates: 0,
-            check: self.plan.check.then(Check::default),
+            check: self.config.check.then(OrderCheck::default),
         }
     }
 }
 
-fn add(report: &mut Report, part: Done) {
-    report.tally.add(&part.tally);
+fn add(report: &mut LoadReport, part: ThreadResult) {
+    report.stats.add(&part.stats);
     report.refused.add(part.refused);
     report.unanswered_creates += part.unanswered_creates;
     report.measured = report.measured.max(part.measured);
@@ -284,8 +289,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(plan: &Plan) -> Self {
-        let whole = plan.warm_up + plan.duration;
+    fn new(config: &LoadConfig) -> Self {
+        let whole = config.warm_up + config.duration;
         let bar = ProgressBar::new(millis(whole));
         Self { bar: bar.with_style(style()), start: None, whole, orders: 0, reading: false }
     }

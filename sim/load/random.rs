@@ -3,9 +3,9 @@
 
 /// A stream of draws.
 #[derive(Clone, Debug)]
-pub(crate) struct Draw(u64);
+pub(crate) struct SplitMix64(u64);
 
-impl Draw {
+impl SplitMix64 {
     /// Streams of one seed have nothing to do with each other.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         Self(scramble(scramble(seed) ^ stream))

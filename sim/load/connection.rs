@@ -1,5 +1,5 @@
-//! One HTTP/2 connection, and calls over it: `h2` itself, since what a call costs here is taken
-//! from the server that shares the machine. Calls are never repeated.
+//! Single HTTP/2 connection, and calls over it: `h2` itself, since what a call costs here is taken
+//! from the server that shares the machine. KindStats are never repeated.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,7 +19,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 use tonic::Code;
 
-use super::mix::Kind;
+use super::mix::CallKind;
 
 /// Windows that no answer can fill, so that no call waits for one.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -37,10 +37,10 @@ const PREFIX: usize = 5;
 /// A connection that is made anew whenever it is lost. While it is down every call is
 /// UNAVAILABLE at once.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Connection {
     /// `None` while the connection is down.
     sender: RefCell<Option<SendRequest<Bytes>>>,
-    uris: [Uri; Kind::ALL.len()],
+    uris: [Uri; CallKind::ALL.len()],
     headers: HeaderMap,
 }
 
@@ -54,11 +54,11 @@ pub(crate) fn authority(address: &str) -> Result<Authority, String> {
     uri.into_parts().authority.ok_or_else(advice)
 }
 
-impl Link {
+impl Connection {
     /// Connects, and keeps the connection until the runtime ends.
     pub(crate) async fn connect(to: Authority) -> io::Result<Rc<Self>> {
-        let link = Self::down(&to);
-        let kept = Rc::clone(&link);
+        let connection = Self::down(&to);
+        let kept = Rc::clone(&connection);
         // The first handshake is awaited: a server that speaks no HTTP/2 is told at once.
         let mut lost = Some(kept.open(dial(&to).await?).await?);
         spawn_local(async move {
@@ -73,23 +73,23 @@ impl Link {
                 }
             }
         });
-        Ok(link)
+        Ok(connection)
     }
 
-    /// A link over a stream that is there already, and is not replaced.
+    /// A connection over a stream that is there already, and is not replaced.
     #[cfg(test)]
     pub(crate) async fn over<S>(stream: S) -> io::Result<Rc<Self>>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let link = Self::down(&Authority::from_static("test"));
-        let lost = link.open(stream).await?;
+        let connection = Self::down(&Authority::from_static("test"));
+        let lost = connection.open(stream).await?;
         spawn_local(lost);
-        Ok(link)
+        Ok(connection)
     }
 
     fn down(to: &Authority) -> Rc<Self> {
-        let uri = |kind: Kind| {
+        let uri = |kind: CallKind| {
             let mut parts = http::uri::Parts::default();
             parts.scheme = Some(Scheme::HTTP);
             parts.authority = Some(to.clone());
@@ -99,7 +99,7 @@ impl Link {
         let mut headers = HeaderMap::new();
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        Rc::new(Self { sender: RefCell::new(None), uris: Kind::ALL.map(uri), headers })
+        Rc::new(Self { sender: RefCell::new(None), uris: CallKind::ALL.map(uri), headers })
     }
 
     /// Shakes hands. What it returns ends when the connection is lost.
@@ -122,8 +122,8 @@ impl Link {
         })
     }
 
-    /// One call. `Err` is any code but OK.
-    pub(crate) async fn call<A>(&self, kind: Kind, message: &impl Message) -> Result<A, Code>
+    /// Single call. `Err` is any code but OK.
+    pub(crate) async fn call<A>(&self, kind: CallKind, message: &impl Message) -> Result<A, Code>
     where
         A: Message + Default,
     {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     pub(crate) start: Instant,
-    /// Calls a second, of all threads together.
+    /// KindStats a second, of all threads together.
     pub(crate) rate: NonZeroU64,
     /// This thread, from 0, of how many.
     pub(crate) thread: u64,
@@ -29,13 +29,13 @@ impl Schedule {
 /// Wakes a task at a moment. The timers of tokio do so up to a millisecond late, which would be
 /// most of the latency that is shown; the system's are used where there are any.
 #[derive(Debug)]
-pub(crate) enum Alarm {
+pub(crate) enum Timer {
     #[cfg(target_os = "linux")]
     Fine(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
     Coarse,
 }
 
-impl Alarm {
+impl Timer {
     /// As fine as the system has it.
     #[cfg(target_os = "linux")]
     #[expect(deprecated, reason = "what came after it is `unsafe`; an owned descriptor is sound")]

@@ -1,37 +1,39 @@
-//! `loms bench`: puts a LOMS under load, shows how long its answers take, and checks at the end
+//! `sim load`: puts a LOMS under load, shows how long its answers take, and checks at the end
 //! that every order is as it should be. Start at [`run`].
 
+mod call_stats;
 mod check;
-mod draw;
-mod ledger;
-mod link;
-mod load;
+mod client_worker;
+mod connection;
+mod loops;
 mod mix;
+mod order_log;
+mod random;
 mod report;
 mod run;
 mod schedule;
-mod shopper;
-mod tally;
 #[cfg(test)]
 mod tests;
 
 use std::io::Write;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{panic, process};
 
 use clap::Args;
+use loms::config::{Config, Sources};
 use loms::opening_stock;
 
-use crate::client_commands::positive;
-use crate::{complain, usage};
-use ledger::Assortment;
-use load::Loop;
+use crate::cli;
+use crate::exit::Exit;
+use loops::LoopMode;
 use mix::Mix;
+use order_log::OrderGenerator;
+use run::LoadConfig;
 
-/// What `loms bench --help` tells at its end; the field names are a promise to scripts.
+/// What `sim load --help` tells at its end; the field names are a promise to scripts.
 const LONG_HELP: &str = r#"Closed loop (--concurrency): so many workers, each of which makes its
 next call when it has the answer. Open loop (--rate): calls are due at fixed times, whatever the
 server does, and latency counts from when a call was due, so that a stall of the server is not
@@ -75,7 +77,7 @@ Exit codes:
 /// What to call, how often and for how long.
 #[derive(Debug, Args)]
 #[command(after_long_help = LONG_HELP)]
-pub(crate) struct BenchFlags {
+pub(crate) struct LoadFlags {
     /// Closed loop: calls always in flight [default: 64]
     #[arg(long, value_name = "C", conflicts_with = "rate")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -93,7 +95,7 @@ pub(crate) struct BenchFlags {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
     /// How long to measure
-    #[arg(long, default_value = "30s", value_parser = positive)]
+    #[arg(long, default_value = "30s", value_parser = positive_duration)]
     duration: Duration,
     /// How long to call before that, unmeasured
     #[arg(long, value_name = "DURATION", default_value = "2s")]
@@ -112,6 +114,18 @@ pub(crate) struct BenchFlags {
     /// The stock file of the server [default: built in]
     #[arg(long, value_name = "FILE")]
     stock: Option<PathBuf>,
+    /// Address of the server [default: loms.address of the configuration, http://localhost:50051]
+    #[arg(long, value_name = "URL")]
+    address: Option<String>,
+    /// The configuration file [default: config/config.yaml if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Time limit for connecting, and for the calls in flight at the end [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
+    timeout: Option<Duration>,
+    /// Print the report as JSON, one object on one line
+    #[arg(long)]
+    json: bool,
     /// Do not read the orders back at the end
     #[arg(long)]
     no_check: bool,
@@ -120,71 +134,102 @@ pub(crate) struct BenchFlags {
     seed: u64,
 }
 
-/// How long calls in flight at the end still have, unless `--timeout` says otherwise; also what
-/// connecting may take.
-const GRACE: Duration = Duration::from_secs(5);
+/// The default of `--timeout`.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Puts the LOMS at this address under load.
-pub(crate) fn run(
-    flags: BenchFlags,
-    json: bool,
-    timeout: Option<Duration>,
-    address: &str,
-) -> ExitCode {
-    let assortment = match assortment(&flags) {
-        Ok(assortment) => assortment,
-        Err(problem) => return failure(&problem),
-    };
-    if assortment.lines > assortment.skus.len() {
-        let (lines, skus) = (assortment.lines, assortment.skus.len());
-        usage(&format!("--lines {lines} is more than the {skus} SKUs in stock"));
+/// Sends load to the server and checks its orders. Problems go to stderr.
+pub(crate) fn run(flags: LoadFlags) -> (String, Exit) {
+    abort_on_panic();
+    match config(flags).and_then(|(config, json)| Ok((run::run(&config)?, json))) {
+        Ok((report, json)) => {
+            let problems = report.problems();
+            for problem in &problems {
+                complain(problem);
+            }
+            let exit = if problems.is_empty() { Exit::Ok } else { Exit::Oracle };
+            (if json { report.json() } else { report.table() }, exit)
+        }
+        Err(problem) => {
+            complain(&problem);
+            (String::new(), Exit::Oracle)
+        }
     }
-    let pace = match (flags.rate.and_then(NonZeroU64::new), flags.concurrency) {
-        (Some(rate), _) => Loop::Open { rate },
-        (None, concurrency) => Loop::Closed { concurrency: concurrency.unwrap_or(64) },
+}
+
+/// A panic of a task or a thread ends the process: the other threads would wait for it forever.
+fn abort_on_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        report(info);
+        process::abort();
+    }));
+}
+
+/// One line on stderr. A closed stderr is no reason to fail.
+fn complain(problem: &str) {
+    let _ = writeln!(std::io::stderr(), "sim load: {problem}");
+}
+
+/// The checked configuration, and whether the report is JSON.
+fn config(flags: LoadFlags) -> Result<(LoadConfig, bool), String> {
+    let address = address(&flags)?;
+    let generator = order_generator(&flags)?;
+    if generator.lines > generator.skus.len() {
+        let (lines, skus) = (generator.lines, generator.skus.len());
+        cli::usage(&format!("--lines {lines} is more than the {skus} SKUs in the stock file"));
+    }
+    let mode = match (flags.rate.and_then(NonZeroU64::new), flags.concurrency) {
+        (Some(rate), _) => LoopMode::Open { rate },
+        (None, concurrency) => LoopMode::Closed { concurrency: concurrency.unwrap_or(64) },
     };
-    let connections = match pace {
-        Loop::Closed { concurrency } => flags.connections.min(concurrency),
-        Loop::Open { .. } => flags.connections,
+    let connections = match mode {
+        LoopMode::Closed { concurrency } => flags.connections.min(concurrency),
+        LoopMode::Open { .. } => flags.connections,
     };
-    let plan = run::Plan {
-        address: address.to_owned(),
-        pace,
+    let config = LoadConfig {
+        address,
+        mode,
         connections,
         threads: flags.threads.min(connections),
         warm_up: flags.warm_up,
         duration: flags.duration,
-        grace: timeout.unwrap_or(GRACE),
+        timeout: flags.timeout.unwrap_or(DEFAULT_TIMEOUT),
         mix: flags.mix,
         check: !flags.no_check,
-        assortment: Arc::new(assortment),
+        generator: Arc::new(generator),
     };
-    let report = match run::run(&plan) {
-        Ok(report) => report,
-        Err(problem) => return failure(&problem),
-    };
-    let text = if json { report.json() } else { report.table() };
-    // That nobody reads it, as with `head`, says nothing of the orders.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    for complaint in report.complaints() {
-        complain(&complaint);
-    }
-    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok((config, flags.json))
 }
 
-fn failure(problem: &str) -> ExitCode {
-    complain(problem);
-    ExitCode::FAILURE
+/// The address of the server, from the flag, the environment or the configuration file.
+fn address(flags: &LoadFlags) -> Result<String, String> {
+    let overrides = flags.address.clone().map(|address| ("loms.address", address));
+    #[expect(clippy::disallowed_methods, reason = "the one place of sim that reads it")]
+    let environment = std::env::vars_os();
+    let sources = Sources {
+        directory: Path::new(""),
+        file: flags.config.as_deref(),
+        environment,
+        flags: overrides.as_slice(),
+    };
+    let config = Config::load(sources).map_err(|error| error.to_string())?;
+    Ok(config.loms.address)
 }
 
-fn assortment(flags: &BenchFlags) -> Result<Assortment, String> {
+fn order_generator(flags: &LoadFlags) -> Result<OrderGenerator, String> {
     let stock = match &flags.stock {
         Some(file) => opening_stock::load(file).map_err(|error| error.to_string())?,
         None => opening_stock::embedded(),
     };
     let skus: Vec<u32> = stock.records().iter().map(|record| record.sku.get()).collect();
     if skus.is_empty() {
-        return Err("a stock file without SKUs leaves nothing to call for".to_owned());
+        return Err("the stock file has no SKUs, so there is nothing to order".to_owned());
     }
-    Ok(Assortment { skus, lines: flags.lines.into(), seed: flags.seed, keys: flags.keys })
+    Ok(OrderGenerator { skus, lines: flags.lines.into(), seed: flags.seed, keys: flags.keys })
+}
+
+/// A duration above 0.
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if span.is_zero() { Err("must be above 0".to_owned()) } else { Ok(span) }
 }

@@ -8,10 +8,10 @@ use loms::client::code_name;
 use serde_json::{Map, Value, json};
 use tonic::Code;
 
-use super::check::Check;
-use super::load::Loop;
-use super::mix::Kind;
-use super::tally::{Calls, Complaints, Tally};
+use super::call_stats::{CallStats, ErrorSamples, KindStats};
+use super::check::OrderCheck;
+use super::loops::LoopMode;
+use super::mix::CallKind;
 
 /// The quantiles that are shown, under their headings and their JSON names.
 const QUANTILES: [(&str, &str, f64); 4] =
@@ -19,43 +19,43 @@ const QUANTILES: [(&str, &str, f64); 4] =
 
 /// A run and its check.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct LoadReport {
     pub(crate) address: String,
-    pub(crate) pace: Loop,
+    pub(crate) mode: LoopMode,
     pub(crate) connections: u32,
     pub(crate) threads: u32,
     /// The measured time.
     pub(crate) measured: Duration,
     /// Whether a signal ended it early.
     pub(crate) stopped: bool,
-    pub(crate) tally: Tally,
-    pub(crate) refused: Complaints,
+    pub(crate) stats: CallStats,
+    pub(crate) refused: ErrorSamples,
     pub(crate) unanswered_creates: u64,
     /// `None` where the orders were not to be read back.
-    pub(crate) check: Option<Check>,
+    pub(crate) check: Option<OrderCheck>,
 }
 
-impl Report {
+impl LoadReport {
     /// Whether calls were measured, every order is as it should be, and no call was refused that
     /// should not have been.
     pub(crate) fn is_good(&self) -> bool {
-        self.complaints().is_empty()
+        self.problems().is_empty()
     }
 
     /// What is not good, a line for each sort, with the first few cases.
-    pub(crate) fn complaints(&self) -> Vec<String> {
+    pub(crate) fn problems(&self) -> Vec<String> {
         let mut sorts = Vec::new();
         if let Some(check) = &self.check {
             sorts.extend([("wrong", &check.wrong), ("missing or unread", &check.lost)]);
         }
         sorts.push(("refused though right", &self.refused));
-        let line = |(sort, complaints): (&str, &Complaints)| {
-            let Complaints { count, first } = complaints;
+        let line = |(sort, complaints): (&str, &ErrorSamples)| {
+            let ErrorSamples { count, first } = complaints;
             let more = if *count > first.len() as u64 { "; …" } else { "" };
             format!("{sort}: {count}: {}{more}", first.join("; "))
         };
         let told = sorts.into_iter().filter(|(_, complaints)| complaints.count > 0).map(line);
-        let nothing = self.tally.all().latency.is_empty();
+        let nothing = self.stats.all().latency.is_empty();
         let why = if self.stopped {
             "a signal ended the run before"
         } else {
@@ -72,7 +72,7 @@ impl Report {
 
     /// Several lines for people.
     pub(crate) fn table(&self) -> String {
-        let all = self.tally.all();
+        let all = self.stats.all();
         let mut rows = vec![
             ["", "CALLS", "CALLS/S"]
                 .into_iter()
@@ -81,8 +81,8 @@ impl Report {
                 .map(ToOwned::to_owned)
                 .collect(),
         ];
-        for kind in Kind::ALL {
-            let calls = self.tally.of(kind);
+        for kind in CallKind::ALL {
+            let calls = self.stats.of(kind);
             if !calls.latency.is_empty() {
                 rows.push(self.row(kind.name(), calls));
             }
@@ -101,7 +101,7 @@ impl Report {
         text
     }
 
-    fn row(&self, name: &str, calls: &Calls) -> Vec<String> {
+    fn row(&self, name: &str, calls: &KindStats) -> Vec<String> {
         let count = calls.latency.len();
         let quantile = |(_, _, at): (&str, &str, f64)| span(calls.latency.value_at_quantile(at));
         [name.to_owned(), grouped(count), grouped(rounded(self.per_second(count)))]
@@ -113,10 +113,10 @@ impl Report {
 
     /// What the table cannot hold, one matter a line.
     fn notes(&self) -> Vec<String> {
-        let Tally { late, failed_orders, saturated, unfinished, unsent, .. } = &self.tally;
+        let CallStats { late, failed_orders, saturated, unfinished, unsent, .. } = &self.stats;
         let by = if self.stopped { ", ended by a signal" } else { "" };
         let mut notes = vec![format!("measured for {:.1} s{by}", self.measured.as_secs_f64())];
-        if let Loop::Open { .. } = self.pace {
+        if let LoopMode::Open { .. } = self.mode {
             let at = span(late.value_at_quantile(0.99));
             notes.push(format!("sent late by {at} at p99, {} at most", span(late.max())));
         }
@@ -153,19 +153,19 @@ impl Report {
         notes
     }
 
-    /// One object on one line.
+    /// Single object on one line.
     pub(crate) fn json(&self) -> String {
-        let Tally { late, failed_orders, saturated, unfinished, unsent, .. } = &self.tally;
-        let all = self.tally.all();
+        let CallStats { late, failed_orders, saturated, unfinished, unsent, .. } = &self.stats;
+        let all = self.stats.all();
         let mut object = self.calls(&all);
         let mut set = |name: &str, value: Value| object.insert(name.to_owned(), value);
         set("address", self.address.clone().into());
-        match self.pace {
-            Loop::Closed { concurrency } => {
+        match self.mode {
+            LoopMode::Closed { concurrency } => {
                 set("loop", "closed".into());
                 set("concurrency", concurrency.into());
             }
-            Loop::Open { rate } => {
+            LoopMode::Open { rate } => {
                 set("loop", "open".into());
                 set("rate", rate.get().into());
                 set("late_ns", latencies(late));
@@ -175,9 +175,10 @@ impl Report {
         set("threads", self.threads.into());
         set("seconds", self.measured.as_secs_f64().into());
         set("stopped", self.stopped.into());
-        let kinds = Kind::ALL.into_iter().filter(|kind| !self.tally.of(*kind).latency.is_empty());
         let kinds =
-            kinds.map(|kind| (kind.name().to_owned(), self.calls(self.tally.of(kind)).into()));
+            CallKind::ALL.into_iter().filter(|kind| !self.stats.of(*kind).latency.is_empty());
+        let kinds =
+            kinds.map(|kind| (kind.name().to_owned(), self.calls(self.stats.of(kind)).into()));
         set("kinds", kinds.collect::<Map<_, _>>().into());
         set("failed_orders", (*failed_orders).into());
         set("saturated", (*saturated).into());
@@ -185,19 +186,19 @@ impl Report {
         set("unsent", (*unsent).into());
         set("refused", self.refused.count.into());
         let check = self.check.as_ref().map(|check| {
-            let Check { made, read, missing, unread, wrong, .. } = check;
+            let OrderCheck { made, read, missing, unread, wrong, .. } = check;
             json!({
                 "made": made, "read_back": read, "missing": missing, "unread": unread,
                 "wrong": wrong.count, "unanswered_creates": self.unanswered_creates,
             })
         });
         set("check", check.into());
-        set("complaints", self.complaints().into());
+        set("complaints", self.problems().into());
         set("ok", self.is_good().into());
         format!("{}\n", Value::Object(object))
     }
 
-    fn calls(&self, calls: &Calls) -> Map<String, Value> {
+    fn calls(&self, calls: &KindStats) -> Map<String, Value> {
         let count = calls.latency.len();
         let codes =
             occurring(calls).map(|(code, count)| (code_name(code).to_owned(), count.into()));
@@ -212,8 +213,8 @@ impl Report {
 }
 
 /// What the check came to, in a line.
-fn checked(check: &Check) -> String {
-    let Check { made, read, missing, unread, wrong, .. } = check;
+fn checked(check: &OrderCheck) -> String {
+    let OrderCheck { made, read, missing, unread, wrong, .. } = check;
     let mut line = format!(
         "check: {} orders made, {} read back, {} wrong",
         grouped(*made),
@@ -238,7 +239,7 @@ fn latencies(histogram: &Histogram<u64>) -> Value {
 }
 
 /// The codes that calls ended with, in the order of their numbers.
-fn occurring(calls: &Calls) -> impl Iterator<Item = (Code, u64)> {
+fn occurring(calls: &KindStats) -> impl Iterator<Item = (Code, u64)> {
     let counts = (0..).map(Code::from_i32).zip(calls.codes);
     counts.filter(|(_, count)| *count > 0)
 }

@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use super::draw::Draw;
+use super::random::SplitMix64;
 
 /// A call of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CallKind {
     Create,
     Info,
     Pay,
@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Stock,
 }
 
-impl Kind {
+impl CallKind {
     /// In the order in which they are shown.
     pub(crate) const ALL: [Self; 5] =
         [Self::Create, Self::Info, Self::Pay, Self::Cancel, Self::Stock];
@@ -52,22 +52,22 @@ impl Kind {
 
 /// What one draw from the mix asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
-    One(Kind),
+pub(crate) enum Operation {
+    Single(CallKind),
     /// Create, info and pay of one order, one after another.
-    Life,
+    Lifecycle,
 }
 
 /// Wishes with their weights. At least one weight is not 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mix {
     /// Each with the sum of the weights up to its own.
-    sums: Vec<(u32, Wish)>,
+    sums: Vec<(u32, Operation)>,
     total: u32,
 }
 
 impl Mix {
-    pub(crate) fn draw(&self, draw: &mut Draw) -> Wish {
+    pub(crate) fn draw(&self, draw: &mut SplitMix64) -> Operation {
         let at = draw.below(self.total);
         let first = self.sums.iter().find(|(sum, _)| at < *sum);
         first.expect("the last sum is the total").1
@@ -78,29 +78,29 @@ impl FromStr for Mix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut sums: Vec<(u32, Wish)> = Vec::new();
+        let mut sums: Vec<(u32, Operation)> = Vec::new();
         let mut total: u32 = 0;
         for part in text.split(',') {
             let (name, weight) =
                 part.split_once('=').ok_or("write NAME=WEIGHT, such as create=1,stock=6")?;
-            let wish = match name {
-                "life" => Wish::Life,
-                _ => Kind::ALL
+            let operation = match name {
+                "life" => Operation::Lifecycle,
+                _ => CallKind::ALL
                     .into_iter()
                     .find(|kind| kind.name() == name)
-                    .map(Wish::One)
+                    .map(Operation::Single)
                     .ok_or_else(|| {
                         format!("no call is named {name}: create, info, pay, cancel, stock, life")
                     })?,
             };
-            if sums.iter().any(|(_, earlier)| *earlier == wish) {
+            if sums.iter().any(|(_, earlier)| *earlier == operation) {
                 return Err(format!("{name} stands there twice"));
             }
             let weight: u32 = weight
                 .parse()
                 .map_err(|_invalid| format!("the weight of {name} is a whole number"))?;
             total = total.checked_add(weight).ok_or("the weights add up to more than 2³² − 1")?;
-            sums.push((total, wish));
+            sums.push((total, operation));
         }
         if total == 0 {
             return Err("at least one weight is above 0".to_owned());
@@ -116,13 +116,13 @@ mod tests {
     #[test]
     fn wishes_come_as_often_as_their_weights_say() {
         let mix: Mix = "create=1,info=0,stock=3".parse().unwrap();
-        let mut draw = Draw::new(1, 0);
-        let wishes: Vec<Wish> = (0..4_000).map(|_| mix.draw(&mut draw)).collect();
-        let count = |wish| wishes.iter().filter(|drawn| **drawn == wish).count();
-        assert_eq!(count(Wish::One(Kind::Info)), 0);
-        let creates = count(Wish::One(Kind::Create));
+        let mut draw = SplitMix64::new(1, 0);
+        let wishes: Vec<Operation> = (0..4_000).map(|_| mix.draw(&mut draw)).collect();
+        let count = |operation| wishes.iter().filter(|drawn| **drawn == operation).count();
+        assert_eq!(count(Operation::Single(CallKind::Info)), 0);
+        let creates = count(Operation::Single(CallKind::Create));
         assert!((900..1_100).contains(&creates), "{creates}");
-        assert_eq!(creates + count(Wish::One(Kind::Stock)), 4_000);
+        assert_eq!(creates + count(Operation::Single(CallKind::Stock)), 4_000);
     }
 
     #[test]

@@ -12,17 +12,17 @@ use loms::grpc::proto::{OrderInfoRequest, OrderInfoResponse};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::ledger::{Place, Verdict};
-use super::mix::Kind;
-use super::shopper::Shopper;
-use super::tally::Complaints;
+use super::call_stats::ErrorSamples;
+use super::client_worker::ClientWorker;
+use super::mix::CallKind;
+use super::order_log::{OrderIndex, ReadResult};
 
 /// Reads in flight on each connection.
 const AT_ONCE: usize = 64;
 
 /// What came of it. An order is counted once: under the first of these that fits.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Check {
+pub(crate) struct OrderCheck {
     /// Orders that the server said it had placed.
     pub(crate) made: u64,
     /// Orders that were told, right or wrong.
@@ -32,14 +32,14 @@ pub(crate) struct Check {
     /// Orders that the server did not tell.
     pub(crate) unread: u64,
     /// Orders that are not as they should be, or whose id was given twice.
-    pub(crate) wrong: Complaints,
+    pub(crate) wrong: ErrorSamples,
     /// The first few of those that are missing or unread.
-    pub(crate) lost: Complaints,
+    pub(crate) lost: ErrorSamples,
     /// The ids of the orders made.
     pub(crate) ids: Vec<i64>,
 }
 
-impl Check {
+impl OrderCheck {
     pub(crate) fn add(&mut self, other: Self) {
         self.made += other.made;
         self.read += other.read;
@@ -65,18 +65,18 @@ impl Check {
         self.read + self.missing + self.unread
     }
 
-    fn note(&mut self, verdict: Verdict) {
+    fn note(&mut self, verdict: ReadResult) {
         match verdict {
-            Verdict::Right => self.read += 1,
-            Verdict::Wrong(what) => {
+            ReadResult::Right => self.read += 1,
+            ReadResult::Wrong(what) => {
                 self.read += 1;
                 self.wrong.note(|| what);
             }
-            Verdict::Missing(what) => {
+            ReadResult::Missing(what) => {
                 self.missing += 1;
                 self.lost.note(|| what);
             }
-            Verdict::Unread(what) => {
+            ReadResult::Unread(what) => {
                 self.unread += 1;
                 self.lost.note(|| what);
             }
@@ -84,27 +84,27 @@ impl Check {
     }
 }
 
-/// Reads back all orders of these shoppers. Every order is asked for once; it stops when nothing
+/// Reads back all orders of these workers. Every order is asked for once; it stops when nothing
 /// was answered for the time of `patience`, and what was not answered then is unread.
 pub(crate) async fn read_back(
-    shoppers: &[Rc<Shopper>],
+    workers: &[Rc<ClientWorker>],
     connections: usize,
     patience: Duration,
     progress: Arc<AtomicU64>,
-) -> Check {
-    let mut check = Check::default();
-    for shopper in shoppers {
-        let ledger = shopper.ledger.borrow();
-        check.ids.extend(ledger.ids());
+) -> OrderCheck {
+    let mut check = OrderCheck::default();
+    for worker in workers {
+        let order_log = worker.order_log.borrow();
+        check.ids.extend(order_log.ids());
     }
     check.made = u64::try_from(check.ids.len()).expect("a count of orders");
     // What is placed from now on, by a call that was given up, is no part of this.
-    let queue = |shopper: &Rc<Shopper>| Queue {
-        shopper: Rc::clone(shopper),
-        places: 0..shopper.ledger.borrow().len(),
+    let queue = |worker: &Rc<ClientWorker>| ReadQueue {
+        worker: Rc::clone(worker),
+        places: 0..worker.order_log.borrow().len(),
     };
-    let reading = Rc::new(Reading {
-        queues: RefCell::new(shoppers.iter().map(queue).collect()),
+    let reading = Rc::new(ReadState {
+        queues: RefCell::new(workers.iter().map(queue).collect()),
         check: RefCell::new(check),
         progress,
     });
@@ -138,41 +138,41 @@ pub(crate) async fn read_back(
 
 /// What the readers share.
 #[derive(Debug)]
-struct Reading {
-    /// One order of each shopper in turn, so that all connections are busy.
-    queues: RefCell<VecDeque<Queue>>,
-    check: RefCell<Check>,
+struct ReadState {
+    /// Single order of each worker in turn, so that all connections are busy.
+    queues: RefCell<VecDeque<ReadQueue>>,
+    check: RefCell<OrderCheck>,
     progress: Arc<AtomicU64>,
 }
 
-/// The orders of a shopper that are still to be read.
+/// The orders of a worker that are still to be read.
 #[derive(Debug)]
-struct Queue {
-    shopper: Rc<Shopper>,
+struct ReadQueue {
+    worker: Rc<ClientWorker>,
     places: Range<usize>,
 }
 
-impl Reading {
+impl ReadState {
     /// Reads the next order back. False where there is none.
     async fn read_one(&self) -> bool {
-        let Some((shopper, place)) = self.next() else { return false };
-        let order_id = shopper.ledger.borrow().id(place);
+        let Some((worker, place)) = self.next() else { return false };
+        let order_id = worker.order_log.borrow().id(place);
         let request = OrderInfoRequest { order_id };
-        let answer = shopper.link.call::<OrderInfoResponse>(Kind::Info, &request).await;
-        let verdict = shopper.ledger.borrow().judge(place, &shopper.assortment, &answer);
+        let answer = worker.connection.call::<OrderInfoResponse>(CallKind::Info, &request).await;
+        let verdict = worker.order_log.borrow().judge(place, &worker.generator, &answer);
         self.check.borrow_mut().note(verdict);
         self.progress.fetch_add(1, Ordering::Relaxed);
         true
     }
 
-    fn next(&self) -> Option<(Rc<Shopper>, Place)> {
+    fn next(&self) -> Option<(Rc<ClientWorker>, OrderIndex)> {
         let mut queues = self.queues.borrow_mut();
         loop {
             let mut queue = queues.pop_front()?;
             if let Some(place) = queue.places.next() {
-                let shopper = Rc::clone(&queue.shopper);
+                let worker = Rc::clone(&queue.worker);
                 queues.push_back(queue);
-                return Some((shopper, Place(place)));
+                return Some((worker, OrderIndex(place)));
             }
         }
     }
