@@ -21,11 +21,18 @@
 //! Imports go one way: `server → grpc → sequencer → state_machine`, and the machine uses nothing
 //! but a little of `std`. `tests/suite/tidy.rs` holds that rule.
 
+#[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "server")]
 pub mod config;
 pub mod grpc;
+#[cfg(feature = "server")]
 pub mod opening_stock;
+#[cfg(feature = "server")]
 pub mod sequencer;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
 pub mod signals;
+#[cfg(feature = "server")]
 pub mod state_machine;

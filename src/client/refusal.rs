@@ -10,8 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::answer::OrderPlaced;
-use crate::grpc::proto;
-use crate::grpc::status::ORDER_CREATE_RESPONSE;
+use crate::grpc::{ORDER_CREATE_RESPONSE, proto};
 
 /// Why a call brought no answer. Shown in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +51,7 @@ impl fmt::Display for ClientError {
                 write!(f, "unreachable after {attempts} {times}: {}", OneLine(trouble))
             }
             Self::DeadlineExceeded { deadline, trouble } => {
-                write!(f, "no answer within {}", humantime::format_duration(*deadline))?;
+                write!(f, "no answer within {deadline:?}")?;
                 match trouble {
                     Some(trouble) => write!(f, " (before that: {})", OneLine(trouble)),
                     None => Ok(()),
