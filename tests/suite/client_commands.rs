@@ -85,7 +85,7 @@ async fn create_tells_the_order() {
 #[tokio::test]
 async fn a_failed_create_is_shown_and_exits_with_1() {
     let server = ScriptedServer::new([]);
-    server.creates(failed_order());
+    server.set_created(failed_order());
     let expected = (1, FAILED_ORDER.to_owned(), String::new());
     assert_eq!(call(&server, "create --user 7 7:1 1002:200000").await, expected);
 
@@ -96,7 +96,7 @@ async fn a_failed_create_is_shown_and_exits_with_1() {
 
 #[tokio::test]
 async fn a_create_without_an_answer_tells_the_key_to_ask_again_with() {
-    let server = ScriptedServer::new([Step::Silence]);
+    let server = ScriptedServer::new([Step::NoAnswer]);
     let (code, stdout, stderr) = call(&server, "create --user 7 1002:2 --timeout 100ms").await;
     assert_eq!((code, &*stdout), (1, ""));
     let told = ": no answer within 100ms; the order may be there, so ask again with --key ";
@@ -112,7 +112,7 @@ async fn a_create_without_an_answer_tells_the_key_to_ask_again_with() {
 #[tokio::test]
 async fn info_shows_the_order() {
     let server = ScriptedServer::new([]);
-    server.shows(proto::OrderInfoResponse {
+    server.set_info(proto::OrderInfoResponse {
         status: "failed".to_owned(),
         user: 7,
         items: vec![proto::Item { sku: 7, count: 1 }, proto::Item { sku: 1002, count: 200_000 }],
@@ -163,7 +163,7 @@ async fn a_refusal_is_one_line_on_stderr() {
         let server = ScriptedServer::new([Step::Refuse(order_not_found())]);
         let (code, stdout, stderr) = call(&server, words).await;
         assert_eq!((code, &*stdout), (1, ""));
-        assert_eq!(stderr, "loms: order 7 is not there (NOT_FOUND, ORDER_NOT_FOUND)\n");
+        assert_eq!(stderr, "loms: there is no order 7 (NOT_FOUND, ORDER_NOT_FOUND)\n");
     }
 }
 
