@@ -4,17 +4,19 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use crate::campaign;
+use crate::check::exhaustive as tiny;
 use crate::clock::Began;
-use crate::concurrent;
 use crate::coverage;
 use crate::exit::Exit;
-use crate::fleet::{Fleet, Orders};
-use crate::model::Bug;
-use crate::rig::Rig;
-use crate::selfcheck::Check;
-use crate::service;
-use crate::{bug_base, exhaustive as tiny, mutants as kills, report, selfcheck};
+use crate::layers::concurrent;
+use crate::layers::service;
+use crate::mutation::injected::Rig;
+use crate::mutation::planted_bugs::Bug;
+use crate::mutation::selfcheck::Check;
+use crate::mutation::{kill_table as kills, regressions, selfcheck};
+use crate::report;
+use crate::runner;
+use crate::runner::{Fleet, Orders};
 
 /// Seeds that CI plays.
 const SEEDS: u64 = 2_000;
@@ -95,20 +97,20 @@ pub(crate) fn exhaustive(rig: Rig) -> (String, Exit) {
             );
             (text, Exit::Ok)
         }
-        Some((plan, failure)) => campaign::told(&failure, "exhaustive", &plan, rig),
+        Some((plan, failure)) => runner::told(&failure, "exhaustive", &plan, rig),
     }
 }
 
 /// The bugs of old.
 #[must_use]
 pub(crate) fn bugs() -> (String, Exit) {
-    match bug_base::replay(Rig::default()) {
+    match regressions::replay(Rig::default()) {
         Err((known, failure)) => {
-            campaign::told(&failure, &format!("bug {}", known.name), &known.plan, Rig::default())
+            runner::told(&failure, &format!("bug {}", known.name), &known.plan, Rig::default())
         }
         Ok(_) => {
             let mut text = String::new();
-            for known in bug_base::all() {
+            for known in regressions::all() {
                 let steps = known.plan.steps.len();
                 let _ = writeln!(text, "ok   {} ({steps} commands): {}", known.name, known.story);
             }
@@ -123,7 +125,7 @@ pub(crate) fn marks() -> (String, Exit) {
     let orders = Orders { jobs: cores(), steps: None, rig: Rig::default() };
     let fleet = Fleet::sail(0..SEEDS, orders, |_| true);
     if let Some((seed, failure)) = &fleet.failed {
-        return campaign::seed_told(*seed, None, failure, Rig::default());
+        return runner::seed_told(*seed, None, failure, Rig::default());
     }
     let exit = if fleet.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
     let text = format!(

@@ -11,14 +11,16 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::check::swarm;
 use crate::ci;
 use crate::exit::Exit;
-use crate::model::Bug;
+use crate::layers::{against, concurrent, service};
+use crate::mutation::injected::Rig;
+use crate::mutation::planted_bugs::Bug;
+use crate::mutation::selfcheck;
 use crate::plan::Plan;
-use crate::rig::Rig;
-use crate::{
-    against, campaign, concurrent, load, pages, report, selfcheck, service, shrink, swarm,
-};
+use crate::report::{self, pages};
+use crate::{load, runner, shrink};
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
@@ -218,7 +220,7 @@ fn one(one: &One) -> (String, Exit) {
     let rig = one.planted.rig();
     match (one.layer, one.seed) {
         (Layer::Exhaustive, _) => ci::exhaustive(rig),
-        (Layer::Swarm, Some(seed)) => campaign::one(seed, one.steps, rig),
+        (Layer::Swarm, Some(seed)) => runner::one(seed, one.steps, rig),
         (Layer::Service, Some(seed)) => service::seed(seed, one.steps, rig),
         (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
     }
@@ -237,14 +239,14 @@ fn many(what: What) -> (String, Exit) {
         What::Run { seeds, layer: Layer::Swarm, planted, jobs, steps, time, until_stable } => {
             let rig = planted.rig();
             let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
-            campaign::many(campaign::Campaign { seeds, jobs, steps, time, until_stable, rig })
+            runner::many(runner::Campaign { seeds, jobs, steps, time, until_stable, rig })
         }
         What::Replay { file, explain, planted } => with_plan(&file, planted.rig(), |plan, rig| {
             let run = swarm::play_plan(plan, rig, swarm::Ending::Drained);
             match run.verdict {
                 Ok(()) if explain => (format!("plan v1\n{}", report::trace(plan)), Exit::Ok),
                 Ok(()) => (format!("{} commands, all agree\n", plan.steps.len()), Exit::Ok),
-                Err(failure) => campaign::told(&failure, &file.to_string_lossy(), plan, rig),
+                Err(failure) => runner::told(&failure, &file.to_string_lossy(), plan, rig),
             }
         }),
         What::Shrink { file, planted } => with_plan(&file, planted.rig(), |plan, rig| {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::failure::{Failure, Oracle};
+use crate::check::failure::{Failure, Oracle};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,44 +24,20 @@
 //! | a real server is put under load | `load` |
 //! | people and CI ask | `cli`, `ci`, `exit`, `pages`, `crash`, `clock` |
 
-mod against;
-mod bug_base;
-mod campaign;
+mod check;
 mod ci;
 mod cli;
 mod clock;
-mod concurrent;
-mod contract;
 mod coverage;
-mod crash;
-mod exhaustive;
 mod exit;
-mod failure;
-mod fingerprint;
-mod fleet;
-mod generate;
-mod judge;
-mod laws;
+mod layers;
 mod load;
-mod machine;
-mod marker;
-mod marks;
 mod model;
-mod mutants;
-mod pages;
+mod mutation;
 mod plan;
-mod plan_text;
 mod report;
-mod rig;
-mod rng;
-mod selfcheck;
-mod service;
+mod runner;
 mod shrink;
-mod swarm;
-mod tally;
-mod wire;
-mod words;
-mod world;
 
 use std::process::ExitCode;
 
@@ -72,6 +48,6 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    crash::announce();
+    check::panic::announce();
     cli::run()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ledger::Entry;
 use super::{Model, id_of};
-use crate::contract::{Reason, Status};
+use crate::model::contract::{Reason, Status};
 
 /// Units of one SKU, by what became of the orders that asked for them.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 
 use super::ledger::{self, Entry};
 use super::{Bug, Model, id_of, units};
-use crate::contract::{Answer, Refusal, Shortage, Status};
+use crate::model::contract::{Answer, Refusal, Shortage, Status};
 
 /// The longest idempotency key, in bytes.
 const KEY_BYTES: usize = 64;

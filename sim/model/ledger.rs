@@ -1,7 +1,7 @@
 //! The ledger: every order on record, by id without a gap, with its lines and the index of its
 //! keys. Entries are never removed; only a status with its reason and time is ever rewritten.
 
-use crate::contract::{Reason, Shortage, Status};
+use crate::model::contract::{Reason, Shortage, Status};
 
 /// No entry, as [`Entry::older`] and the index's heads have it.
 const NONE: u32 = u32::MAX;

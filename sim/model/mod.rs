@@ -9,7 +9,7 @@
 
 mod audit;
 mod books;
-mod bug;
+pub(crate) mod contract;
 mod create;
 mod ledger;
 #[cfg(test)]
@@ -18,9 +18,9 @@ mod tests;
 use std::collections::BTreeMap;
 
 use self::books::Shelf;
-pub(crate) use self::bug::Bug;
 use self::ledger::Ledger;
-use crate::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
+use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
+use crate::mutation::planted_bugs::Bug;
 
 /// What a run starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]

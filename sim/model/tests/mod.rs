@@ -7,7 +7,7 @@ mod contract;
 mod laws;
 
 use super::{Bug, Model, World};
-use crate::contract::{Answer, Call, OrderInfo, Shortage, Status};
+use crate::model::contract::{Answer, Call, OrderInfo, Shortage, Status};
 
 /// Runs the program and compares every answer with the one written behind its call.
 #[track_caller]

@@ -1,0 +1,476 @@
+//! The judge: machine and model side by side, compared after every command.
+//!
+//! | when | what must agree |
+//! |---|---|
+//! | every command | the answer in full, every order it touched, all shelves, the next deadline |
+//! | | the transitions: gap-free, and folding to the orders' statuses |
+//! | steps 64, 1,024, 16,384 | the digest: it moves if and only if something happened |
+//! | those steps and the end | every order, both sides' own checks of the whole |
+//! | the end | everything that awaits payment ends, and nothing of it stays reserved |
+
+use loms::state_machine::{Cause, OrderStatus, StockView};
+
+use crate::check::failure::{Failure, Oracle, Signature};
+use crate::check::panic::Crash;
+use crate::check::subject::{Machine, Reply};
+use crate::coverage::counts::Tally;
+use crate::coverage::marker::{Marker, Sight};
+use crate::coverage::marks::Standing;
+use crate::model::contract::{Answer, Call, Reason, Refusal};
+use crate::model::{Model, World};
+use crate::mutation::injected::{Rig, Sabotage};
+use crate::plan::{KeyText, Kind, Made, Op, Step, Target};
+use crate::report::words::Class;
+
+/// Whether the whole state is looked at after this step: 64, 1,024 and so on. It goes by the
+/// step's number, which stays as a plan shrinks, and spares the short plans that people read.
+const fn is_probe(number: u32) -> bool {
+    number >= 64 && number.is_power_of_two() && number.trailing_zeros() % 4 == 2
+}
+
+/// Whether all is well; the failure is boxed, for the way without one to be short.
+pub(crate) type Verdict = Result<(), Box<Failure>>;
+
+/// A run under judgement.
+#[derive(Clone, Debug)]
+pub(crate) struct Judge {
+    /// The machine under test, to read.
+    pub(crate) machine: Machine,
+    /// What came of the run so far.
+    pub(crate) tally: Tally,
+    /// The steps that the drain took.
+    pub(crate) drained: Vec<Step>,
+    world: World,
+    start: u64,
+    rig: Rig,
+    model: Model,
+    made: Made,
+    /// Every order, as the transitions tell it.
+    orders: Vec<Told>,
+    sequence: u64,
+    marker: Marker,
+    /// Of each shelf, what can be promised.
+    available: Vec<u64>,
+    last_at: u64,
+    last_number: u32,
+    last_kind: Option<Kind>,
+}
+
+/// An order as the transitions tell it.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    status: OrderStatus,
+    expired: bool,
+    /// The step that made it.
+    made_by: u32,
+}
+
+impl Told {
+    fn standing(self) -> Standing {
+        match self.status {
+            OrderStatus::New | OrderStatus::AwaitingPayment => Standing::Awaiting,
+            OrderStatus::Failed => Standing::Failed,
+            OrderStatus::Paid => Standing::Paid,
+            OrderStatus::Cancelled if self.expired => Standing::Expired,
+            OrderStatus::Cancelled => Standing::Cancelled,
+        }
+    }
+}
+
+/// A call, with all that is to be said of it in a failure.
+#[derive(Clone, Copy, Debug)]
+struct Scene<'a> {
+    step: &'a Step,
+    at: u64,
+    reply: Reply,
+    answer: &'a Answer,
+}
+
+impl Judge {
+    /// A run in this world, whose first moment is at `start`.
+    #[must_use]
+    pub(crate) fn open(world: &World, start: u64, rig: Rig) -> Self {
+        Self {
+            machine: Machine::open(world),
+            tally: Tally::default(),
+            drained: Vec::new(),
+            world: world.clone(),
+            start,
+            rig,
+            model: Model::new(world, rig.bug),
+            made: Made::default(),
+            orders: Vec::new(),
+            sequence: 0,
+            marker: Marker::default(),
+            available: world.stock.iter().map(|&(_, total, base)| total - base).collect(),
+            last_at: 0,
+            last_number: 0,
+            last_kind: None,
+        }
+    }
+
+    /// Takes a step on both sides and compares.
+    ///
+    /// # Errors
+    /// They differ, or one of them contradicts itself.
+    pub(crate) fn step(&mut self, step: &Step) -> Verdict {
+        let at = self.start.saturating_add(step.at);
+        (self.last_at, self.last_number) = (step.at, step.number);
+        self.last_kind = Some(step.op.kind());
+        let mut room = KeyText::default();
+        let call = step.call(&self.made, &mut room);
+        let about = match call {
+            Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => Some(order),
+            Call::Create { .. } | Call::Stock(_) | Call::Tick => None,
+        };
+        let mut before = about.map_or(Standing::Missing, |order| self.standing(order));
+        let mut expiries = Expiries::default();
+        let probe = is_probe(step.number);
+        let digest = if probe {
+            // A tick of the same moment changes nothing but what the call itself would.
+            let reply = self.machine.call(at, Call::Tick);
+            let answer = self.model.answer(at, Call::Tick);
+            self.fold(Scene { step, at, reply, answer: &answer }, &mut expiries)?;
+            Some(self.machine.state.digest())
+        } else {
+            None
+        };
+        let orders_before = self.orders.len();
+        let reply = self.machine.call(at, call);
+        let mut answer = self.model.answer(at, call);
+        if self.rig.lie == Some(step.op.kind()) {
+            answer = Answer::Refused(Refusal::InvalidSku);
+        }
+        let scene = Scene { step, at, reply, answer: &answer };
+        let skipped = matches!(call, Call::Info(_)) && self.rig.has(Sabotage::SkipsInfo);
+        if !skipped && !self.machine.gives(reply, &answer) {
+            return self.answers_differ(scene);
+        }
+        if let Answer::Created { order, .. } = answer {
+            self.made.note(step.number, order);
+            before = self.standing(order);
+        }
+        self.fold(scene, &mut expiries)?;
+        let new_order = self.orders.len() > orders_before;
+        if let (Answer::Created { order, .. }, false) = (&answer, new_order) {
+            self.compare_order(scene, *order)?;
+        } else if let (Some(order), false) = (about, matches!(call, Call::Info(_))) {
+            self.compare_order(scene, order)?;
+        }
+        self.compare_shelves(scene)?;
+        self.compare_clocks(scene)?;
+        if let Some(digest) = digest {
+            let moved = digest != self.machine.state.digest();
+            let happened = !self.machine.transitions.is_empty();
+            if moved != happened {
+                let machine = format!("the digest {}", if moved { "moved" } else { "stayed" });
+                let model = format!("something happened: {happened}");
+                return self.fail(Oracle::Digest, Some(scene), machine, model);
+            }
+        }
+        self.tally.note(step.op.kind(), &answer);
+        self.see(call, scene, before, new_order, &expiries);
+        if probe {
+            self.audit()?;
+        }
+        Ok(())
+    }
+
+    /// Orders on record.
+    #[must_use]
+    pub(crate) const fn orders(&self) -> usize {
+        self.orders.len()
+    }
+
+    fn standing(&self, order: i64) -> Standing {
+        if order <= 0 {
+            return Standing::Invalid;
+        }
+        let told = usize::try_from(order - 1).ok().and_then(|place| self.orders.get(place));
+        told.map_or(Standing::Missing, |told| told.standing())
+    }
+
+    /// Marks what there was to see.
+    fn see(
+        &mut self,
+        call: Call<'_>,
+        scene: Scene<'_>,
+        before: Standing,
+        new_order: bool,
+        expiries: &Expiries,
+    ) {
+        let order = match (call, scene.answer) {
+            (Call::Info(order) | Call::Pay(order) | Call::Cancel(order), _) => order,
+            (Call::Create { .. }, Answer::Created { order, .. }) => *order,
+            (Call::Create { .. } | Call::Stock(_) | Call::Tick, _) => 0,
+        };
+        let due = before == Standing::Awaiting && expiries.orders.contains(&order);
+        self.marker.see(&Sight {
+            world: &self.world,
+            at: scene.at,
+            call,
+            answer: scene.answer,
+            before: if due { Standing::Due } else { before },
+            new_order,
+            expired: expiries.orders.len(),
+            in_turn: expiries.in_turn,
+            machine: &self.machine,
+            available: &self.available,
+        });
+        self.tally.marks = self.marker.reached;
+    }
+
+    /// Folds the call's transitions into what is told of each order, and compares each of those.
+    fn fold(&mut self, scene: Scene<'_>, expiries: &mut Expiries) -> Verdict {
+        let mut last = None;
+        for place in 0..self.machine.transitions.len() {
+            let transition = self.machine.transitions[place];
+            let order = transition.order.get();
+            let index = usize::try_from(order - 1).expect("order ids start at 1");
+            let from = self.orders.get(index).map(|told| told.status);
+            let in_line = transition.sequence == self.sequence + 1
+                && transition.from == from
+                && OrderStatus::may_go(from, transition.to, transition.cause)
+                && (from.is_some() || index == self.orders.len());
+            if !in_line {
+                let told = format!("order {order} at {from:?}, after #{}", self.sequence);
+                return self.fail(Oracle::Transitions, Some(scene), transition.to_string(), told);
+            }
+            self.sequence += 1;
+            let expired = transition.cause == Cause::PaymentTimeout;
+            match self.orders.get_mut(index) {
+                Some(told) => (told.status, told.expired) = (transition.to, expired),
+                None => self.orders.push(Told {
+                    status: transition.to,
+                    expired: false,
+                    made_by: scene.step.number,
+                }),
+            }
+            match transition.cause {
+                Cause::PaymentTimeout => {
+                    self.tally.expired += 1;
+                    expiries.note(order, transition.time.as_nanos());
+                }
+                Cause::Payment => self.tally.paid += 1,
+                Cause::CancelledByClient => self.tally.cancelled += 1,
+                Cause::Placement => self.tally.orders += 1,
+                Cause::Reservation | Cause::OutOfStock => {}
+            }
+            if last != Some(order) {
+                if let Some(last) = last {
+                    self.compare_order(scene, last)?;
+                }
+                last = Some(order);
+            }
+        }
+        last.map_or(Ok(()), |last| self.compare_order(scene, last))
+    }
+
+    fn compare_order(&self, scene: Scene<'_>, order: i64) -> Verdict {
+        if !self.machine.agrees_on_order(order, &self.model) {
+            let told = self.model.order(order);
+            let words = |info: Option<_>| {
+                info.map_or_else(
+                    || format!("order {order} is not there"),
+                    |info| format!("order {order}: {info}"),
+                )
+            };
+            let (machine, model) = (words(self.machine.order(order)), words(told));
+            return self.fail(Oracle::Order, Some(scene), machine, model);
+        }
+        let status =
+            self.model.look(order, |look| (look.status, look.reason == Reason::PaymentTimeout));
+        let folded = usize::try_from(order.saturating_sub(1))
+            .ok()
+            .and_then(|place| self.orders.get(place))
+            .map(|told| (crate::check::subject::status_of(told.status), told.expired));
+        if status.map(|(status, expired)| (Some(status), expired)) != folded {
+            let machine = format!("transitions of order {order} fold to {folded:?}");
+            let model = format!("it is {status:?}");
+            return self.fail(Oracle::Transitions, Some(scene), machine, model);
+        }
+        Ok(())
+    }
+
+    fn compare_shelves(&mut self, scene: Scene<'_>) -> Verdict {
+        self.available.clear();
+        let mut model = self.model.stock();
+        let mut differing = None;
+        for shelf in self.machine.state.stock() {
+            let StockView { opening, total, reserved } = shelf;
+            let told = model.next();
+            let sound = reserved <= total && opening.reserved <= reserved;
+            if told != Some((opening.sku.get(), total, reserved)) || !sound {
+                differing = Some((shelf, told));
+                break;
+            }
+            self.available.push(total - reserved);
+        }
+        match differing {
+            None => Ok(()),
+            Some((StockView { opening, total, reserved }, told)) => {
+                let words =
+                    |sku, total, reserved| format!("SKU {sku}: total {total}, reserved {reserved}");
+                let machine = words(opening.sku.get(), total, reserved);
+                let model = told.map_or("no such shelf".to_owned(), |(sku, total, reserved)| {
+                    words(sku, total, reserved)
+                });
+                self.fail(Oracle::Stock, Some(scene), machine, model)
+            }
+        }
+    }
+
+    fn compare_clocks(&self, scene: Scene<'_>) -> Verdict {
+        let machine = self.machine.state.next_deadline().map(|time| time.as_nanos());
+        let model = self.model.next_deadline();
+        if machine != model {
+            let words = |deadline: Option<u64>| match deadline {
+                Some(at) => format!("next deadline at {at}ns"),
+                None => "no next deadline".to_owned(),
+            };
+            return self.fail(Oracle::Deadline, Some(scene), words(machine), words(model));
+        }
+        let (machine, model) = (self.machine.state.transitions(), self.model.transitions());
+        if machine != model || machine != self.sequence || self.orders.len() != self.model.orders()
+        {
+            let machine = format!("{machine} transitions, {} orders", self.orders.len());
+            let model = format!("{model} transitions, {} orders", self.model.orders());
+            return self.fail(Oracle::Transitions, Some(scene), machine, model);
+        }
+        Ok(())
+    }
+
+    /// Looks at everything on both sides.
+    ///
+    /// # Errors
+    /// They differ, or one of them contradicts itself.
+    pub(crate) fn audit(&mut self) -> Verdict {
+        if let Err(violation) = self.machine.state.check_invariants() {
+            return self.fail(Oracle::Invariant, None, violation.to_string(), String::new());
+        }
+        if let Err(violation) = self.model.audit() {
+            return self.fail(Oracle::Invariant, None, String::new(), violation);
+        }
+        for order in (1..).take(self.orders.len()) {
+            if !self.machine.agrees_on_order(order, &self.model) {
+                let told = self.model.order(order);
+                let words = |info: Option<_>| {
+                    info.map_or(format!("no order {order}"), |info| {
+                        format!("order {order}: {info}")
+                    })
+                };
+                let (machine, model) = (words(self.machine.order(order)), words(told));
+                return self.fail(Oracle::Whole, None, machine, model);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything to its end: what awaits payment is paid, cancelled or expires.
+    ///
+    /// # Errors
+    /// As for [`Judge::step`], or something stays reserved.
+    pub(crate) fn drain(&mut self) -> Verdict {
+        if self.rig.has(Sabotage::ForgetfulDrain) {
+            return self.all_has_ended();
+        }
+        let awaiting: Vec<i64> = self.model.awaiting().collect();
+        let expires = self.model.next_deadline().is_some();
+        for (turn, order) in awaiting.into_iter().enumerate() {
+            let place = usize::try_from(order - 1).expect("order ids start at 1");
+            let target =
+                self.orders.get(place).map_or(Target::Id(order), |told| Target::Made(told.made_by));
+            match (turn % 3, expires) {
+                (0, _) => self.drain_step(Op::Pay(target), self.last_at)?,
+                (1, _) | (_, false) => self.drain_step(Op::Cancel(target), self.last_at)?,
+                (_, true) => {}
+            }
+        }
+        while let Some(deadline) = self.model.next_deadline() {
+            self.drain_step(Op::Tick, deadline.saturating_sub(self.start))?;
+        }
+        // Deadlines past the end of time are none: those orders have to be cancelled.
+        let left: Vec<i64> = self.model.awaiting().collect();
+        for order in left {
+            self.drain_step(Op::Cancel(Target::Id(order)), self.last_at)?;
+        }
+        self.all_has_ended()
+    }
+
+    /// Nothing but what was reserved as it opened is reserved.
+    fn all_has_ended(&self) -> Verdict {
+        for StockView { opening, reserved, .. } in self.machine.state.stock() {
+            if reserved != opening.reserved {
+                let machine = format!("SKU {}: {reserved} reserved in the end", opening.sku);
+                let model = format!("{} as it opened", opening.reserved);
+                return self.fail(Oracle::Liveness, None, machine, model);
+            }
+        }
+        Ok(())
+    }
+
+    fn drain_step(&mut self, op: Op, at: u64) -> Verdict {
+        let number = self.last_number + 1;
+        let step = Step { number, at, op, ..Step::default() };
+        self.drained.push(step.clone());
+        self.step(&step)
+    }
+
+    /// The failure of a machine that stopped the process, with what it said.
+    pub(crate) fn crashed(&self, crash: Crash) -> Box<Failure> {
+        let commands = self.tally.commands + 1;
+        Box::new(Failure::of_crash(crash, self.last_kind, self.last_number, commands))
+    }
+
+    #[cold]
+    fn answers_differ(&self, scene: Scene<'_>) -> Verdict {
+        let machine = self.machine.tell(scene.reply).map_or_else(
+            || format!("{:?}, which no client can be told", scene.reply),
+            |answer| answer.to_string(),
+        );
+        self.fail(Oracle::Answer, Some(scene), machine, scene.answer.to_string())
+    }
+
+    #[cold]
+    fn fail(
+        &self,
+        oracle: Oracle,
+        scene: Option<Scene<'_>>,
+        machine: String,
+        model: String,
+    ) -> Verdict {
+        let classes = |scene: Scene<'_>| {
+            let told = self.machine.tell(scene.reply);
+            (Class::of(told.as_ref()), Class::of(Some(scene.answer)))
+        };
+        let (machine_class, model_class) = scene.map_or((Class::Done, Class::Done), classes);
+        Err(Box::new(Failure {
+            signature: Signature {
+                oracle,
+                kind: scene.map(|scene| scene.step.op.kind()),
+                machine: machine_class,
+                model: model_class,
+            },
+            number: scene.map_or(0, |scene| scene.step.number),
+            commands: self.tally.commands + u64::from(scene.is_some()),
+            machine,
+            model,
+        }))
+    }
+}
+
+/// What expired in one call.
+#[derive(Debug, Default)]
+struct Expiries {
+    orders: Vec<i64>,
+    last: Option<u64>,
+    in_turn: bool,
+}
+
+impl Expiries {
+    fn note(&mut self, order: i64, time: u64) {
+        self.in_turn |= self.last.is_some_and(|last| last != time);
+        self.last = Some(time);
+        self.orders.push(order);
+    }
+}

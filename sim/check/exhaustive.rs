@@ -1,0 +1,300 @@
+//! The exhaustive layer: in a tiny world, everything that can be done, in every order, until
+//! nothing new comes of it.
+//!
+//! The world has two SKUs and room for [`ORDERS`] orders, a payment timeout of two moments and a
+//! key window of three. From each state every command is tried: creates that fit, that fail and
+//! that never can, with and without a key; payment and cancellation of every order and of one that
+//! is not there; reads; and time passing, by itself and with a call. The judge compares after each,
+//! and in every new state it looks at everything once more.
+//!
+//! States that behave alike count as one ([`Essence`]): what is told of an order that has ended
+//! does not matter any more, nor does the time on the clock, only what is left of it. Breadth
+//! first, so that what is found takes the fewest commands.
+
+use std::collections::BTreeSet;
+
+use loms::state_machine::{Cause, OrderStatus};
+
+use crate::check::checker::Judge;
+use crate::check::failure::Failure;
+use crate::model::World;
+use crate::mutation::injected::Rig;
+use crate::plan::{Key, Op, Plan, Step, Target};
+
+/// Orders that there is room for.
+pub(crate) const ORDERS: usize = 4;
+/// Moments, in nanoseconds, that an order may await payment.
+const TIMEOUT: u64 = 2;
+/// Moments that a key is remembered.
+const WINDOW: u64 = 3;
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Closure {
+    /// States that behave differently.
+    pub(crate) states: usize,
+    /// Commands that were judged on the way.
+    pub(crate) commands: u64,
+    /// The most commands that it takes to reach a state.
+    pub(crate) depth: usize,
+    /// The first failure, with the plan that leads to it.
+    pub(crate) failed: Option<(Plan, Box<Failure>)>,
+}
+
+/// All that decides what a state will answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Essence {
+    orders: Vec<Fate>,
+    shelves: Vec<(u64, u64)>,
+    /// What the key stands for, for each user.
+    keys: [Option<KeyEssence>; 2],
+}
+
+/// What decides how a key will be answered: its order, that order's lines, and the moments for
+/// which it stands for it; none left at the very moment at which it is forgotten.
+type KeyEssence = (u8, Vec<(u32, u32)>, u8);
+
+/// What each user's key was last given to: the order, and the moment.
+type Keys = [Option<(u8, u64)>; 2];
+
+/// What decides how an order will answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    Awaiting { left: u8, lines: Vec<(u32, u32)> },
+    Failed,
+    Paid,
+    Cancelled,
+    Expired,
+}
+
+/// A state that was reached: by which command from which state.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    from: usize,
+    command: usize,
+    depth: usize,
+    keys: Keys,
+}
+
+/// A command, and the moments that pass before it.
+type Command = (u64, Op, Vec<(u32, u32)>);
+
+/// What may be done in any state: creates first, then what is about an order, then time.
+fn commands(orders: i64) -> Vec<Command> {
+    let none = Key::NONE;
+    let key = Key { name: 1, length: 0 };
+    let mut commands = Vec::new();
+    for (user, key, items) in [
+        (1, none, vec![(1, 1)]),
+        (1, key, vec![(1, 1)]),
+        (2, key, vec![(1, 1)]),
+        (1, key, vec![(2, 1), (1, 1)]),
+        (1, none, vec![(1, 1), (1, 1), (2, 1)]),
+        (1, key, vec![(2, 2)]),
+        (1, none, vec![(1, 1), (3, 1)]),
+    ] {
+        commands.push((0, Op::Create { user, key }, items));
+    }
+    for order in 1..=orders + 1 {
+        for op in [Op::Pay, Op::Cancel, Op::Info] {
+            commands.push((0, op(Target::Id(order)), Vec::new()));
+        }
+    }
+    for sku in 1..=3 {
+        commands.push((0, Op::Stock(sku), Vec::new()));
+    }
+    // Time passes by itself, and with a call.
+    commands.push((1, Op::Tick, Vec::new()));
+    commands.push((TIMEOUT + 1, Op::Tick, Vec::new()));
+    for op in [Op::Pay, Op::Cancel, Op::Info] {
+        commands.push((1, op(Target::Id(1)), Vec::new()));
+    }
+    commands.push((1, Op::Stock(1), Vec::new()));
+    commands.push((1, Op::Create { user: 1, key: none }, vec![(1, 2)]));
+    commands
+}
+
+/// Tries everything.
+#[must_use]
+pub(crate) fn explore(orders: usize, rig: Rig) -> Closure {
+    let world = World {
+        stock: vec![(1, 3, 1), (2, 1, 0)],
+        payment_timeout: TIMEOUT,
+        idempotency_window: WINDOW,
+        max_lines: 3,
+    };
+    let room = i64::try_from(orders).expect("a few");
+    let commands = commands(room);
+    let mut search = Search {
+        known: BTreeSet::new(),
+        reached: vec![Reached { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
+        orders,
+        steps: Vec::new(),
+        commands,
+        world,
+        rig,
+        judged: 0,
+    };
+    let mut next = 0;
+    while next < search.reached.len() {
+        if let Err(failed) = search.expand(next) {
+            return search.closure(Some(*failed));
+        }
+        next += 1;
+    }
+    search.closure(None)
+}
+
+struct Search {
+    /// Orders that there is room for.
+    orders: usize,
+    known: BTreeSet<Essence>,
+    reached: Vec<Reached>,
+    /// The steps that lead to the state at hand.
+    steps: Vec<Step>,
+    commands: Vec<Command>,
+    world: World,
+    rig: Rig,
+    judged: u64,
+}
+
+impl Search {
+    fn closure(self, failed: Option<(Plan, Box<Failure>)>) -> Closure {
+        Closure {
+            states: self.known.len(),
+            commands: self.judged,
+            depth: self.reached.last().map_or(0, |reached| reached.depth),
+            failed,
+        }
+    }
+
+    /// Tries every command in a state.
+    fn expand(&mut self, state: usize) -> Result<(), Box<(Plan, Box<Failure>)>> {
+        let keys = self.retrace(state);
+        let depth = self.reached[state].depth;
+        let here = self.replay();
+        let mut judge = here.clone();
+        for command in 0..self.commands.len() {
+            let orders = judge.orders();
+            let (gap, op, _) = self.commands[command];
+            if matches!(op, Op::Create { .. }) && orders >= self.orders {
+                continue;
+            }
+            self.steps.push(self.step(command));
+            let before = judge.machine.state.transitions();
+            self.judged += 1;
+            let verdict = judge.step(self.steps.last().expect("it was just pushed"));
+            verdict.map_err(|failure| Box::new((self.plan(), failure)))?;
+            let now = self.steps.last().map_or(0, |step| step.at);
+            let keys = keys_after(keys, op, orders, &judge, now);
+            let moved = judge.machine.state.transitions() != before || gap > 0;
+            if moved && self.known.insert(essence(&judge, keys, now)) {
+                judge.audit().map_err(|failure| Box::new((self.plan(), failure)))?;
+                self.reached.push(Reached { from: state, command, depth: depth + 1, keys });
+            }
+            self.steps.pop();
+            if moved {
+                judge.clone_from(&here);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the steps that lead to a state.
+    fn retrace(&mut self, state: usize) -> Keys {
+        let mut path = Vec::new();
+        let mut at = state;
+        while self.reached[at].command != usize::MAX {
+            path.push(self.reached[at].command);
+            at = self.reached[at].from;
+        }
+        self.steps.clear();
+        for &command in path.iter().rev() {
+            let step = self.step(command);
+            self.steps.push(step);
+        }
+        self.reached[state].keys
+    }
+
+    fn step(&self, command: usize) -> Step {
+        let (gap, op, items) = &self.commands[command];
+        let at = self.steps.last().map_or(0, |step| step.at) + gap;
+        let number = u32::try_from(self.steps.len() + 1).expect("paths are short");
+        Step { number, at, client: 0, op: *op, items: items.clone() }
+    }
+
+    fn replay(&self) -> Judge {
+        let mut judge = Judge::open(&self.world, 0, self.rig);
+        for step in &self.steps {
+            judge.step(step).expect("it was judged before");
+        }
+        judge
+    }
+
+    fn plan(&self) -> Plan {
+        Plan { world: self.world.clone(), start: 0, steps: self.steps.clone() }
+    }
+}
+
+/// What the users' keys stand for after a command.
+fn keys_after(mut keys: Keys, op: Op, orders: usize, judge: &Judge, now: u64) -> Keys {
+    // One that has run out is kept for a moment: the edge is where bugs live.
+    keys = keys.map(|key| key.filter(|&(_, since)| now <= since + WINDOW));
+    if let Op::Create { user, key } = op
+        && key.name > 0
+        && judge.orders() > orders
+    {
+        let place = usize::from(user == 2);
+        keys[place] = Some((u8::try_from(orders + 1).expect("there are a few orders"), now));
+    }
+    keys
+}
+
+fn essence(judge: &Judge, keys: Keys, now: u64) -> Essence {
+    let state = &judge.machine.state;
+    let small = |figure: u64| u8::try_from(figure).expect("a tiny world has tiny figures");
+    let orders = state.orders().map(|order| match (order.status(), order.cause()) {
+        (OrderStatus::New | OrderStatus::AwaitingPayment, _) => Fate::Awaiting {
+            left: small(order.created().as_nanos() + TIMEOUT - now),
+            lines: order.lines().map(|line| (line.sku.get(), line.count.get())).collect(),
+        },
+        (OrderStatus::Failed, _) => Fate::Failed,
+        (OrderStatus::Paid, _) => Fate::Paid,
+        (OrderStatus::Cancelled, Cause::PaymentTimeout) => Fate::Expired,
+        (OrderStatus::Cancelled, _) => Fate::Cancelled,
+    });
+    let key = |(order, since): (u8, u64)| {
+        let info = judge.machine.order(i64::from(order)).expect("a key stands for an order");
+        (order, info.items, small(since + WINDOW - now))
+    };
+    Essence {
+        orders: orders.collect(),
+        shelves: state.stock().map(|shelf| (shelf.total, shelf.reserved)).collect(),
+        keys: keys.map(|given| given.map(key)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutation::planted_bugs::Bug;
+
+    #[test]
+    fn a_tiny_world_closes() {
+        let closure = explore(2, Rig::default());
+        assert!(closure.failed.is_none());
+        assert_eq!((closure.states, closure.depth), (1_155, 7));
+    }
+
+    #[test]
+    fn what_is_found_takes_the_fewest_commands() {
+        let closure = explore(2, Rig::with_bug(Bug::PayAfterCancel));
+        let (plan, failure) = closure.failed.unwrap();
+        let calls: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            calls,
+            ["1 @0s c0 create user=1 1x1", "2 @0s c0 cancel id=1", "3 @0s c0 pay id=1"]
+        );
+        assert_eq!(failure.number, 3);
+    }
+}

@@ -1,0 +1,10 @@
+//! Runs that are checked: the state machine and the model get the same commands and are compared
+//! after each one.
+
+pub(crate) mod checker;
+pub(crate) mod exhaustive;
+pub(crate) mod failure;
+pub(crate) mod laws;
+pub(crate) mod panic;
+pub(crate) mod subject;
+pub(crate) mod swarm;

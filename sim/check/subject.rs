@@ -1,0 +1,286 @@
+//! The machine under test, called as the service calls it: what a client sends goes through the
+//! shipped checks (`loms::grpc::convert`) and then through the one door ([`LomsState::apply`]).
+//!
+//! Its answers are compared where they stand ([`Machine::gives`]); only a page or a failure has
+//! them written out ([`Machine::tell`]).
+
+use loms::grpc::convert::{self, InvalidRequest};
+use loms::state_machine::{
+    Action, Cause, Command, LomsState, OpeningStock, OrderId, OrderStatus, OrderView, Outcome,
+    Rejection, Rules, Sku, Span, StockRecord, Timestamp, Transition,
+};
+
+use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
+use crate::model::{Look, Model, World};
+
+/// A machine behind the checks of its edge.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    /// The machine itself, to read.
+    pub(crate) state: LomsState,
+    /// What came of the last call.
+    pub(crate) transitions: Vec<Transition>,
+    max_lines: u16,
+}
+
+/// What the machine answers, with what can be looked up left where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// OrderCreate: this order, which then had this status.
+    Created(OrderId, Status),
+    /// OrderInfo: this order, as it is.
+    Order(OrderId),
+    /// Nothing to tell.
+    Done,
+    /// StocksInfo.
+    Stock(u64),
+    /// A refusal that the contract knows.
+    Refused(Refusal),
+    /// A rejection that no call can meet: time went back, or there was no room.
+    Impossible(Rejection),
+}
+
+impl Machine {
+    /// A machine that opens as this world does.
+    #[must_use]
+    pub(crate) fn open(world: &World) -> Self {
+        let records = world
+            .stock
+            .iter()
+            .map(|&(sku, total, reserved)| StockRecord {
+                sku: Sku::new(sku).expect("a world has no SKU 0"),
+                total,
+                reserved,
+            })
+            .collect();
+        let opening = OpeningStock::new(records).expect("a world's stock is sound");
+        let rules = Rules {
+            payment_timeout: Span::from_nanos(world.payment_timeout),
+            idempotency_window: Span::from_nanos(world.idempotency_window),
+            key_hash_secret: 0x5eed,
+        };
+        Self {
+            state: LomsState::new(rules, &opening),
+            transitions: Vec::new(),
+            max_lines: u16::try_from(world.max_lines).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// Makes a call at a moment, in nanoseconds since 1970.
+    pub(crate) fn call(&mut self, at: u64, call: Call<'_>) -> Reply {
+        self.transitions.clear();
+        // The service never shows the machine a call that breaks a rule: not even time passes.
+        self.checked_call(Timestamp::from_nanos(at), call)
+            .unwrap_or_else(|invalid| Reply::Refused(invalid_refusal(invalid)))
+    }
+
+    fn checked_call(&mut self, at: Timestamp, call: Call<'_>) -> Result<Reply, InvalidRequest> {
+        match call {
+            Call::Create { user, items, key } => {
+                let create =
+                    convert::order_create(user, items.iter().copied(), key, self.max_lines)?;
+                let (user, demand) = (create.user, &create.demand);
+                let key = create.key.as_ref();
+                Ok(self.apply(at, Action::CreateOrder { user, demand, key }))
+            }
+            Call::Pay(order) => Ok(self.apply(at, Action::PayOrder(convert::order_id(order)?))),
+            Call::Cancel(order) => {
+                Ok(self.apply(at, Action::CancelOrder(convert::order_id(order)?)))
+            }
+            Call::Info(order) => {
+                let order = convert::order_id(order)?;
+                // A read is a tick and a look.
+                Ok(match self.apply(at, Action::Tick) {
+                    Reply::Done if self.state.order(order).is_some() => Reply::Order(order),
+                    Reply::Done => Reply::Refused(Refusal::OrderNotFound),
+                    impossible @ (Reply::Created(..)
+                    | Reply::Order(_)
+                    | Reply::Stock(_)
+                    | Reply::Refused(_)
+                    | Reply::Impossible(_)) => impossible,
+                })
+            }
+            Call::Stock(sku) => {
+                let sku = convert::sku(sku)?;
+                Ok(match self.apply(at, Action::Tick) {
+                    Reply::Done => self
+                        .state
+                        .available(sku)
+                        .map_or(Reply::Refused(Refusal::SkuNotFound), Reply::Stock),
+                    impossible @ (Reply::Created(..)
+                    | Reply::Order(_)
+                    | Reply::Stock(_)
+                    | Reply::Refused(_)
+                    | Reply::Impossible(_)) => impossible,
+                })
+            }
+            Call::Tick => Ok(self.apply(at, Action::Tick)),
+        }
+    }
+
+    fn apply(&mut self, at: Timestamp, action: Action<'_>) -> Reply {
+        match self.state.apply(Command { at, action }, &mut self.transitions) {
+            Ok(Outcome::Reserved(order)) => Reply::Created(order, Status::AwaitingPayment),
+            Ok(Outcome::OutOfStock(order)) => Reply::Created(order, Status::Failed),
+            Ok(Outcome::Repeated { order, answered }) => {
+                Reply::Created(order, status_of(answered).unwrap_or(Status::Cancelled))
+            }
+            Ok(
+                Outcome::Paid
+                | Outcome::AlreadyPaid
+                | Outcome::Cancelled
+                | Outcome::AlreadyCancelled
+                | Outcome::Ticked,
+            ) => Reply::Done,
+            Err(Rejection::KeyReused { order }) => {
+                Reply::Refused(Refusal::IdempotencyKeyReused(order.get()))
+            }
+            Err(Rejection::UnknownOrder(_)) => Reply::Refused(Refusal::OrderNotFound),
+            Err(Rejection::OrderExpired(_)) => Reply::Refused(Refusal::OrderExpired),
+            Err(rejection @ Rejection::NotAwaitingPayment { status, .. }) => status_of(status)
+                .map_or(Reply::Impossible(rejection), |status| {
+                    Reply::Refused(Refusal::OrderNotAwaitingPayment(status))
+                }),
+            Err(rejection @ (Rejection::ClockWentBack { .. } | Rejection::Full)) => {
+                Reply::Impossible(rejection)
+            }
+        }
+    }
+
+    /// Whether a reply is this answer, in full.
+    #[must_use]
+    pub(crate) fn gives(&self, reply: Reply, answer: &Answer) -> bool {
+        match (reply, answer) {
+            (Reply::Created(id, status), Answer::Created { order, status: said, shortages }) => {
+                id.get() == *order
+                    && status == *said
+                    && self.state.order(id).is_some_and(|view| same_shortages(&view, shortages))
+            }
+            (Reply::Order(id), Answer::Order(info)) => {
+                self.state.order(id).is_some_and(|view| is_order(&view, look_of(info)))
+            }
+            (Reply::Done, Answer::Done) => true,
+            (Reply::Stock(units), Answer::Stock(said)) => units == *said,
+            (Reply::Refused(refusal), Answer::Refused(said)) => refusal == *said,
+            (
+                Reply::Created(..)
+                | Reply::Order(_)
+                | Reply::Done
+                | Reply::Stock(_)
+                | Reply::Refused(_)
+                | Reply::Impossible(_),
+                _,
+            ) => false,
+        }
+    }
+
+    /// A reply written out; `None` for one that no client can be sent.
+    #[must_use]
+    pub(crate) fn tell(&self, reply: Reply) -> Option<Answer> {
+        Some(match reply {
+            Reply::Created(order, status) => Answer::Created {
+                order: order.get(),
+                status,
+                shortages: self.state.order(order)?.shortages().map(shortage).collect(),
+            },
+            Reply::Order(order) => Answer::Order(order_info(&self.state.order(order)?)?),
+            Reply::Done => Answer::Done,
+            Reply::Stock(units) => Answer::Stock(units),
+            Reply::Refused(refusal) => Answer::Refused(refusal),
+            Reply::Impossible(_) => return None,
+        })
+    }
+
+    /// The order of this id as OrderInfo would tell it, if there is one.
+    #[must_use]
+    pub(crate) fn order(&self, id: i64) -> Option<OrderInfo> {
+        order_info(&self.state.order(OrderId::new(id)?)?)
+    }
+
+    /// Whether the order of this id is as the model has it; both may lack it.
+    #[must_use]
+    pub(crate) fn agrees_on_order(&self, id: i64, model: &Model) -> bool {
+        let view = OrderId::new(id).and_then(|id| self.state.order(id));
+        let same = model.look(id, |look| view.is_some_and(|view| is_order(&view, look)));
+        same.unwrap_or(view.is_none())
+    }
+}
+
+/// The contract's word for a status; none for `new`, which nobody ever sees.
+#[must_use]
+pub(crate) const fn status_of(status: OrderStatus) -> Option<Status> {
+    match status {
+        OrderStatus::New => None,
+        OrderStatus::AwaitingPayment => Some(Status::AwaitingPayment),
+        OrderStatus::Failed => Some(Status::Failed),
+        OrderStatus::Paid => Some(Status::Paid),
+        OrderStatus::Cancelled => Some(Status::Cancelled),
+    }
+}
+
+const fn reason_of(cause: Cause) -> Reason {
+    match cause {
+        Cause::Placement | Cause::Reservation | Cause::Payment => Reason::None,
+        Cause::OutOfStock => Reason::OutOfStock,
+        Cause::CancelledByClient => Reason::CancelledByClient,
+        Cause::PaymentTimeout => Reason::PaymentTimeout,
+    }
+}
+
+fn shortage(short: loms::state_machine::Shortage) -> Shortage {
+    Shortage {
+        sku: short.sku.get(),
+        requested: u64::from(short.requested.get()),
+        available: short.available,
+    }
+}
+
+fn same_shortages(view: &OrderView<'_>, told: &[Shortage]) -> bool {
+    view.shortages().map(shortage).eq(told.iter().copied())
+}
+
+fn look_of(info: &OrderInfo) -> Look<'_> {
+    let OrderInfo { status, user, created_at, updated_at, reason, .. } = *info;
+    let (items, shortages) = (&info.items, &info.shortages);
+    Look { status, user, items, created_at, updated_at, reason, shortages }
+}
+
+fn is_order(view: &OrderView<'_>, info: Look<'_>) -> bool {
+    status_of(view.status()) == Some(info.status)
+        && reason_of(view.cause()) == info.reason
+        && view.user().get() == info.user
+        && view.created().as_nanos() == info.created_at
+        && view.updated().as_nanos() == info.updated_at
+        && view
+            .lines()
+            .map(|line| (line.sku.get(), line.count.get()))
+            .eq(info.items.iter().copied())
+        && same_shortages(view, info.shortages)
+}
+
+fn order_info(view: &OrderView<'_>) -> Option<OrderInfo> {
+    Some(OrderInfo {
+        status: status_of(view.status())?,
+        user: view.user().get(),
+        items: view.lines().map(|line| (line.sku.get(), line.count.get())).collect(),
+        created_at: view.created().as_nanos(),
+        updated_at: view.updated().as_nanos(),
+        reason: reason_of(view.cause()),
+        shortages: view.shortages().map(shortage).collect(),
+    })
+}
+
+fn invalid_refusal(invalid: InvalidRequest) -> Refusal {
+    let place = |line| u32::try_from(line).expect("a call has few lines");
+    match invalid {
+        InvalidRequest::User(_) => Refusal::InvalidUser,
+        InvalidRequest::NoItems => Refusal::NoItems,
+        InvalidRequest::TooManyItems { .. } => Refusal::TooManyItems,
+        InvalidRequest::ItemSku(line) => Refusal::InvalidItemSku(place(line)),
+        InvalidRequest::ItemCount(line) => Refusal::InvalidItemCount(place(line)),
+        InvalidRequest::CountOverflow(sku) => Refusal::CountOverflow(sku.get()),
+        InvalidRequest::KeyTooLong(_) => Refusal::KeyTooLong,
+        InvalidRequest::OrderId(_) => Refusal::InvalidOrderId,
+        InvalidRequest::Sku => Refusal::InvalidSku,
+    }
+}

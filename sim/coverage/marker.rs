@@ -1,0 +1,245 @@
+//! Sees calls and knows which marks they reach.
+
+use loms::state_machine::OrderId;
+
+use crate::check::subject::Machine;
+use crate::coverage::marks::{Mark, MarkSet, Standing, cell};
+use crate::model::World;
+use crate::model::contract::{Answer, Call, Refusal, Status};
+use crate::plan::Kind;
+
+/// What there was to see of one call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight<'a> {
+    /// The world's rules.
+    pub(crate) world: &'a World,
+    /// The moment, in nanoseconds since 1970.
+    pub(crate) at: u64,
+    /// The call.
+    pub(crate) call: Call<'a>,
+    /// Its answer.
+    pub(crate) answer: &'a Answer,
+    /// How the order stood that the call, or its answer, is about.
+    pub(crate) before: Standing,
+    /// Whether the call made an order.
+    pub(crate) new_order: bool,
+    /// Orders that expired.
+    pub(crate) expired: usize,
+    /// Whether they did so at different moments.
+    pub(crate) in_turn: bool,
+    /// The machine, after the call.
+    pub(crate) machine: &'a Machine,
+    /// What can be promised now, by ascending SKU as in the world.
+    pub(crate) available: &'a [u64],
+}
+
+/// Sees calls and remembers the marks they reach.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marker {
+    /// What was reached.
+    pub(crate) reached: MarkSet,
+    /// The first keys of the run: user and key.
+    keys: Vec<(i64, String)>,
+    cancels: u32,
+}
+
+/// Keys that a [`Marker`] remembers: it looks through all of them at each create.
+const KEYS: usize = 24;
+
+impl Marker {
+    /// Takes a call in.
+    pub(crate) fn see(&mut self, sight: &Sight<'_>) {
+        match sight.call {
+            Call::Create { user, items, key } => self.see_create(sight, user, items, key),
+            Call::Pay(_) => self.see_about(Kind::Pay, sight),
+            Call::Cancel(_) => self.see_about(Kind::Cancel, sight),
+            Call::Info(_) => self.see_about(Kind::Info, sight),
+            Call::Stock(_) => self.see_stock(sight),
+            Call::Tick => {
+                self.reached.insert(match sight.expired {
+                    0 => Mark::TickIdle,
+                    1 => Mark::TickOne,
+                    _ => Mark::TickSeveral,
+                });
+                self.mark_if(sight.in_turn, Mark::TickInTurn);
+            }
+        }
+    }
+
+    fn mark_if(&mut self, reached: bool, mark: Mark) {
+        if reached {
+            self.reached.insert(mark);
+        }
+    }
+
+    fn see_about(&mut self, kind: Kind, sight: &Sight<'_>) {
+        if let Some(mark) = cell(kind, sight.before) {
+            self.reached.insert(mark);
+        }
+        if sight.before != Standing::Awaiting {
+            return;
+        }
+        if kind == Kind::Cancel {
+            self.cancels += 1;
+            self.mark_if(self.cancels > 64, Mark::ManyCancels);
+        }
+        if kind == Kind::Pay && !self.reached.has(Mark::PayLastMoment) {
+            let (Call::Pay(order) | Call::Cancel(order)) = sight.call else { return };
+            let view = OrderId::new(order).and_then(|id| sight.machine.state.order(id));
+            let deadline = view.and_then(|view| {
+                view.created().as_nanos().checked_add(sight.world.payment_timeout)
+            });
+            let last_moment = deadline.is_some() && deadline == sight.at.checked_add(1);
+            self.mark_if(last_moment, Mark::PayLastMoment);
+        }
+    }
+
+    fn see_stock(&mut self, sight: &Sight<'_>) {
+        match sight.answer {
+            Answer::Stock(0) => self.reached.insert(Mark::StockNone),
+            Answer::Stock(units) => {
+                self.reached.insert(Mark::StockSome);
+                self.mark_if(*units > u64::from(u32::MAX), Mark::StockBig);
+                self.mark_if(sight.expired > 0, Mark::StockAfterExpiry);
+            }
+            Answer::Refused(Refusal::SkuNotFound) => self.reached.insert(Mark::StockUnknown),
+            Answer::Refused(_) => self.reached.insert(Mark::StockZero),
+            Answer::Created { .. } | Answer::Order(_) | Answer::Done => {}
+        }
+    }
+
+    fn see_create(&mut self, sight: &Sight<'_>, user: i64, items: &[(u32, u32)], key: &str) {
+        match sight.answer {
+            Answer::Created { status, .. } => {
+                if sight.new_order {
+                    if !key.is_empty() {
+                        self.see_new_key(sight, user, key);
+                    }
+                    if *status == Status::AwaitingPayment {
+                        self.see_reserved(sight, items);
+                    } else {
+                        self.see_short(sight, items);
+                    }
+                } else {
+                    self.see_repeat(sight, items);
+                }
+            }
+            Answer::Refused(refusal) => self.see_refused(sight, *refusal, user, items, key),
+            Answer::Order(_) | Answer::Done | Answer::Stock(_) => {}
+        }
+    }
+
+    fn see_new_key(&mut self, sight: &Sight<'_>, user: i64, key: &str) {
+        self.mark_if(key.len() == 64, Mark::KeyLongest);
+        if self.reached.has(Mark::KeyOfAnother) && self.reached.has(Mark::KeyForgotten) {
+            return;
+        }
+        let mut known = false;
+        for (owner, text) in &self.keys {
+            if text == key {
+                known |= *owner == user;
+                let mark = if *owner == user { Mark::KeyForgotten } else { Mark::KeyOfAnother };
+                // With no window at all there is nothing to forget.
+                if sight.world.idempotency_window > 0 {
+                    self.reached.insert(mark);
+                }
+            }
+        }
+        self.reached.insert(Mark::KeyFirst);
+        if !known && self.keys.len() < KEYS {
+            self.keys.push((user, key.to_owned()));
+        }
+    }
+
+    fn see_repeat(&mut self, sight: &Sight<'_>, items: &[(u32, u32)]) {
+        match sight.before {
+            Standing::Awaiting => self.reached.insert(Mark::KeyRepeatedAwaiting),
+            Standing::Failed => self.reached.insert(Mark::KeyRepeatedFailed),
+            Standing::Paid => self.reached.insert(Mark::KeyRepeatedPaid),
+            Standing::Cancelled => self.reached.insert(Mark::KeyRepeatedCancelled),
+            Standing::Expired | Standing::Due => self.reached.insert(Mark::KeyRepeatedExpired),
+            Standing::Missing | Standing::Invalid => {}
+        }
+        self.mark_if(has_duplicates(items), Mark::KeyRepeatedSplit);
+    }
+
+    fn see_reserved(&mut self, sight: &Sight<'_>, items: &[(u32, u32)]) {
+        self.reached.insert(Mark::CreateReserved);
+        let duplicates = items.len() > 1 && has_duplicates(items);
+        self.mark_if(duplicates, Mark::CreateMerged);
+        self.mark_if(!duplicates && items.len() >= 4, Mark::CreateFourLines);
+        let most = usize::try_from(sight.world.max_lines).is_ok_and(|most| items.len() == most);
+        self.mark_if(most, Mark::CreateMostLines);
+        self.mark_if(items.iter().any(|item| item.1 > 65_535), Mark::CreateBig);
+        self.mark_if(sight.expired > 0, Mark::CreateAfterExpiry);
+        let deadline = sight.at.checked_add(sight.world.payment_timeout);
+        self.mark_if(deadline.is_none(), Mark::CreateNoDeadline);
+        if self.reached.has(Mark::CreateExactFitInside) {
+            return;
+        }
+        let first = items.iter().map(|item| item.0).min();
+        for (&(sku, ..), &left) in sight.world.stock.iter().zip(sight.available) {
+            if left == 0 && items.iter().any(|item| item.0 == sku) {
+                self.reached.insert(Mark::CreateExactFit);
+                self.mark_if(first < Some(sku), Mark::CreateExactFitInside);
+            }
+        }
+    }
+
+    fn see_short(&mut self, sight: &Sight<'_>, items: &[(u32, u32)]) {
+        let Answer::Created { shortages, .. } = sight.answer else { return };
+        self.mark_if(shortages.len() > 1, Mark::CreateShortTwice);
+        let first = items.iter().map(|item| item.0).min();
+        self.mark_if(shortages.first().map(|short| short.sku) > first, Mark::CreateShortLater);
+        for short in shortages {
+            let Some(&(_, _, base)) = sight.world.stock.iter().find(|shelf| shelf.0 == short.sku)
+            else {
+                self.reached.insert(Mark::CreateUnknownSku);
+                continue;
+            };
+            let missing = short.requested.saturating_sub(short.available);
+            self.mark_if(missing == 1, Mark::CreateShortByOne);
+            self.mark_if(missing <= base, Mark::CreateShortBase);
+            let biggest =
+                items.iter().filter(|item| item.0 == short.sku).map(|item| u64::from(item.1)).max();
+            self.mark_if(biggest <= Some(short.available), Mark::CreateShortMerged);
+        }
+    }
+
+    fn see_refused(
+        &mut self,
+        sight: &Sight<'_>,
+        refusal: Refusal,
+        user: i64,
+        items: &[(u32, u32)],
+        key: &str,
+    ) {
+        let most = usize::try_from(sight.world.max_lines).unwrap_or(usize::MAX);
+        let broken = usize::from(user <= 0)
+            + usize::from(items.is_empty() || items.len() > most)
+            + items.iter().filter(|item| item.0 == 0 || item.1 == 0).count()
+            + usize::from(key.len() > 64);
+        self.mark_if(broken > 1, Mark::CreateTwoRules);
+        self.reached.insert(match refusal {
+            Refusal::InvalidUser if user == 0 => Mark::CreateUserZero,
+            Refusal::InvalidUser => Mark::CreateUserNegative,
+            Refusal::NoItems => Mark::CreateNoItems,
+            Refusal::TooManyItems => Mark::CreateTooManyItems,
+            Refusal::InvalidItemSku(_) => Mark::CreateSkuZero,
+            Refusal::InvalidItemCount(_) => Mark::CreateCountZero,
+            Refusal::CountOverflow(_) => Mark::CreateSumOverflow,
+            Refusal::KeyTooLong => Mark::CreateKeyTooLong,
+            Refusal::IdempotencyKeyReused(_) => Mark::KeyReused,
+            Refusal::InvalidOrderId
+            | Refusal::InvalidSku
+            | Refusal::OrderNotFound
+            | Refusal::SkuNotFound
+            | Refusal::OrderNotAwaitingPayment(_)
+            | Refusal::OrderExpired => return,
+        });
+    }
+}
+
+fn has_duplicates(items: &[(u32, u32)]) -> bool {
+    items.iter().zip(1..).any(|(item, next)| items[next..].iter().any(|other| other.0 == item.0))
+}

@@ -1,0 +1,52 @@
+//! What was reached, for people: the marks, and the matrix of call × standing.
+
+pub(crate) mod counts;
+pub(crate) mod marker;
+pub(crate) mod marks;
+
+use std::fmt::Write as _;
+
+use crate::coverage::marks::{Mark, MarkSet, Standing, cell};
+use crate::plan::Kind;
+
+/// Kinds of calls that are about an order: the rows of the matrix.
+const ROWS: [Kind; 3] = [Kind::Info, Kind::Pay, Kind::Cancel];
+
+/// How many seeds reached each mark: those of the matrix as the matrix, the others as a list.
+#[must_use]
+pub(crate) fn picture(reached: &[u64]) -> String {
+    let count =
+        |mark| Mark::ALL.iter().zip(reached).find(|(m, _)| **m == mark).map_or(0, |(_, n)| *n);
+    let in_matrix = |mark: &Mark| {
+        ROWS.iter()
+            .any(|&kind| Standing::ALL.iter().any(|&standing| cell(kind, standing) == Some(*mark)))
+    };
+    let mut text = String::new();
+    let listed: Vec<String> = Mark::ALL
+        .iter()
+        .filter(|mark| !in_matrix(mark))
+        .map(|&mark| format!("{:<24}{:>4}", mark.name(), count(mark)))
+        .collect();
+    for row in listed.chunks(4) {
+        let _ = writeln!(text, "{}", row.join("   "));
+    }
+    let heads = Standing::ALL.map(|standing| format!("{:>10}", standing.name()));
+    let _ = writeln!(text, "\n{:<8}{}", "", heads.concat());
+    for kind in ROWS {
+        let cells =
+            Standing::ALL.map(|standing| format!("{:>10}", cell(kind, standing).map_or(0, count)));
+        let _ = writeln!(text, "{:<8}{}", kind.name(), cells.concat());
+    }
+    text
+}
+
+/// The marks that were never reached, or a word that there are none.
+#[must_use]
+pub(crate) fn missing(marks: MarkSet) -> String {
+    let (reached, all) = (marks.count(), Mark::ALL.len());
+    let mut text = format!("marks  {reached} of {all} reached\n");
+    for mark in marks.missing() {
+        let _ = writeln!(text, "MISSING {}: {}", mark.name(), mark.story());
+    }
+    text
+}

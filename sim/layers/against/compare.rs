@@ -1,0 +1,125 @@
+//! What was heard beside the model's answer, one facet at a time, since a foreign server may well
+//! be wrong in one and right in all others.
+
+use std::collections::BTreeSet;
+
+use crate::layers::wire::{No, Reply, code_of, reason_of};
+use crate::model::contract::{Answer, OrderInfo, Reason, Refusal};
+use crate::report::words::status_name;
+
+/// A facet of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Facet {
+    /// OK or refused, and with which code.
+    Outcome,
+    /// A refusal's ErrorInfo.
+    Why,
+    /// A refusal's field violation.
+    Field,
+    /// A create's order id.
+    Id,
+    /// The status in the answer to a create.
+    CreateStatus,
+    /// The short lines there.
+    CreateShortages,
+    /// OrderInfo: the status.
+    Status,
+    /// OrderInfo: whose it is.
+    User,
+    /// OrderInfo: the lines.
+    Items,
+    /// OrderInfo: the reason.
+    Reason,
+    /// OrderInfo: the short lines.
+    Shortages,
+    /// OrderInfo: createdAt and updatedAt.
+    Times,
+    /// StocksInfo.
+    Units,
+}
+
+impl Facet {
+    /// Whether the other side's state differs where this facet does; otherwise only its words do.
+    #[must_use]
+    pub(crate) const fn is_hard(self) -> bool {
+        matches!(self, Self::Outcome | Self::Id | Self::Status | Self::Units)
+    }
+}
+
+/// Where a reply differs from the model's answer, whose ids and users must be the server's.
+#[must_use]
+pub(crate) fn differences(reply: &Reply, expected: &Answer) -> BTreeSet<Facet> {
+    let mut facets = BTreeSet::new();
+    let mut note = |facet, differs: bool| {
+        if differs {
+            facets.insert(facet);
+        }
+    };
+    match (reply, expected) {
+        (
+            Reply::Created { order, status, shortages },
+            Answer::Created { order: id, status: told, shortages: short },
+        ) => {
+            note(Facet::Id, order != id);
+            note(Facet::CreateStatus, status != status_name(*told));
+            note(Facet::CreateShortages, shortages != short);
+        }
+        (Reply::Order(order), Answer::Order(info)) => {
+            let OrderInfo { status, user, items, reason, shortages, .. } = info;
+            note(Facet::Status, order.status != status_name(*status));
+            note(Facet::User, order.user != *user);
+            note(Facet::Items, order.items != *items);
+            note(Facet::Reason, order.reason != reason_name(*reason));
+            note(Facet::Shortages, order.shortages != *shortages);
+        }
+        (Reply::Done, Answer::Done) => {}
+        (Reply::Stock(units), Answer::Stock(told)) => note(Facet::Units, units != told),
+        (Reply::Refused(no), Answer::Refused(refusal)) => {
+            note(Facet::Outcome, no.code != code_of(*refusal));
+            note(Facet::Why, !says_why(no, *refusal));
+            note(Facet::Field, !names_field(no, *refusal));
+        }
+        _ => note(Facet::Outcome, true),
+    }
+    facets
+}
+
+const fn reason_name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::None => "",
+        Reason::OutOfStock => "OUT_OF_STOCK",
+        Reason::CancelledByClient => "CANCELLED_BY_CLIENT",
+        Reason::PaymentTimeout => "PAYMENT_TIMEOUT",
+    }
+}
+
+fn says_why(no: &No, refusal: Refusal) -> bool {
+    let Some(info) = &no.info else { return false };
+    let fact = |name: &str| info.facts.get(name).map(String::as_str);
+    let facts = if let Refusal::OrderNotAwaitingPayment(status) = refusal {
+        fact("status") == Some(status_name(status))
+    } else if let Refusal::IdempotencyKeyReused(order) = refusal {
+        fact("order_id").and_then(|id| id.parse().ok()) == Some(order)
+    } else {
+        refusal != Refusal::OrderNotFound || fact("order_id").is_some()
+    };
+    info.domain == "loms" && info.reason == reason_of(refusal) && facts
+}
+
+fn names_field(no: &No, refusal: Refusal) -> bool {
+    let field = match refusal {
+        Refusal::InvalidUser => "user".to_owned(),
+        Refusal::NoItems | Refusal::TooManyItems | Refusal::CountOverflow(_) => "items".to_owned(),
+        Refusal::InvalidItemSku(line) => format!("items[{line}].sku"),
+        Refusal::InvalidItemCount(line) => format!("items[{line}].count"),
+        Refusal::KeyTooLong => "idempotencyKey".to_owned(),
+        Refusal::InvalidOrderId => "orderID".to_owned(),
+        Refusal::InvalidSku => "sku".to_owned(),
+        Refusal::OrderNotFound
+        | Refusal::SkuNotFound
+        | Refusal::OrderNotAwaitingPayment(_)
+        | Refusal::OrderExpired
+        | Refusal::IdempotencyKeyReused(_) => return true,
+    };
+    matches!(no.violations.as_slice(), [(told, _)] if *told == field)
+}

@@ -1,0 +1,151 @@
+//! Rules put to the test.
+
+use std::collections::BTreeSet;
+
+use super::compare::Facet;
+use super::rules::Rule;
+use super::session::{Played, Program, Session, Situation, is_read};
+use crate::model::World;
+use crate::plan::text::{Setting, Shelves};
+use crate::plan::{Plan, Step};
+
+/// A SKU that no stock file has, most likely.
+const UNKNOWN: u32 = 4_000_000_007;
+
+/// Something that the other side does otherwise.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    /// Which rule it breaks.
+    pub(crate) rule: String,
+    /// The program, the last step of which shows it.
+    pub(crate) steps: Vec<Step>,
+    /// What each step came to.
+    pub(crate) played: Vec<Played>,
+}
+
+impl Finding {
+    /// Facets that differ at the last step.
+    pub(crate) fn facets(&self) -> BTreeSet<Facet> {
+        self.played.last().map_or_else(BTreeSet::new, |last| last.facets.clone())
+    }
+
+    /// The sort of calls that it is about: that of the last step, or, where the last only looks at
+    /// what came of another, of that one.
+    pub(crate) fn situation(&self) -> Option<Situation> {
+        let last = self.played.last()?;
+        let looks = last.facets.iter().any(|facet| matches!(facet, Facet::Units | Facet::Status));
+        let cause = self.steps.iter().zip(&self.played).rev().find(|(step, _)| !is_read(step.op));
+        match cause {
+            Some((_, cause)) if looks => Some(cause.situation),
+            Some(_) | None => Some(last.situation),
+        }
+    }
+}
+
+/// What a probe comes to.
+#[derive(Debug)]
+pub(crate) enum Probed {
+    /// The rule holds.
+    Holds,
+    /// It does not.
+    Broken(Finding),
+    /// It cannot be told, and why.
+    Undecided(String),
+}
+
+/// The SKUs that stand for the letters of rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cast {
+    plenty: u32,
+    other: u32,
+    scarce: (u32, u64),
+}
+
+impl Cast {
+    /// Chooses among what is there; `None` where there is not enough.
+    pub(crate) fn choose(world: &World) -> Option<Self> {
+        let mut shelves: Vec<(u64, u32)> =
+            world.stock.iter().map(|&(sku, available, _)| (available, sku)).collect();
+        shelves.sort_unstable();
+        // By ascending SKU, so that a program can name them in the other order.
+        let mut plenty = [shelves.last()?, shelves.iter().nth_back(1)?].map(|shelf| shelf.1);
+        plenty.sort_unstable();
+        let scarce = shelves.iter().find(|shelf| shelf.0 > 0 && shelf.0 < u64::from(u32::MAX))?;
+        let enough = shelves.iter().nth_back(1)?.0 >= 4 && !plenty.contains(&scarce.1);
+        let [plenty, other] = plenty;
+        enough.then_some(Self { plenty, other, scarce: (scarce.1, scarce.0) })
+    }
+
+    /// The steps of a program.
+    pub(crate) fn steps(&self, program: &str, world: &World) -> Vec<Step> {
+        let plan = Plan { world: world.clone(), start: 0, steps: Vec::new() };
+        let mut text = format!("plan v1\n{}\n{}\n", Setting(&plan), Shelves(world));
+        for (number, step) in (1..).zip(program.split(';')) {
+            let words: Vec<String> = step.split(' ').map(|word| self.word(word)).collect();
+            text.push_str(&format!("{number} @0s c0 {}\n", words.join(" ")));
+        }
+        Plan::parse(&text).expect("a rule's program is a plan").steps
+    }
+
+    fn word(&self, word: &str) -> String {
+        let (word, times) = word.split_once('*').unwrap_or((word, "1"));
+        let (name, count) = match word.split_once('x') {
+            Some((name, count)) => (name, Some(count)),
+            None => (word, None),
+        };
+        let sku = match name {
+            "A" => self.plenty,
+            "B" => self.other,
+            "S" => self.scarce.0,
+            "N" => UNKNOWN,
+            _ => return word.to_owned(),
+        };
+        let Some(count) = count else { return sku.to_string() };
+        let count = match count {
+            "all" => self.scarce.1,
+            "more" => self.scarce.1 + 1,
+            count => count.parse().expect("a rule's count is a number"),
+        };
+        vec![format!("{sku}x{count}"); times.parse().expect("a number")].join(" ")
+    }
+}
+
+/// Plays steps up to the first that differs in a way that matters.
+pub(crate) fn play(session: &mut Session, world: &World, steps: &[Step]) -> Vec<Played> {
+    let mut program = Program::begin(session, world);
+    let mut played = Vec::new();
+    for step in steps {
+        let step = program.step(step);
+        let stop = step.facets.iter().any(|facet| facet.is_hard());
+        played.push(step);
+        if stop {
+            break;
+        }
+    }
+    program.end();
+    played
+}
+
+/// Puts a rule to the test.
+pub(crate) fn probe(session: &mut Session, rule: &Rule) -> Probed {
+    let world = session.world();
+    let Some(cast) = Cast::choose(&world) else {
+        return Probed::Undecided("it takes three SKUs in stock, two with 4 or more".to_owned());
+    };
+    let steps = cast.steps(rule.program, &world);
+    let mut played = play(session, &world, &steps);
+    if played.len() < steps.len() {
+        let step = steps[played.len() - 1].to_string();
+        let call = step.splitn(4, ' ').last().unwrap_or_default().to_owned();
+        return Probed::Undecided(format!("a step before differs: {call}"));
+    }
+    let last = played.last_mut().expect("a rule has a step");
+    let goes_elsewhere = last.facets.iter().any(|facet| facet.is_hard());
+    last.facets.retain(|facet| rule.facets.contains(facet));
+    match (last.facets.is_empty(), goes_elsewhere) {
+        (true, true) => return Probed::Undecided(format!("the answer is {}", last.reply)),
+        (true, false) => return Probed::Holds,
+        (false, _) => {}
+    }
+    Probed::Broken(Finding { rule: rule.name.to_owned(), steps, played })
+}

@@ -1,0 +1,185 @@
+//! Calls at once, to a server that does not tell its order: is there any order that explains them?
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tonic::transport::Channel;
+
+use super::compare::{Facet, differences};
+use super::session::{Session, Situation, client, in_time};
+use crate::layers::concurrent::{Entry, Found, search, told};
+use crate::layers::wire::{Heard, Reply};
+use crate::model::World;
+use crate::model::contract::Answer;
+use crate::plan::rng::{Draws, Purpose, Weights};
+use crate::plan::{KeyText, Kind, Op, Step, Target};
+
+/// Clients at once.
+const CLIENTS: u8 = 4;
+/// Calls that each makes.
+const CALLS: u32 = 6;
+/// Orders that are there before.
+const ORDERS: u32 = 3;
+
+/// Units that are left for them, and for those who come later.
+const LEFT: u64 = 6;
+
+/// What a round comes to.
+#[derive(Debug)]
+pub(crate) enum Raced {
+    /// Some order explains it, or too many were to be tried.
+    Explained,
+    /// None does; the page says more.
+    Unexplained(String),
+    /// It could not be played.
+    NotPlayed,
+}
+
+/// A few orders are made one by one, then everybody wants the same of them, at once.
+pub(crate) fn race(
+    session: &mut Session,
+    draws: &mut Draws,
+    round: u64,
+    broken: &BTreeSet<Situation>,
+) -> Raced {
+    let kinds: BTreeSet<Kind> = broken.iter().map(|situation| situation.0).collect();
+    let world = session.world();
+    let Some(scarce) = world.stock.iter().filter(|shelf| shelf.1 > 0).min_by_key(|shelf| shelf.1)
+    else {
+        return Raced::NotPlayed;
+    };
+    let (sku, available) = (scarce.0, scarce.1);
+    let Some(offset) = session.last_id else { return Raced::NotPlayed };
+    if kinds.contains(&Kind::Create) || session.ignored.contains(&Facet::Id) {
+        return Raced::NotPlayed;
+    }
+    // One order takes all but a few units, so that the others have to fight for the rest.
+    let filler = u32::try_from(available.saturating_sub(LEFT)).unwrap_or(u32::MAX);
+    let user = session.new_users();
+    let mut plan = Vec::new();
+    for client in 0..CLIENTS {
+        for number in 1..=CALLS {
+            draws.turn_to(round << 32 | u64::from(client) << 16 | u64::from(number));
+            plan.push(draw(draws, client, number, sku, user, offset));
+        }
+    }
+    plan.retain(|(step, _)| !kinds.contains(&step.op.kind()));
+    let history = session.runtime.block_on(play(session, (sku, filler), user, plan));
+    let Some(history) = history else { return Raced::NotPlayed };
+    for entry in &history {
+        if let Reply::Created { order, .. } = entry.heard.reply {
+            session.last_id = session.last_id.max(Some(order));
+        }
+    }
+    let found = check(session, &world, &history, offset);
+    give_back(session, &history);
+    match found {
+        Found::Order(_) | Found::TooMany => Raced::Explained,
+        Found::None(_) => Raced::Unexplained(told(&found, &history)),
+    }
+}
+
+fn draw(
+    draws: &mut Draws,
+    client: u8,
+    number: u32,
+    sku: u32,
+    user: i64,
+    offset: i64,
+) -> (Step, i64) {
+    let nth = 1 + draws.die(Purpose::TARGET).below(u64::from(ORDERS));
+    // The first order is the one that takes most, and stays.
+    let order = offset + 1 + i64::try_from(nth).expect("a few orders");
+    let target = Target::Id(order);
+    let weights = Weights::new([30, 15, 8, 25, 22, 0]);
+    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&weights)];
+    let op = match kind {
+        Kind::Create => Op::Create { user, key: crate::plan::Key::NONE },
+        Kind::Info => Op::Info(target),
+        Kind::Pay => Op::Pay(target),
+        Kind::Cancel => Op::Cancel(target),
+        Kind::Stock | Kind::Tick => Op::Stock(sku),
+    };
+    let mut step = Step { number, client, op, ..Step::default() };
+    if kind == Kind::Create {
+        step.items.push((sku, 1));
+    }
+    (step, order)
+}
+
+/// Plays it; `None` where no connection is to be had.
+async fn play(
+    session: &Session,
+    (sku, filler): (u32, u32),
+    user: i64,
+    plan: Vec<(Step, i64)>,
+) -> Option<Vec<Entry>> {
+    let moments = Arc::new(AtomicU64::new(0));
+    let create = Op::Create { user, key: crate::plan::Key::NONE };
+    let before = std::iter::once(filler.max(1))
+        .chain(std::iter::repeat(1))
+        .zip(0..=ORDERS)
+        .map(|(count, number)| {
+            (Step { number, op: create, items: vec![(sku, count)], ..Step::default() }, 0)
+        })
+        .collect();
+    let channel = session.endpoint.connect().await.ok()?;
+    let mut history = calls(channel, before, Arc::clone(&moments)).await;
+    let mut running = Vec::new();
+    for client in 0..CLIENTS {
+        let plan = plan.iter().filter(|(step, _)| step.client == client).cloned().collect();
+        let channel = session.endpoint.connect().await.ok()?;
+        running.push(tokio::spawn(calls(channel, plan, Arc::clone(&moments))));
+    }
+    for client in running {
+        history.extend(client.await.ok()?);
+    }
+    Some(history)
+}
+
+async fn calls(channel: Channel, plan: Vec<(Step, i64)>, moments: Arc<AtomicU64>) -> Vec<Entry> {
+    let mut rpc = client(channel);
+    let mut history = Vec::new();
+    for (step, order) in plan {
+        let heard = Heard { index: None, reply: Reply::Done };
+        let mut entry = Entry { step, order, invoked: 0, returned: u64::MAX, heard };
+        entry.invoked = moments.fetch_add(1, Ordering::SeqCst);
+        let mut room = KeyText::default();
+        entry.heard = in_time(&mut rpc, entry.call(&mut room)).await;
+        let returned = moments.fetch_add(1, Ordering::SeqCst);
+        // A call without an answer may have been done, and may still be.
+        if !matches!(entry.heard.reply, Reply::Nothing(_)) {
+            entry.returned = returned;
+        }
+        // Its index would only help the reader of a server that has one.
+        entry.heard.index = None;
+        history.push(entry);
+    }
+    history
+}
+
+fn check(session: &Session, world: &World, history: &[Entry], offset: i64) -> Found {
+    let fits = |entry: &Entry, expected: &Answer| {
+        let mut expected = expected.clone();
+        if let Answer::Created { order, .. } = &mut expected {
+            *order += offset;
+        }
+        differences(&entry.heard.reply, &expected).is_subset(&session.ignored)
+    };
+    search(world, history, offset, &fits)
+}
+
+/// What still awaits payment is cancelled.
+fn give_back(session: &mut Session, history: &[Entry]) {
+    for entry in history {
+        if let Reply::Created { order, .. } = entry.heard.reply {
+            let call = crate::model::contract::Call::Info(order);
+            if let Reply::Order(info) = session.call(call).reply
+                && info.status == "awaiting payment"
+            {
+                let _ = session.call(crate::model::contract::Call::Cancel(order));
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! A foreign server, and the model that is taken along with it from wherever it stands.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use loms::grpc::proto::loms_client::LomsClient;
+use tokio::runtime::Runtime;
+use tonic::transport::{Channel, Endpoint};
+
+use super::compare::{Facet, differences};
+use crate::layers::wire::{self, Heard, Reply};
+use crate::model::contract::{Answer, Call};
+use crate::model::{Model, World};
+use crate::plan::{KeyText, Kind, Made, Op, Step};
+
+/// How long an answer may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How far the other side's clock may be off.
+const CLOCKS: Duration = Duration::from_secs(2);
+
+/// Lines of a create that the contract allows.
+pub(crate) const MAX_LINES: u32 = 1_000;
+
+/// The other side.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) runtime: Runtime,
+    /// The address.
+    pub(crate) endpoint: Endpoint,
+    rpc: LomsClient<Channel>,
+    /// SKUs that can be bought there.
+    pub(crate) skus: Vec<u32>,
+    /// The id of its last order, once it is known.
+    pub(crate) last_id: Option<i64>,
+    /// Facets that are known to be wrong, or not offered.
+    pub(crate) ignored: BTreeSet<Facet>,
+    /// A user that nobody has been yet, so that no key has been used.
+    user: i64,
+}
+
+impl Session {
+    /// Calls the server at this address.
+    ///
+    /// # Errors
+    /// It cannot be called.
+    pub(crate) fn connect(address: &str, skus: Vec<u32>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let endpoint = Endpoint::from_shared(address.to_owned())
+            .map_err(io::Error::other)?
+            .tcp_nodelay(true)
+            .http2_max_header_list_size(1 << 20)
+            .connect_timeout(DEADLINE);
+        let channel = runtime.block_on(endpoint.connect()).map_err(io::Error::other)?;
+        let since_1970 = now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let user = i64::try_from(since_1970.as_micros()).unwrap_or(1);
+        Ok(Self {
+            rpc: client(channel),
+            runtime,
+            endpoint,
+            skus,
+            last_id: None,
+            ignored: BTreeSet::new(),
+            user,
+        })
+    }
+
+    /// Makes a call.
+    pub(crate) fn call(&mut self, call: Call<'_>) -> Heard {
+        let Self { runtime, rpc, .. } = self;
+        runtime.block_on(in_time(rpc, call))
+    }
+
+    /// What can be promised of a SKU; `None` where the server does not say.
+    pub(crate) fn available(&mut self, sku: u32) -> Option<u64> {
+        let Reply::Stock(units) = self.call(Call::Stock(sku)).reply else { return None };
+        Some(units)
+    }
+
+    /// A world that opens as the server stands now.
+    pub(crate) fn world(&mut self) -> World {
+        let skus = self.skus.clone();
+        let stock = skus.into_iter().filter_map(|sku| Some((sku, self.available(sku)?, 0)));
+        let stock = stock.collect();
+        World { stock, payment_timeout: 0, idempotency_window: u64::MAX, max_lines: MAX_LINES }
+    }
+
+    /// The first of sixteen users that nobody has been yet, and of as many keys.
+    pub(crate) fn new_users(&mut self) -> i64 {
+        self.user = self.user.wrapping_add(16).max(1);
+        self.user
+    }
+}
+
+/// A client that takes refusals with long details.
+pub(crate) fn client(channel: Channel) -> LomsClient<Channel> {
+    LomsClient::new(channel)
+}
+
+/// A call that is given up in the end.
+pub(crate) async fn in_time(rpc: &mut LomsClient<Channel>, call: Call<'_>) -> Heard {
+    let given_up = || Heard { index: None, reply: Reply::Nothing("no answer in 5 s".to_owned()) };
+    tokio::time::timeout(DEADLINE, wire::call(rpc, call)).await.unwrap_or_else(|_| given_up())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the other side's clock is the real one")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// What one step came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Played {
+    /// What was heard.
+    pub(crate) reply: Reply,
+    /// What the model answers, in the server's ids.
+    pub(crate) expected: Answer,
+    /// Where they differ.
+    pub(crate) facets: BTreeSet<Facet>,
+    /// What sort of call it was, as the model stood: what says most of it.
+    pub(crate) situation: Situation,
+}
+
+/// The sort of a call, as things stand.
+pub(crate) type Situation = (Kind, &'static str);
+
+/// When something happened, as well as it is known.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    /// At the soonest, by our clock.
+    from: SystemTime,
+    /// At the latest, by our clock.
+    to: SystemTime,
+    /// At the soonest, by the server's clock, in nanoseconds since 1970.
+    after: u64,
+}
+
+impl Moment {
+    fn fits(self, stamp: Option<u64>) -> bool {
+        stamp.is_some_and(|nanos| {
+            let stamp = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+            self.after <= nanos && self.from <= stamp && stamp <= self.to
+        })
+    }
+}
+
+/// A program at work: the server and a model of its own.
+#[derive(Debug)]
+pub(crate) struct Program<'a> {
+    session: &'a mut Session,
+    model: Model,
+    made: Made,
+    first_user: i64,
+    /// By the model's ids from 1: the server's.
+    ids: Vec<i64>,
+    /// By the model's ids from 1: when it was created and when it last changed.
+    moments: Vec<[Moment; 2]>,
+    /// The latest of the server's times that was told so far.
+    told: u64,
+}
+
+impl<'a> Program<'a> {
+    /// Begins with the server as it stands.
+    pub(crate) fn begin(session: &'a mut Session, world: &World) -> Self {
+        let first_user = session.new_users();
+        let (ids, moments) = (Vec::new(), Vec::new());
+        let model = Model::new(world, None);
+        Self { session, model, made: Made::default(), first_user, ids, moments, told: 0 }
+    }
+
+    /// What sorts of call the step would be of now; the first says most.
+    #[must_use]
+    pub(crate) fn situations(&self, step: &Step) -> Vec<Situation> {
+        let mut room = KeyText::default();
+        let call = step.call(&self.made, &mut room);
+        super::situation::of(&self.model, call)
+    }
+
+    /// Takes a step on both sides.
+    pub(crate) fn step(&mut self, step: &Step) -> Played {
+        let step = &self.with_new_key(step);
+        let situation = self.situations(step)[0];
+        let mut room = KeyText::default();
+        let call = step.call(&self.made, &mut room);
+        let about = step.op.target().map(|target| self.made.find(target));
+        let before = about.and_then(|order| self.model.order(order)).map(|info| info.status);
+        let call = self.with_new_user(call);
+        let orders = self.model.orders();
+        let mut expected = self.model.answer(0, call);
+        let began = now();
+        let heard = self.session.call(self.theirs(call));
+        let span = Moment { from: began - CLOCKS, to: now() + CLOCKS, after: self.told };
+        if let Answer::Created { order, .. } = &expected {
+            self.made.note(step.number, *order);
+        }
+        if self.model.orders() > orders {
+            self.new_order(&heard.reply);
+            self.moments.push([span, span]);
+        }
+        if let Some(order) = about
+            && before != self.model.order(order).map(|info| info.status)
+        {
+            self.moments[place(order)][1] = span;
+        }
+        if let Answer::Created { order, .. } = &mut expected {
+            *order = self.ids[place(*order)];
+        }
+        if let Answer::Refused(crate::model::contract::Refusal::IdempotencyKeyReused(order)) =
+            &mut expected
+        {
+            *order = self.ids[place(*order)];
+        }
+        let mut facets = differences(&heard.reply, &expected);
+        if let (Reply::Order(order), Some(about), Answer::Order(_)) =
+            (&heard.reply, about, &expected)
+        {
+            let [created, updated] = self.moments[place(about)];
+            if !created.fits(order.created_at) || !updated.fits(order.updated_at) {
+                facets.insert(Facet::Times);
+            }
+            self.told = self.told.max(order.created_at.max(order.updated_at).unwrap_or(0));
+        }
+        let facets = facets.difference(&self.session.ignored).copied().collect();
+        Played { reply: heard.reply, expected, facets, situation }
+    }
+
+    /// The same step with a key that nobody has used yet, even for another user.
+    fn with_new_key(&self, step: &Step) -> Step {
+        let mut step = step.clone();
+        if let Op::Create { key, .. } = &mut step.op
+            && key.name > 0
+        {
+            let first = self.first_user.rem_euclid(1 << 31);
+            key.name += u32::try_from(first).expect("below 2^31");
+        }
+        step
+    }
+
+    /// The same call by a user that nobody has been yet.
+    fn with_new_user<'c>(&self, call: Call<'c>) -> Call<'c> {
+        if let Call::Create { user, items, key } = call
+            && user > 0
+        {
+            return Call::Create { user: user.saturating_add(self.first_user), items, key };
+        }
+        call
+    }
+
+    /// The same call in the server's ids.
+    fn theirs<'c>(&self, call: Call<'c>) -> Call<'c> {
+        let theirs = |order: i64| match usize::try_from(order) {
+            Ok(nth) if nth > 0 => self.ids.get(nth - 1).copied().unwrap_or(i64::MAX),
+            Ok(_) | Err(_) => order,
+        };
+        match call {
+            Call::Info(order) => Call::Info(theirs(order)),
+            Call::Pay(order) => Call::Pay(theirs(order)),
+            Call::Cancel(order) => Call::Cancel(theirs(order)),
+            other @ (Call::Create { .. } | Call::Stock(_) | Call::Tick) => other,
+        }
+    }
+
+    /// The model has a new order: its id on the other side must be the next.
+    fn new_order(&mut self, reply: &Reply) {
+        let told = if let Reply::Created { order, .. } = reply { Some(*order) } else { None };
+        let next = self.session.last_id.and_then(|last| last.checked_add(1)).or(told);
+        // Where the first order of a program stands is the server's business.
+        let any = self.ids.is_empty() || self.session.ignored.contains(&Facet::Id);
+        let id = if any { told.or(next) } else { next };
+        self.ids.push(id.unwrap_or(i64::MAX));
+        self.session.last_id = told.or(self.session.last_id);
+    }
+
+    /// Gives back what the program holds.
+    pub(crate) fn end(self) {
+        for order in self.model.awaiting() {
+            let _ = self.session.call(Call::Cancel(self.ids[place(order)]));
+        }
+    }
+}
+
+fn place(order: i64) -> usize {
+    usize::try_from(order - 1).expect("the model's ids start at 1")
+}
+
+/// Whether a step only looks.
+#[must_use]
+pub(crate) const fn is_read(op: Op) -> bool {
+    matches!(op, Op::Info(_) | Op::Stock(_) | Op::Tick)
+}

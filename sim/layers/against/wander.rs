@@ -1,0 +1,180 @@
+//! Random programs, which look for what no rule has in words. They keep away from what is known to
+//! be broken, so that they get further.
+
+use std::collections::BTreeSet;
+
+use super::probe::{Finding, play};
+use super::session::{Program, Session, Situation};
+use super::situation;
+use crate::model::World;
+use crate::plan::rng::{Draws, Purpose, Weights};
+use crate::plan::{Key, Kind, Op, Step, Target};
+
+/// Steps of a program.
+const LENGTH: u32 = 24;
+
+/// Units that a program may pay for: what is paid is gone.
+const PAID: u64 = 2;
+
+/// Programs that shrinking may take.
+const SHRINKING: u32 = 60;
+
+/// Plays a random program. Gives what it finds, made small.
+pub(crate) fn wander(
+    session: &mut Session,
+    draws: &mut Draws,
+    round: u64,
+    broken: &BTreeSet<Situation>,
+) -> Option<Finding> {
+    let world = session.world();
+    let (steps, differs) = stray(session, &world, draws, round, broken);
+    if !differs {
+        return None;
+    }
+    let steps = shrink(session, steps);
+    let world = session.world();
+    let played = play(session, &world, &steps);
+    let last = played.last()?;
+    if last.facets.is_empty() {
+        // It does not come again: the other side is not what it was.
+        return None;
+    }
+    let sort = situation::words(last.situation);
+    let steps = steps[..played.len()].to_vec();
+    let mut finding = Finding { rule: String::new(), steps, played };
+    finding.rule = match finding.situation() {
+        Some(cause) if situation::words(cause) != sort => {
+            format!("after {}, {sort} is answered as the contract has it", situation::words(cause))
+        }
+        Some(_) | None => format!("{sort} is answered as the contract has it"),
+    };
+    Some(finding)
+}
+
+/// A random program up to its first difference.
+fn stray(
+    session: &mut Session,
+    world: &World,
+    draws: &mut Draws,
+    round: u64,
+    broken: &BTreeSet<Situation>,
+) -> (Vec<Step>, bool) {
+    let mut program = Program::begin(session, world);
+    let (mut steps, mut paid) = (Vec::new(), 0);
+    let mut differs = false;
+    for number in 1..=LENGTH {
+        draws.turn_to(round << 16 | u64::from(number));
+        let step = draw(draws, world, number, &steps);
+        let situations = program.situations(&step);
+        let pays = situations[0] == (Kind::Pay, "of an awaiting order");
+        let takes = if pays { units(&steps, &step) } else { 0 };
+        if situations.iter().any(|one| broken.contains(one)) || paid + takes > PAID {
+            continue;
+        }
+        paid += takes;
+        differs = !program.step(&step).facets.is_empty();
+        steps.push(step);
+        if differs {
+            break;
+        }
+    }
+    program.end();
+    (steps, differs)
+}
+
+/// Units of the order that a step is about.
+fn units(before: &[Step], step: &Step) -> u64 {
+    let made = before.iter().find(|made| step.op.target() == Some(Target::Made(made.number)));
+    made.map_or(0, |made| made.items.iter().map(|item| u64::from(item.1)).sum())
+}
+
+fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step {
+    let mut step = Step { number, ..Step::default() };
+    let creates: Vec<u32> = before
+        .iter()
+        .filter(|step| step.op.kind() == Kind::Create)
+        .map(|step| step.number)
+        .collect();
+    let mut die = draws.die(Purpose::TARGET);
+    let target = match die.below(24) {
+        0 => Target::Id(Target::NOBODY),
+        1 => Target::Id(-1),
+        _ if creates.is_empty() => Target::Id(Target::NOBODY),
+        _ => Target::Made(die.pick(&creates)),
+    };
+    let weights = Weights::new([30, 20, 12, 18, 20, 0]);
+    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&weights)];
+    step.op = match kind {
+        Kind::Create => {
+            let mut die = draws.die(Purpose::LINES);
+            for line in 0..=die.below(3) {
+                let line = u16::try_from(line).expect("a few lines");
+                let (sku, there_is) = draw_shelf(draws, world, Purpose::line_sku(line));
+                let mut die = draws.die(Purpose::line_count(line));
+                let count = match die.below(16) {
+                    0 => there_is,
+                    1 => there_is.saturating_add(1),
+                    _ => 1 + die.below(3),
+                };
+                step.items.push((sku, u32::try_from(count).unwrap_or(1)));
+            }
+            let (user, key) =
+                (draws.die(Purpose::USER).below(20), draws.die(Purpose::KEY).below(8));
+            let user = if user == 0 { 0 } else { i64::try_from(1 + user % 2).expect("1 or 2") };
+            let name = if key < 3 { u32::try_from(key).expect("below 3") } else { 0 };
+            Op::Create { user, key: Key { name, length: 0 } }
+        }
+        Kind::Info => Op::Info(target),
+        Kind::Pay => Op::Pay(target),
+        Kind::Cancel => Op::Cancel(target),
+        Kind::Stock | Kind::Tick => Op::Stock(draw_shelf(draws, world, Purpose::SKU).0),
+    };
+    step
+}
+
+/// A SKU and how much there is of it; now and then one that nobody knows.
+fn draw_shelf(draws: &mut Draws, world: &World, purpose: Purpose) -> (u32, u64) {
+    let mut die = draws.die(purpose);
+    if die.chance(1, 24) || world.stock.is_empty() {
+        return (3_999_999_979, 1);
+    }
+    let (sku, available, _) = world.stock[die.place(world.stock.len())];
+    (sku, available)
+}
+
+/// Drops steps, and then lines, for as long as the rest still ends in a difference of the same
+/// facets.
+fn shrink(session: &mut Session, mut steps: Vec<Step>) -> Vec<Step> {
+    let mut runs = 0;
+    let mut wanted = None;
+    let mut differs = |steps: &[Step], session: &mut Session| {
+        runs += 1;
+        let world = session.world();
+        let played = play(session, &world, steps);
+        let last = played.last().filter(|_| played.len() == steps.len() && runs <= SHRINKING);
+        let facets = last.map(|last| (last.facets.clone(), last.situation));
+        let facets = facets.filter(|(facets, _)| !facets.is_empty());
+        let wanted = wanted.get_or_insert_with(|| facets.clone());
+        facets.is_some() && facets == *wanted
+    };
+    if !differs(&steps, session) {
+        return steps;
+    }
+    for place in (0..steps.len().saturating_sub(1)).rev() {
+        let mut fewer = steps.clone();
+        fewer.remove(place);
+        if differs(&fewer, session) {
+            steps = fewer;
+        }
+    }
+    for place in 0..steps.len() {
+        for line in (0..steps[place].items.len()).rev() {
+            let mut fewer = steps.clone();
+            fewer[place].items.remove(line);
+            if differs(&fewer, session) {
+                steps = fewer;
+            }
+        }
+    }
+    steps
+}

@@ -1,0 +1,105 @@
+//! The concurrent layer: the shipped multi-thread server over loopback sockets, many clients at
+//! once, and a check that all they saw can be told as one story, call after call.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `load` | runs the server and the clients, and writes the history down |
+//! | `history` | what happened, as the clients saw it |
+//! | `witness` | the server tells its order: one pass over the history |
+//! | `search` | it does not: any order will do, for short histories |
+
+mod history;
+mod load;
+mod search;
+#[cfg(test)]
+mod tests;
+mod witness;
+
+use std::fmt::Write as _;
+
+pub(crate) use self::history::Entry;
+pub(crate) use self::search::{Found, search};
+use crate::clock::Began;
+use crate::exit::Exit;
+use crate::model::contract::Answer;
+use crate::plan::KeyText;
+
+/// Calls of the short history that is checked by search as well.
+const SHORT: u32 = 160;
+
+/// Runs the server and that many clients, which make that many calls between them, and checks the
+/// history.
+pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
+    let mut text = format!("concurrent: {clients} clients, {calls} calls\n");
+    let began = Began::now();
+    let run = match load::run(&load::Load::busy(clients, calls, seed)) {
+        Ok(run) => run,
+        Err(error) => return (format!("sim: no server: {error}\n"), Exit::Usage),
+    };
+    let took = began.elapsed();
+    eprintln!("sim: concurrent, {} calls in {took:.2?}", run.history.len());
+    let began = Began::now();
+    let checked = witness::check(&run.world, load::START, &run.history);
+    eprintln!("sim: concurrent, checked in {:.2?}", began.elapsed());
+    if let Err(breach) = checked {
+        let _ = writeln!(text, "FAIL {}", breach.what);
+        breach.entries.iter().for_each(|&place| {
+            let _ = writeln!(text, "  {}", run.history[place].line());
+        });
+        let _ = writeln!(text, "  again: sim concurrent --clients {clients} --calls {calls}");
+        return (text, Exit::Oracle);
+    }
+    text.push_str("ok   every answer is the model's, in the order that the server tells\n");
+    match load::run(&load::Load::short(clients.min(4), SHORT, seed)) {
+        Ok(run) => {
+            let found = search(&run.world, &run.history, 0, &fits);
+            text.push_str(&told(&found, &run.history));
+            let exit = if matches!(found, Found::None(_)) { Exit::Oracle } else { Exit::Ok };
+            (text, exit)
+        }
+        Err(error) => (format!("sim: no server: {error}\n"), Exit::Usage),
+    }
+}
+
+/// Whether what was heard is the model's answer, but for the times.
+fn fits(entry: &Entry, expected: &Answer) -> bool {
+    let mut room = KeyText::default();
+    let timeless = |answer: &Answer| {
+        let mut answer = answer.clone();
+        if let Answer::Order(info) = &mut answer {
+            (info.created_at, info.updated_at) = (0, 0);
+        }
+        answer
+    };
+    entry
+        .heard
+        .answer(entry.call(&mut room))
+        .is_ok_and(|answer| timeless(&answer) == timeless(expected))
+}
+
+/// What a search came to, with the calls about which it failed.
+#[must_use]
+pub(crate) fn told(found: &Found, history: &[Entry]) -> String {
+    match found {
+        Found::Order(_) => "ok   some order of the calls explains all answers\n".to_owned(),
+        Found::TooMany => "?    too many orders of the calls to try them all\n".to_owned(),
+        Found::None(longest) => {
+            let mut text =
+                "FAIL no order of the calls explains all answers; the longest\n".to_owned();
+            for &place in longest.iter().skip(longest.len().saturating_sub(12)) {
+                let _ = writeln!(text, "  {}", history[place].line());
+            }
+            text.push_str("and none of these can come next\n");
+            let soonest = (0..history.len())
+                .filter(|place| !longest.contains(place))
+                .map(|place| history[place].returned)
+                .min();
+            for (place, entry) in history.iter().enumerate() {
+                if !longest.contains(&place) && Some(entry.invoked) < soonest {
+                    let _ = writeln!(text, "  {}", entry.line());
+                }
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Histories by hand, legal and not, for both checks; and the shipped server under load.
+
+use super::history::Entry;
+use super::load::{self, Load, START};
+use super::search::{Found, search};
+use super::{fits, run, witness};
+use crate::exit::Exit;
+use crate::layers::wire::{Heard, Info, No, Reply};
+use crate::model::World;
+use crate::plan::{Plan, Target};
+
+/// A history by hand: invoked, returned, index, call, reply. There are 5 of SKU 1.
+fn history(calls: &[(u64, u64, u64, &str, Reply)]) -> (World, Vec<Entry>) {
+    let head = "plan v1\nworld timeout=0s window=1s max_lines=9 start=0s\nstock 1=5\n";
+    let mut world = None;
+    let entries = calls.iter().map(|(invoked, returned, index, call, reply)| {
+        let plan = Plan::parse(&format!("{head}1 @0s c0 {call}\n")).unwrap();
+        world = Some(plan.world);
+        let step = plan.steps[0].clone();
+        let order = match step.op.target() {
+            Some(Target::Id(order)) => order,
+            Some(Target::Made(_)) | None => 0,
+        };
+        let heard = Heard { index: Some(*index), reply: reply.clone() };
+        Entry { step, order, invoked: *invoked, returned: *returned, heard }
+    });
+    let entries = entries.collect();
+    (world.unwrap(), entries)
+}
+
+fn made(order: i64) -> Reply {
+    let status = "awaiting payment".to_owned();
+    Reply::Created { order, status, shortages: Vec::new() }
+}
+
+fn not_awaiting(order: i64, status: &str) -> Reply {
+    let facts = [("order_id", order.to_string()), ("status", status.to_owned())];
+    let facts = facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
+    let reason = "ORDER_NOT_AWAITING_PAYMENT".to_owned();
+    Reply::Refused(Box::new(No {
+        code: tonic::Code::FailedPrecondition,
+        message: "no".to_owned(),
+        info: Some(Info { domain: "loms".to_owned(), reason, facts }),
+        violations: Vec::new(),
+    }))
+}
+
+/// What both checks say.
+fn legal(calls: &[(u64, u64, u64, &str, Reply)]) -> (bool, bool) {
+    let (world, history) = history(calls);
+    let found = search(&world, &history, 0, &fits);
+    assert_ne!(found, Found::TooMany);
+    (witness::check(&world, 0, &history).is_ok(), matches!(found, Found::Order(_)))
+}
+
+const BOTH: (bool, bool) = (true, true);
+const NEITHER: (bool, bool) = (false, false);
+
+#[test]
+fn calls_at_once_may_take_either_order() {
+    for index in [(2, 3), (3, 2)] {
+        let stock = if index.0 < index.1 { 5 } else { 3 };
+        let calls = [
+            (0, 1, 1, "stock 1", Reply::Stock(5)),
+            (2, 9, index.0, "stock 1", Reply::Stock(stock)),
+            (3, 8, index.1, "create user=1 1x2", made(1)),
+        ];
+        assert_eq!(legal(&calls), BOTH);
+    }
+}
+
+#[test]
+fn a_lost_update_is_seen() {
+    // Two creates of 3 out of 5, both of which saw 5.
+    let calls = [(0, 8, 1, "create user=1 1x3", made(1)), (1, 9, 2, "create user=2 1x3", made(2))];
+    assert_eq!(legal(&calls), NEITHER);
+}
+
+#[test]
+fn a_stale_read_is_seen() {
+    let calls = [(0, 1, 1, "create user=1 1x2", made(1)), (2, 3, 2, "stock 1", Reply::Stock(5))];
+    assert_eq!(legal(&calls), NEITHER);
+    // An order told by the server that contradicts time is none, even where the answers fit.
+    let calls = [(0, 1, 2, "create user=1 1x2", made(1)), (2, 3, 1, "stock 1", Reply::Stock(5))];
+    assert_eq!(legal(&calls), NEITHER);
+}
+
+#[test]
+fn two_pays_take_the_stock_once() {
+    let pays = |left| {
+        [
+            (0, 1, 1, "create user=1 1x2", made(1)),
+            (2, 9, 2, "pay id=1", Reply::Done),
+            (3, 8, 3, "pay id=1", Reply::Done),
+            (10, 11, 4, "stock 1", Reply::Stock(left)),
+        ]
+    };
+    assert_eq!(legal(&pays(3)), BOTH);
+    assert_eq!(legal(&pays(1)), NEITHER);
+}
+
+#[test]
+fn pay_and_cancel_do_not_both_win() {
+    let race = |cancelled| {
+        [
+            (0, 1, 1, "create user=1 1x2", made(1)),
+            (2, 9, 2, "pay id=1", Reply::Done),
+            (3, 8, 3, "cancel id=1", cancelled),
+        ]
+    };
+    assert_eq!(legal(&race(Reply::Done)), NEITHER);
+    assert_eq!(legal(&race(not_awaiting(1, "paid"))), BOTH);
+}
+
+#[test]
+fn an_id_given_twice_is_seen() {
+    let calls = [(0, 8, 1, "create user=1 1x1", made(1)), (1, 9, 2, "create user=2 1x1", made(1))];
+    assert_eq!(legal(&calls), NEITHER);
+}
+
+#[test]
+fn an_index_given_twice_is_seen() {
+    let calls = [(0, 1, 1, "stock 1", Reply::Stock(5)), (2, 3, 1, "stock 1", Reply::Stock(5))];
+    assert_eq!(legal(&calls), (false, true));
+}
+
+#[test]
+fn a_call_that_never_returned_may_have_been_done_or_not() {
+    for left in [3, 5] {
+        let (world, history) = history(&[
+            (0, u64::MAX, 1, "create user=1 1x2", Reply::Nothing("gone".to_owned())),
+            (1, 2, 2, "stock 1", Reply::Stock(left)),
+        ]);
+        assert!(matches!(search(&world, &history, 0, &fits), Found::Order(_)), "{left}");
+    }
+}
+
+#[test]
+fn the_shipped_server_passes_both_checks() {
+    let (text, exit) = run(4, 600, 1);
+    assert_eq!(exit, Exit::Ok, "{text}");
+}
+
+#[test]
+fn an_answer_changed_in_a_long_history_is_seen() {
+    let mut run = load::run(&Load::busy(4, 400, 2)).unwrap();
+    assert_eq!(witness::check(&run.world, START, &run.history), Ok(()));
+    let place = run.history.iter().rposition(|entry| matches!(entry.heard.reply, Reply::Stock(_)));
+    run.history[place.unwrap()].heard.reply = Reply::Stock(7_777);
+    let breach = witness::check(&run.world, START, &run.history).unwrap_err();
+    assert_eq!(breach.entries, vec![place.unwrap()]);
+}

@@ -1,0 +1,283 @@
+//! Seeds of the service layer: each is played with faults off and with faults on.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::calm::{self, retimed};
+use super::faults::{Trouble, Weather};
+use super::storm::{Storm, Toll};
+use crate::check::failure::{Failure, Signature};
+use crate::check::panic;
+use crate::clock::Began;
+use crate::coverage::counts::Tally;
+use crate::exit::Exit;
+use crate::mutation::injected::Rig;
+use crate::plan::generator::plan_of;
+use crate::plan::workload::Habits;
+use crate::plan::{Kind, Plan};
+use crate::shrink;
+
+/// The most steps of a seed, where nobody asks for more.
+const LENGTH: u32 = 600;
+
+/// Stands in a plan's text in place of a weather, where there is none.
+const CALM: &str = "net calm";
+
+/// What a step costs here, in the shrinker's commands.
+const COST: u64 = 8;
+
+/// A page, for people, and how it went.
+type Report = (String, Exit);
+
+/// A plan in its weather; none for a calm.
+#[derive(Clone, Debug)]
+struct Case {
+    plan: Plan,
+    weather: Option<Weather>,
+}
+
+/// What a good run comes to.
+#[derive(Debug, Default)]
+struct Course {
+    tally: Tally,
+    toll: Toll,
+}
+
+impl Case {
+    /// A panic of the service is a failure like any other.
+    fn play(&self, rig: Rig) -> Result<Course, Box<Failure>> {
+        let crashed = |crash| Err(Box::new(Failure::of_crash(crash, None, 0, 0)));
+        panic::caught(|| self.course(rig)).unwrap_or_else(crashed)
+    }
+
+    fn course(&self, rig: Rig) -> Result<Course, Box<Failure>> {
+        match &self.weather {
+            None => {
+                calm::play(&self.plan, rig).map(|tally| Course { tally, toll: Toll::default() })
+            }
+            Some(weather) => {
+                let mut storm = Storm::open(&self.plan, weather, rig);
+                storm.play()?;
+                Ok(Course { tally: storm.judge.tally, toll: storm.toll })
+            }
+        }
+    }
+
+    fn fails(&self, rig: Rig, signature: Signature) -> bool {
+        self.play(rig).err().is_some_and(|failure| failure.signature == signature)
+    }
+
+    /// Fewer faults, then fewer and plainer steps, then fewer faults again.
+    fn shrink(&self, rig: Rig, signature: Signature) -> Self {
+        let mut case = self.clone();
+        case.drop_faults(rig, signature);
+        let weather = case.weather.clone();
+        let shrunk = shrink::keeping(&case.plan, |plan| {
+            let plan = if weather.is_none() { retimed(plan.clone()) } else { plan.clone() };
+            let steps = u64::try_from(plan.steps.len()).expect("lengths fit 64 bits");
+            let candidate = Self { plan, weather: weather.clone() };
+            (candidate.fails(rig, signature), COST * steps)
+        });
+        case.plan = if weather.is_none() { retimed(shrunk.plan) } else { shrunk.plan };
+        case.drop_faults(rig, signature);
+        case
+    }
+
+    fn drop_faults(&mut self, rig: Rig, signature: Signature) {
+        let Some(weather) = &mut self.weather else { return };
+        let steps: std::collections::BTreeSet<u32> =
+            self.plan.steps.iter().map(|step| step.number).collect();
+        weather.faults.retain(|fault| steps.contains(&fault.step));
+        let mut length = weather.faults.len().div_ceil(2);
+        while length > 0 {
+            let mut end = self.weather.as_ref().map_or(0, |weather| weather.faults.len());
+            while end > 0 {
+                let from = end.saturating_sub(length);
+                let mut candidate = self.clone();
+                if let Some(weather) = &mut candidate.weather {
+                    weather.faults.drain(from..end);
+                }
+                if candidate.fails(rig, signature) {
+                    *self = candidate;
+                }
+                end = from;
+            }
+            length /= 2;
+        }
+    }
+
+    fn text(&self) -> String {
+        let calm = || format!("{CALM}\n");
+        let weather = self.weather.as_ref().map_or_else(calm, Weather::to_string);
+        format!("{}{weather}", self.plan)
+    }
+}
+
+/// Both cases of a seed.
+fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
+    let habits = Habits::of(seed);
+    let length = steps.unwrap_or(habits.length.min(LENGTH));
+    let plan = plan_of(seed, &habits, false, length);
+    let weather = Weather::of(seed, &plan);
+    let calm = Case { plan: retimed(plan.clone()), weather: None };
+    [calm, Case { plan, weather: Some(weather) }]
+}
+
+/// Plays a seed, calm and in its storm.
+#[must_use]
+pub(crate) fn seed(seed: u64, steps: Option<u32>, rig: Rig) -> Report {
+    let mut text = format!("seed {seed} · service\n");
+    for case in cases(seed, steps) {
+        match case.play(rig) {
+            Ok(course) => {
+                page(&mut text, &case, &course);
+            }
+            Err(failure) => {
+                return failed(&format!("seed {seed}"), Some(seed), &case, &failure, rig);
+            }
+        }
+    }
+    (text, Exit::Ok)
+}
+
+/// Plays many seeds, up to the first that fails; and fails where some trouble never happened.
+#[must_use]
+pub(crate) fn seeds(seeds: Range<u64>, rig: Rig) -> Report {
+    let mut sum = Course::default();
+    let mut speed = Speed::default();
+    for seed in seeds.clone() {
+        for case in cases(seed, None) {
+            let began = Began::now();
+            match case.play(rig) {
+                Ok(course) => {
+                    speed.note(&case, course.tally.commands, began.elapsed());
+                    sum.tally.add(&course.tally);
+                    sum.toll.add(&course.toll);
+                }
+                Err(failure) => {
+                    return failed(&format!("seed {seed}"), Some(seed), &case, &failure, rig);
+                }
+            }
+        }
+    }
+    speed.tell();
+    let mut text = format!("seeds {}..{} · service\n", seeds.start, seeds.end);
+    let _ = writeln!(text, "calls  {}, answers {}", sum.tally.commands, sum.tally.fingerprint());
+    let missing = sum.toll.write(&mut text);
+    if !missing.is_empty() {
+        let _ = writeln!(text, "FAIL never happened: {}", missing.join(", "));
+    }
+    let exit = if missing.is_empty() { Exit::Ok } else { Exit::Coverage };
+    (text, exit)
+}
+
+/// Plays a plan with its weather, as pages of failures have them; `None` where there is no
+/// weather in the text, or where it cannot be read.
+#[must_use]
+pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
+    let case = if let Some((before, after)) = text.split_once(CALM) {
+        Case { plan: retimed(Plan::parse(&format!("{before}{after}")).ok()?), weather: None }
+    } else {
+        text.lines().find(|line| line.starts_with("net "))?;
+        let (weather, plan) = Weather::parse(text).ok()?;
+        Case { plan: Plan::parse(&plan).ok()?, weather: Some(weather) }
+    };
+    Some(match case.play(rig) {
+        Ok(course) => {
+            let mut text = String::new();
+            page(&mut text, &case, &course);
+            (text, Exit::Ok)
+        }
+        Err(failure) => failed("plan", None, &case, &failure, rig),
+    })
+}
+
+fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: Rig) -> Report {
+    let small = case.shrink(rig, failure.signature);
+    let told = small.play(rig).err().unwrap_or_else(|| Box::new(failure.clone()));
+    let at =
+        told.signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
+    let oracle = told.signature.oracle.name();
+    let weather = if case.weather.is_some() { "storm" } else { "calm" };
+    let mut text = format!("FAIL {origin} · service, {weather}: {oracle} differs {at}");
+    let _ = writeln!(text, ", step {}", told.number);
+    let _ = writeln!(text, "  server  {}\n  model   {}", told.machine, told.model);
+    let _ = writeln!(
+        text,
+        "  shrunk from {} steps to {}\n",
+        case.plan.steps.len(),
+        small.plan.steps.len()
+    );
+    text.push_str(&small.text());
+    let bug = rig.flag();
+    if let Some(seed) = seed {
+        let again = format!("--seed {seed} --layer service{bug}");
+        let _ = writeln!(text, "\nagain: cargo run --release --bin sim -- {again}");
+    }
+    let _ = writeln!(text, "or paste the plan into: sim replay -{bug}");
+    (text, Exit::of(failure))
+}
+
+fn page(text: &mut String, case: &Case, course: &Course) {
+    let Course { tally, toll } = course;
+    let weather = if case.weather.is_some() { "storm" } else { "calm" };
+    let _ = writeln!(text, "\n{weather}: {} calls, {}", tally.commands, tally.fingerprint());
+    for kind in Kind::ALL {
+        let counts = tally.told(kind);
+        if !counts.is_empty() {
+            let _ = writeln!(text, "  {:<7}{}", kind.name(), counts.join(", "));
+        }
+    }
+    if case.weather.is_some() {
+        let _ = toll.write(text);
+    }
+}
+
+/// Calls and the time that they took; faults off, and on.
+#[derive(Debug, Default)]
+struct Speed([(u64, Duration); 2]);
+
+impl Speed {
+    fn note(&mut self, case: &Case, calls: u64, took: Duration) {
+        let sum = &mut self.0[usize::from(case.weather.is_some())];
+        *sum = (sum.0 + calls, sum.1 + took);
+    }
+
+    fn tell(&self) {
+        for (name, (calls, took)) in ["off, judged twice", "on"].iter().zip(self.0) {
+            let each = took.as_nanos() / u128::from(calls.max(1));
+            eprintln!("sim: service, faults {name}: {calls} calls in {took:.2?}, {each} ns each");
+        }
+    }
+}
+
+impl Toll {
+    fn add(&mut self, next: &Self) {
+        self.troubles.iter_mut().zip(next.troubles).for_each(|(mine, more)| *mine += more);
+        self.resolved += next.resolved;
+        self.given_up += next.given_up;
+        self.retries += next.retries;
+        self.reordered += next.reordered;
+        self.unseen += next.unseen;
+    }
+
+    /// Writes the counts, and gives the names of those that are 0.
+    fn write(&self, text: &mut String) -> Vec<&'static str> {
+        let troubles = Trouble::NAMES.iter().copied().zip(self.troubles);
+        let others = [
+            ("resolved", self.resolved),
+            ("given up", self.given_up),
+            ("retries", self.retries),
+            ("reordered", self.reordered),
+            ("unseen", self.unseen),
+        ];
+        let all: Vec<(&str, u64)> = troubles.chain(others).collect();
+        for row in all.chunks(8) {
+            let row: Vec<String> =
+                row.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            let _ = writeln!(text, "  {}", row.join(", "));
+        }
+        all.into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
+    }
+}

@@ -1,0 +1,92 @@
+//! The server under test: the shipped service over the shipped machine, with a clock that is set
+//! by hand.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use loms::grpc::proto::loms_client::LomsClient;
+use loms::grpc::proto::loms_server::LomsServer;
+use loms::grpc::service::{LomsService, ServiceOptions};
+use loms::sequencer::{Clock, Sequencer};
+use loms::state_machine::Timestamp;
+
+use crate::check::subject::Machine;
+use crate::layers::wire::{self, Heard};
+use crate::model::World;
+use crate::model::contract::Call;
+
+/// A clock that shows what it is set to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HandClock(Arc<AtomicU64>);
+
+impl HandClock {
+    /// Sets it, in nanoseconds since 1970.
+    pub(crate) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::SeqCst);
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// The same clock for a sequencer.
+    #[must_use]
+    pub(crate) fn clock(&self) -> Clock {
+        let now = self.clone();
+        Box::new(move || Timestamp::from_nanos(now.now()))
+    }
+}
+
+/// The service as carts reach it, without the sockets.
+pub(crate) type Loms = LomsServer<LomsService>;
+
+/// A server, and what it was started with.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Its clock.
+    pub(crate) clock: HandClock,
+    /// Its machine.
+    pub(crate) sequencer: Arc<Sequencer>,
+    /// Its service.
+    pub(crate) loms: Loms,
+}
+
+impl Server {
+    /// Starts with this world, and no orders.
+    #[must_use]
+    pub(crate) fn start(world: &World, clock: HandClock) -> Self {
+        let state = Machine::open(world).state;
+        let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
+        let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options(world)));
+        Self { clock, sequencer, loms }
+    }
+
+    /// A client that is wired straight to the service.
+    #[must_use]
+    pub(crate) fn client(&self) -> LomsClient<Loms> {
+        LomsClient::new(self.loms.clone())
+    }
+}
+
+/// The edge's share of a world.
+#[must_use]
+pub(crate) fn options(world: &World) -> ServiceOptions {
+    let max_lines = u16::try_from(world.max_lines).unwrap_or(u16::MAX);
+    ServiceOptions { max_lines, ..ServiceOptions::default() }
+}
+
+/// Makes a call on which nothing can be waited for: whoever answers is in this thread.
+///
+/// # Panics
+/// Where it does wait.
+pub(crate) fn call_at_once(client: &mut LomsClient<Loms>, call: Call<'_>) -> Heard {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(wire::call(client, call)).poll(&mut context) {
+        Poll::Ready(heard) => heard,
+        Poll::Pending => panic!("the service waits for something, and there is nothing"),
+    }
+}

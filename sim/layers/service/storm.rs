@@ -1,0 +1,449 @@
+//! With faults on: many clients at once, each with its own steps of the plan, over a network that
+//! drops, loses, repeats, delays and reorders, to a server that may start anew and whose clock
+//! jumps. Everything happens in one queue by (virtual time, chance): no task, no timer, no thread.
+//!
+//! The judge hears every answer at the moment at which the server gives it, whether or not the
+//! client ever does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use loms::grpc::proto::loms_client::LomsClient;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+
+use super::faults::{Trouble, Weather};
+use super::judge::{Judge, Made as MadeCall};
+use super::line::{Gate, Line};
+use super::server::{HandClock, Loms, Server};
+use crate::check::checker::Verdict;
+use crate::check::failure::Oracle;
+use crate::layers::wire::{self, Heard};
+use crate::model::contract::{Answer, Call};
+use crate::mutation::injected::{Rig, Sabotage};
+use crate::plan::rng::{Domain, Draws, Purpose};
+use crate::plan::{KeyText, Made, Op, Plan, Step};
+
+type ClientCall<'a> = Pin<Box<dyn Future<Output = Heard> + 'a>>;
+type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
+
+/// Counts of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Toll {
+    /// Troubles that did happen, by kind.
+    pub(crate) troubles: [u64; Trouble::KINDS],
+    /// Steps whose client got an answer.
+    pub(crate) resolved: u64,
+    /// Steps whose client gave up for good.
+    pub(crate) given_up: u64,
+    /// Attempts beyond the first.
+    pub(crate) retries: u64,
+    /// Requests that arrived after one that had been sent later.
+    pub(crate) reordered: u64,
+    /// Answers that no client ever saw.
+    pub(crate) unseen: u64,
+}
+
+/// What happens next.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A client sends its step, for the so manieth time.
+    Send { client: usize, attempt: u8 },
+    /// A request arrives.
+    Arrive(usize),
+    /// The rest of its body arrives.
+    Finish(usize),
+    /// Its caller is gone.
+    Gone(usize),
+    /// The reply arrives.
+    Reply(usize),
+    /// The client has waited long enough.
+    Deadline(usize),
+}
+
+/// One request on its way.
+struct Flight<'a> {
+    client: usize,
+    attempt: u8,
+    step: &'a Step,
+    /// The order that the call is about, as its client knew it.
+    order: i64,
+    /// A repetition by the network: nobody waits for its reply.
+    shadow: bool,
+    line: Line,
+    gate: Gate,
+    calling: ClientCall<'a>,
+    serving: Option<ServerCall>,
+    answer: Option<Answer>,
+}
+
+/// A client with its steps still to do; the first is at hand.
+#[derive(Debug, Default)]
+struct Client<'a> {
+    steps: VecDeque<&'a Step>,
+    /// The flight whose reply it waits for.
+    waits_for: Option<usize>,
+}
+
+/// A run.
+pub(crate) struct Storm<'a> {
+    /// The judge.
+    pub(crate) judge: Judge,
+    /// What it came to.
+    pub(crate) toll: Toll,
+    pub(super) server: Server,
+    pub(super) made: Made,
+    plan: &'a Plan,
+    weather: &'a Weather,
+    now: u64,
+    /// How far the server's clock is off.
+    ahead: u64,
+    behind: u64,
+    queue: BTreeMap<(u64, u64, u64), Event>,
+    queued: u64,
+    chance: Draws,
+    clients: Vec<Client<'a>>,
+    flights: Vec<Flight<'a>>,
+    /// The requests on their way, as they were sent: none but for a network that keeps them so.
+    in_order: Option<VecDeque<usize>>,
+    /// The latest sent of the requests that have arrived.
+    latest_arrived: usize,
+    /// By step, the order that its create was first answered, for as long as keys live for ever.
+    keyed: BTreeMap<u32, i64>,
+}
+
+impl<'a> Storm<'a> {
+    /// A run of this plan in this weather.
+    #[must_use]
+    pub(crate) fn open(plan: &'a Plan, weather: &'a Weather, rig: Rig) -> Self {
+        let clients = plan.steps.iter().map(|step| usize::from(step.client) + 1).max();
+        let mut clients: Vec<Client<'_>> =
+            std::iter::repeat_with(Client::default).take(clients.unwrap_or(0)).collect();
+        for step in &plan.steps {
+            clients[usize::from(step.client)].steps.push_back(step);
+        }
+        let mut storm = Self {
+            judge: Judge::open(&plan.world, rig),
+            toll: Toll::default(),
+            server: Server::start(&plan.world, HandClock::default()),
+            made: Made::default(),
+            plan,
+            weather,
+            now: plan.start,
+            ahead: 0,
+            behind: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            chance: Draws::new(plan.start, Domain::Network),
+            clients,
+            flights: Vec::new(),
+            in_order: rig.has(Sabotage::OrderlyNetwork).then(VecDeque::new),
+            latest_arrived: 0,
+            keyed: BTreeMap::new(),
+        };
+        for client in 0..storm.clients.len() {
+            storm.send_next(client);
+        }
+        storm
+    }
+
+    /// Plays it to the end, and drains it.
+    ///
+    /// # Errors
+    /// The model answers otherwise, or a call was never resolved.
+    pub(crate) fn play(&mut self) -> Verdict {
+        while let Some(((at, _, _), event)) = self.queue.pop_first() {
+            self.now = at;
+            self.server.clock.set(self.clock());
+            self.happen(event)?;
+        }
+        let resolved = self.toll.resolved + self.toll.given_up;
+        let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
+        if resolved != steps || self.clients.iter().any(|client| !client.steps.is_empty()) {
+            let words = |count| format!("{count} calls resolved");
+            return Err(self.judge.at_the_end(Oracle::Liveness, words(resolved), words(steps)));
+        }
+        self.drain()
+    }
+
+    /// What the server's clock shows.
+    pub(super) fn clock(&self) -> u64 {
+        self.now.saturating_add(self.ahead).saturating_sub(self.behind)
+    }
+
+    fn push(&mut self, after: u64, event: Event) {
+        self.queued += 1;
+        self.chance.turn_to(self.queued);
+        let tie = self.chance.die(Purpose::KIND).below(u64::MAX);
+        self.queue.insert((self.now.saturating_add(after), tie, self.queued), event);
+    }
+
+    /// The client turns to its next step, at the step's own time or now.
+    fn send_next(&mut self, client: usize) {
+        if let Some(step) = self.clients[client].steps.front() {
+            let wait = self.plan.start.saturating_add(step.at).saturating_sub(self.now);
+            self.push(wait, Event::Send { client, attempt: 0 });
+        }
+    }
+
+    fn happen(&mut self, event: Event) -> Verdict {
+        match event {
+            Event::Send { client, attempt } => self.send(client, attempt),
+            Event::Arrive(flight) => self.arrive(flight),
+            Event::Finish(flight) => self.finish(flight),
+            Event::Gone(flight) => {
+                self.flights[flight].serving = None;
+                Ok(())
+            }
+            Event::Reply(flight) => {
+                self.reply(flight);
+                Ok(())
+            }
+            Event::Deadline(flight) => {
+                self.deadline(flight);
+                Ok(())
+            }
+        }
+    }
+
+    fn send(&mut self, client: usize, attempt: u8) -> Verdict {
+        let step = *self.clients[client].steps.front().expect("a client sends what it has");
+        let weather = self.weather;
+        for trouble in weather.over(step.number, attempt) {
+            if trouble == Trouble::Restart {
+                self.restart();
+            } else if let Trouble::Ahead(span) = trouble {
+                self.ahead = self.ahead.saturating_add(span);
+            } else if let Trouble::Behind(span) = trouble {
+                self.behind = self.behind.saturating_add(span);
+            } else {
+                continue;
+            }
+            self.toll.troubles[trouble.kind()] += 1;
+        }
+        self.server.clock.set(self.clock());
+        if step.op == Op::Tick {
+            self.judge.tick(self.clock(), step.number, &self.server.sequencer)?;
+            self.resolve(client);
+            return Ok(());
+        }
+        self.toll.retries += u64::from(attempt > 0);
+        let order = step.op.target().map_or(0, |target| self.made.find(target));
+        let flight = self.take_off(client, attempt, step, order, false);
+        self.clients[client].waits_for = Some(flight);
+        self.push(weather.deadline, Event::Deadline(flight));
+        let (mut late, mut dropped, mut again) = (0, false, None);
+        for trouble in weather.over(step.number, attempt) {
+            if trouble == Trouble::Drop {
+                dropped = true;
+            } else if let Trouble::Late(span) = trouble {
+                late = span;
+            } else if let Trouble::Twice(span) = trouble {
+                again = Some(span);
+            } else {
+                continue;
+            }
+            self.toll.troubles[trouble.kind()] += 1;
+        }
+        if !dropped {
+            self.set_out(late, flight);
+        }
+        if let Some(after) = again {
+            let shadow = self.take_off(client, attempt, step, order, true);
+            self.set_out(late.saturating_add(after), shadow);
+        }
+        Ok(())
+    }
+
+    fn set_out(&mut self, after: u64, flight: usize) {
+        if let Some(in_order) = &mut self.in_order {
+            in_order.push_back(flight);
+        }
+        self.push(after, Event::Arrive(flight));
+    }
+
+    /// The generated client makes its call, and its request lies on the line.
+    fn take_off(
+        &mut self,
+        client: usize,
+        attempt: u8,
+        step: &'a Step,
+        order: i64,
+        shadow: bool,
+    ) -> usize {
+        let line = Line::default();
+        let mut rpc = LomsClient::new(line.clone());
+        let mut calling: ClientCall<'a> = Box::pin(async move {
+            let mut room = KeyText::default();
+            wire::call(&mut rpc, call_of(step, order, &mut room)).await
+        });
+        let polled = calling.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "a client has its answer before the server has the question");
+        self.flights.push(Flight {
+            client,
+            attempt,
+            step,
+            order,
+            shadow,
+            line,
+            gate: Gate::default(),
+            calling,
+            serving: None,
+            answer: None,
+        });
+        self.flights.len() - 1
+    }
+
+    fn arrive(&mut self, place: usize) -> Verdict {
+        let place = self.in_order.as_mut().and_then(VecDeque::pop_front).unwrap_or(place);
+        self.toll.reordered += u64::from(place < self.latest_arrived);
+        self.latest_arrived = self.latest_arrived.max(place);
+        let flight = &mut self.flights[place];
+        let (mut slow, mut gone) = (None, None);
+        if !flight.shadow {
+            for trouble in self.weather.over(flight.step.number, flight.attempt) {
+                if let Trouble::Slow(span) = trouble {
+                    slow = Some(span);
+                } else if let Trouble::Gone(span) = trouble {
+                    gone = Some(span);
+                } else {
+                    continue;
+                }
+                self.toll.troubles[trouble.kind()] += 1;
+            }
+        }
+        let request = flight.line.take_request().expect("a request arrives once");
+        flight.serving = Some(self.server.loms.call(flight.gate.before(request)));
+        match (gone, slow) {
+            (Some(span), _) => self.push(span, Event::Gone(place)),
+            (None, Some(span)) => self.push(span, Event::Finish(place)),
+            (None, None) => return self.finish(place),
+        }
+        // The handler has the head of the request and waits for the rest.
+        let serving = self.flights[place].serving.as_mut().expect("it was just called");
+        let polled = serving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "the service answers half a question");
+        Ok(())
+    }
+
+    /// The whole request is there: the server answers, and the judge hears it.
+    fn finish(&mut self, place: usize) -> Verdict {
+        let clock = self.clock();
+        let flight = &mut self.flights[place];
+        let Some(mut serving) = flight.serving.take() else {
+            // The server it was with is no more.
+            return Ok(());
+        };
+        flight.gate.open();
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(response)) = serving.as_mut().poll(&mut context) else {
+            panic!("the service waits for something, and there is nothing");
+        };
+        flight.line.put_response(response);
+        let Poll::Ready(heard) = flight.calling.as_mut().poll(&mut context) else {
+            panic!("the client waits for something, and there is nothing");
+        };
+        let mut room = KeyText::default();
+        let call = call_of(flight.step, flight.order, &mut room);
+        let made = MadeCall { number: flight.step.number, call };
+        let answer = self.judge.answered(clock, made, &heard)?;
+        self.one_key_one_order(place, &answer)?;
+        let flight = &mut self.flights[place];
+        flight.answer = Some(answer);
+        let (mut back, mut lost) = (0, flight.shadow);
+        for trouble in self.weather.over(flight.step.number, flight.attempt) {
+            if trouble == Trouble::Lose {
+                lost = true;
+            } else if let Trouble::Back(span) = trouble {
+                back = span;
+            } else {
+                continue;
+            }
+            self.toll.troubles[trouble.kind()] += u64::from(!flight.shadow);
+        }
+        if lost {
+            self.toll.unseen += 1;
+        } else {
+            self.push(back, Event::Reply(place));
+        }
+        Ok(())
+    }
+
+    /// Where keys are kept for ever, all attempts of a keyed create come to one order.
+    fn one_key_one_order(&mut self, place: usize, answer: &Answer) -> Verdict {
+        let Flight { step, .. } = self.flights[place];
+        let keyed = matches!(step.op, Op::Create { key, .. } if key.name > 0);
+        let (true, u64::MAX, Answer::Created { order, .. }) =
+            (keyed, self.plan.world.idempotency_window, answer)
+        else {
+            return Ok(());
+        };
+        let first = *self.keyed.entry(step.number).or_insert(*order);
+        if first == *order {
+            return Ok(());
+        }
+        let (machine, model) = (format!("order {order}, asked again"), format!("order {first}"));
+        Err(self.judge.at_the_end(Oracle::Retry, machine, model))
+    }
+
+    fn reply(&mut self, place: usize) {
+        let Flight { client, step, .. } = self.flights[place];
+        if self.clients[client].waits_for != Some(place) {
+            self.toll.unseen += 1;
+            return;
+        }
+        if let Some(Answer::Created { order, .. }) = self.flights[place].answer {
+            self.made.note(step.number, order);
+        }
+        self.resolve(client);
+    }
+
+    fn deadline(&mut self, place: usize) {
+        let Flight { client, attempt, .. } = self.flights[place];
+        if self.clients[client].waits_for != Some(place) {
+            return;
+        }
+        if attempt + 1 < self.weather.attempts {
+            self.clients[client].waits_for = None;
+            self.push(0, Event::Send { client, attempt: attempt + 1 });
+        } else {
+            self.toll.given_up += 1;
+            self.turn_to_next(client);
+        }
+    }
+
+    /// The client has its answer.
+    fn resolve(&mut self, client: usize) {
+        self.toll.resolved += 1;
+        self.turn_to_next(client);
+    }
+
+    /// The client is done with its step, for better or worse.
+    fn turn_to_next(&mut self, client: usize) {
+        self.clients[client].waits_for = None;
+        self.clients[client].steps.pop_front();
+        self.send_next(client);
+    }
+
+    /// The server is started anew, from its opening stock: what it was at is lost.
+    fn restart(&mut self) {
+        self.flights.iter_mut().for_each(|flight| flight.serving = None);
+        self.server = Server::start(&self.plan.world, self.server.clock.clone());
+        self.judge.restart();
+        self.made = Made::default();
+        self.keyed.clear();
+    }
+}
+
+/// The call of a step about an order.
+fn call_of<'a>(step: &'a Step, order: i64, room: &'a mut KeyText) -> Call<'a> {
+    let nobody = Made::default();
+    match step.op {
+        Op::Info(_) => Call::Info(order),
+        Op::Pay(_) => Call::Pay(order),
+        Op::Cancel(_) => Call::Cancel(order),
+        Op::Create { .. } | Op::Stock(_) | Op::Tick => step.call(&nobody, room),
+    }
+}

@@ -1,0 +1,215 @@
+//! Calls over the generated client, and what comes back, as it came: nothing is made up for it,
+//! nothing is left out. [`Reply::answer`] reads it strictly, as the contract has it.
+
+mod read;
+
+pub(crate) use self::read::{code_of, is_invalid, reason_of};
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use loms::grpc::proto::loms_client::LomsClient;
+use loms::grpc::proto::{
+    Item, OrderCancelRequest, OrderCreateRequest, OrderInfoRequest, OrderInfoResponse,
+    OrderPayRequest, Shortage as WireShortage, StocksInfoRequest,
+};
+use loms::grpc::service::COMMAND_INDEX;
+use prost::Message;
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use tonic_types::pb;
+
+use crate::model::contract::{Call, Shortage};
+
+/// What came back for a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// The command's place in the server's order, where the server tells it.
+    pub(crate) index: Option<u64>,
+    /// The rest.
+    pub(crate) reply: Reply,
+}
+
+/// A response, or a status in its stead, field by field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// OrderCreate.
+    Created {
+        /// The order.
+        order: i64,
+        /// As the wire spells it; empty from a server that does not tell it.
+        status: String,
+        /// The short lines as they came.
+        shortages: Vec<Shortage>,
+    },
+    /// OrderInfo.
+    Order(OrderReply),
+    /// OrderPay, OrderCancel.
+    Done,
+    /// StocksInfo.
+    Stock(u64),
+    /// A status.
+    Refused(Box<No>),
+    /// Nobody answered: what the transport says.
+    Nothing(String),
+}
+
+/// OrderInfoResponse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OrderReply {
+    /// As the wire spells it.
+    pub(crate) status: String,
+    /// The owner.
+    pub(crate) user: i64,
+    /// SKU and count, as they came.
+    pub(crate) items: Vec<(u32, u32)>,
+    /// Nanoseconds since 1970, where told.
+    pub(crate) created_at: Option<u64>,
+    /// Nanoseconds since 1970, where told.
+    pub(crate) updated_at: Option<u64>,
+    /// As the wire spells it.
+    pub(crate) reason: String,
+    /// The short lines as they came.
+    pub(crate) shortages: Vec<Shortage>,
+}
+
+/// A status that is not OK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct No {
+    /// The code.
+    pub(crate) code: Code,
+    /// The sentence for people.
+    pub(crate) message: String,
+    /// The ErrorInfo, if there is one.
+    pub(crate) info: Option<Info>,
+    /// The field violations of a BadRequest: field and description.
+    pub(crate) violations: Vec<(String, String)>,
+}
+
+/// An ErrorInfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Info {
+    /// Who speaks.
+    pub(crate) domain: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// The facts.
+    pub(crate) facts: BTreeMap<String, String>,
+}
+
+/// Makes a call and waits for what comes back.
+///
+/// # Panics
+/// For a tick, which is no call of the wire.
+pub(crate) async fn call<T>(client: &mut LomsClient<T>, call: Call<'_>) -> Heard
+where
+    T: GrpcService<Body>,
+    T::Error: Into<StdError>,
+    T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    match call {
+        Call::Create { user, items, key } => {
+            let items = items.iter().map(|&(sku, count)| Item { sku, count }).collect();
+            let request = OrderCreateRequest { user, items, idempotency_key: key.to_owned() };
+            heard(client.order_create(request).await, |created| Reply::Created {
+                order: created.order_id,
+                status: created.status,
+                shortages: shortages(&created.shortages),
+            })
+        }
+        Call::Info(order_id) => {
+            heard(client.order_info(OrderInfoRequest { order_id }).await, |order| {
+                Reply::Order(order_reply(order))
+            })
+        }
+        Call::Pay(order_id) => {
+            heard(client.order_pay(OrderPayRequest { order_id }).await, |_| Reply::Done)
+        }
+        Call::Cancel(order_id) => {
+            heard(client.order_cancel(OrderCancelRequest { order_id }).await, |_| Reply::Done)
+        }
+        Call::Stock(sku) => heard(client.stocks_info(StocksInfoRequest { sku }).await, |stock| {
+            Reply::Stock(stock.count)
+        }),
+        Call::Tick => unreachable!("a tick is no call of the wire"),
+    }
+}
+
+fn heard<M>(result: Result<tonic::Response<M>, Status>, reply: impl FnOnce(M) -> Reply) -> Heard {
+    match result {
+        Ok(response) => {
+            let index = index(response.metadata());
+            Heard { index, reply: reply(response.into_inner()) }
+        }
+        // A status with a source was made on this side, from whatever broke the connection.
+        Err(status) => match status.source() {
+            Some(trouble) => Heard { index: None, reply: Reply::Nothing(trouble.to_string()) },
+            None => Heard {
+                index: index(status.metadata()),
+                reply: Reply::Refused(Box::new(no(&status))),
+            },
+        },
+    }
+}
+
+fn index(metadata: &MetadataMap) -> Option<u64> {
+    metadata.get(COMMAND_INDEX)?.to_str().ok()?.parse().ok()
+}
+
+fn shortages(wire: &[WireShortage]) -> Vec<Shortage> {
+    wire.iter()
+        .map(|&WireShortage { sku, requested, available }| Shortage { sku, requested, available })
+        .collect()
+}
+
+fn order_reply(order: OrderInfoResponse) -> OrderReply {
+    OrderReply {
+        status: order.status,
+        user: order.user,
+        items: order.items.iter().map(|item| (item.sku, item.count)).collect(),
+        created_at: order.created_at.and_then(nanos),
+        updated_at: order.updated_at.and_then(nanos),
+        reason: order.reason,
+        shortages: shortages(&order.shortages),
+    }
+}
+
+/// A moment that is in order: after 1970, and not with more nanoseconds than a second has.
+fn nanos(stamp: prost_types::Timestamp) -> Option<u64> {
+    let seconds = u64::try_from(stamp.seconds).ok()?.checked_mul(1_000_000_000)?;
+    let nanos = u64::try_from(stamp.nanos).ok().filter(|&nanos| nanos < 1_000_000_000)?;
+    seconds.checked_add(nanos)
+}
+
+fn no(status: &Status) -> No {
+    let mut no = No {
+        code: status.code(),
+        message: status.message().to_owned(),
+        info: None,
+        violations: Vec::new(),
+    };
+    let Ok(details) = pb::Status::decode(status.details()) else { return no };
+    for detail in details.details {
+        let value = detail.value.as_slice();
+        match detail.type_url.as_str() {
+            "type.googleapis.com/google.rpc.ErrorInfo" => {
+                no.info = pb::ErrorInfo::decode(value).ok().map(|info| Info {
+                    domain: info.domain,
+                    reason: info.reason,
+                    facts: info.metadata.into_iter().collect(),
+                });
+            }
+            "type.googleapis.com/google.rpc.BadRequest" => {
+                let request = pb::BadRequest::decode(value).unwrap_or_default();
+                let violations = request.field_violations.into_iter();
+                no.violations.extend(violations.map(|one| (one.field, one.description)));
+            }
+            _ => {}
+        }
+    }
+    no
+}

@@ -1,0 +1,74 @@
+//! What is deliberately wrong in a run: nothing, but when the simulator is tested itself.
+
+use crate::mutation::planted_bugs::Bug;
+use crate::plan::Kind;
+
+/// A run's deliberate faults.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rig {
+    /// A bug planted in the model: as any difference must be seen, it stands for the same bug in
+    /// the machine, whose code so carries no switches.
+    pub(crate) bug: Option<Bug>,
+    /// A fault of the simulator's own.
+    pub(crate) sabotage: Option<Sabotage>,
+    /// The model lies about every call of this kind: the judge must not let it pass.
+    pub(crate) lie: Option<Kind>,
+}
+
+impl Rig {
+    /// With a bug in the model.
+    #[must_use]
+    pub(crate) fn with_bug(bug: Bug) -> Self {
+        Self { bug: Some(bug), ..Self::default() }
+    }
+
+    /// What a command line that plays the same again has at its end.
+    #[must_use]
+    pub(crate) fn flag(self) -> String {
+        self.bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()))
+    }
+
+    /// Whether this part of the simulator is at fault.
+    #[must_use]
+    pub(crate) fn has(self, sabotage: Sabotage) -> bool {
+        self.sabotage == Some(sabotage)
+    }
+}
+
+/// Faults that the simulator could have itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// The judge does not look at what OrderInfo answers.
+    SkipsInfo,
+    /// The shrinker is content with any failure.
+    ShrinksToAnother,
+    /// The draws are blind to their purpose.
+    BlindDraws,
+    /// The drain leaves an order as it is.
+    ForgetfulDrain,
+    /// The network of the service layer lets requests arrive as they were sent.
+    OrderlyNetwork,
+}
+
+impl Sabotage {
+    /// Every such fault.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::SkipsInfo,
+        Self::ShrinksToAnother,
+        Self::BlindDraws,
+        Self::ForgetfulDrain,
+        Self::OrderlyNetwork,
+    ];
+
+    /// As pages spell it.
+    #[must_use]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::SkipsInfo => "the judge skips info",
+            Self::ShrinksToAnother => "the shrinker swaps failures",
+            Self::BlindDraws => "draws ignore their purpose",
+            Self::ForgetfulDrain => "the drain forgets an order",
+            Self::OrderlyNetwork => "the network never reorders",
+        }
+    }
+}

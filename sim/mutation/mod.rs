@@ -1,0 +1,8 @@
+//! The simulator tests itself: bugs planted in the model, faults injected in the simulator, and
+//! regression plans.
+
+pub(crate) mod injected;
+pub(crate) mod kill_table;
+pub(crate) mod planted_bugs;
+pub(crate) mod regressions;
+pub(crate) mod selfcheck;

@@ -1,0 +1,338 @@
+//! Plans as text, for people, for `sim/regressions/` and for `sim replay`:
+//!
+//! ```text
+//! plan v1
+//! world timeout=600s window=86400s max_lines=1000 start=0s
+//! stock 1=2 2=10/3                           ← total, and reserved as it opens
+//! # a remark                                  # and another
+//! 3 @0s c0 create user=1 1x1 2x4 key=k7      ← number, time, client, call
+//! 9 @599999999999ns c1 pay order#3           ← the order that step 3 made
+//! 12 @600s c0 cancel id=-5
+//! ```
+//!
+//! What was once a plan stays one: a change of this form is a `plan v2`, and v1 is still read.
+
+use std::fmt::{self, Display};
+
+use crate::model::World;
+use crate::plan::{Key, Op, Plan, Step, Target};
+
+/// The first line of every plan.
+const HEADER: &str = "plan v1";
+
+/// Why a text is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// What is wrong with it.
+    pub(crate) why: String,
+}
+
+impl Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
+
+/// A time or a span: whole seconds where it can, else nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nanos(pub(crate) u64);
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Display for Nanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            nanos if nanos.is_multiple_of(SECOND) => write!(f, "{}s", nanos / SECOND),
+            nanos => write!(f, "{nanos}ns"),
+        }
+    }
+}
+
+impl Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{HEADER}")?;
+        writeln!(f, "{}", Setting(self))?;
+        writeln!(f, "{}", Shelves(&self.world))?;
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
+
+/// The `world` line of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'a>(pub(crate) &'a Plan);
+
+impl Display for Setting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let World { payment_timeout, idempotency_window, max_lines, .. } = self.0.world;
+        let (timeout, window) = (Nanos(payment_timeout), Nanos(idempotency_window));
+        let start = Nanos(self.0.start);
+        write!(f, "world timeout={timeout} window={window} max_lines={max_lines} start={start}")
+    }
+}
+
+/// The `stock` line of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shelves<'a>(pub(crate) &'a World);
+
+impl Display for Shelves<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stock")?;
+        self.0.stock.iter().try_for_each(|&(sku, total, reserved)| match reserved {
+            0 => write!(f, " {sku}={total}"),
+            reserved => write!(f, " {sku}={total}/{reserved}"),
+        })
+    }
+}
+
+impl Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} @{} c{} {}",
+            self.number,
+            Nanos(self.at),
+            self.client,
+            self.op.kind().name()
+        )?;
+        match self.op {
+            Op::Create { user, key } => {
+                write!(f, " user={user}")?;
+                for (sku, count) in &self.items {
+                    write!(f, " {sku}x{count}")?;
+                }
+                match key {
+                    Key::NONE => Ok(()),
+                    Key { name, length: 0 } => write!(f, " key=k{name}"),
+                    Key { name, length } => write!(f, " key=k{name}:{length}"),
+                }
+            }
+            Op::Info(target) | Op::Pay(target) | Op::Cancel(target) => match target {
+                Target::Made(number) => write!(f, " order#{number}"),
+                Target::Id(order) => write!(f, " id={order}"),
+            },
+            Op::Stock(sku) => write!(f, " {sku}"),
+            Op::Tick => Ok(()),
+        }
+    }
+}
+
+impl Plan {
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// The first line that is not as it must be, and why.
+    pub(crate) fn parse(text: &str) -> Result<Self, Unreadable> {
+        let mut lines = text
+            .lines()
+            .zip(1..)
+            .map(|(line, number)| (without_remark(line), number))
+            .filter(|(line, _)| !line.is_empty());
+        let mut plan = Self::empty();
+        type Part = fn(&mut Plan, &str) -> Result<(), String>;
+        let head: [(&str, Part); 3] =
+            [(HEADER, read_header), ("a world line", read_world), ("a stock line", read_stock)];
+        for (expected, read) in head {
+            let (line, number) = lines.next().ok_or_else(|| Unreadable {
+                line: text.lines().count() + 1,
+                why: format!("{expected} is missing"),
+            })?;
+            read(&mut plan, line).map_err(|why| Unreadable { line: number, why })?;
+        }
+        for (line, number) in lines {
+            read_step(&mut plan, line).map_err(|why| Unreadable { line: number, why })?;
+        }
+        Ok(plan)
+    }
+}
+
+/// A line but for its remark: all from a `#` on that starts a word.
+fn without_remark(line: &str) -> &str {
+    let line = line.split_once(" #").map_or(line, |(line, _)| line).trim();
+    if line.starts_with('#') { "" } else { line }
+}
+
+fn read_header(_: &mut Plan, line: &str) -> Result<(), String> {
+    if line == HEADER { Ok(()) } else { Err(format!("expected {HEADER:?}, found {line:?}")) }
+}
+
+fn read_world(plan: &mut Plan, line: &str) -> Result<(), String> {
+    for word in after(line, "world")?.split_whitespace() {
+        let (name, value) = pair(word, '=')?;
+        match name {
+            "timeout" => plan.world.payment_timeout = nanos(value)?,
+            "window" => plan.world.idempotency_window = nanos(value)?,
+            "max_lines" => plan.world.max_lines = u32::from(number::<u16>(value)?),
+            "start" => plan.start = nanos(value)?,
+            _ => return Err(format!("a world has no {name:?}")),
+        }
+    }
+    Ok(())
+}
+
+fn read_stock(plan: &mut Plan, line: &str) -> Result<(), String> {
+    for word in after(line, "stock")?.split_whitespace() {
+        let (sku, units) = pair(word, '=')?;
+        let (total, reserved) = units.split_once('/').unwrap_or((units, "0"));
+        let (sku, total, reserved) = (number(sku)?, number(total)?, number(reserved)?);
+        if sku == 0 || plan.world.stock.iter().any(|&(other, ..)| other >= sku) {
+            return Err(format!("SKUs must rise, and {sku} does not"));
+        }
+        if reserved > total {
+            return Err(format!("SKU {sku} has {reserved} reserved of a total of {total}"));
+        }
+        plan.world.stock.push((sku, total, reserved));
+    }
+    Ok(())
+}
+
+fn read_step(plan: &mut Plan, line: &str) -> Result<(), String> {
+    let mut words = line.split_whitespace();
+    let mut word = |what: &str| words.next().ok_or_else(|| format!("{what} is missing"));
+    let step_number = number(word("the step's number")?)?;
+    let at = nanos(after(word("the time")?, "@")?)?;
+    let client = number(after(word("the client")?, "c")?)?;
+    if let Some(last) = plan.steps.last()
+        && (last.number >= step_number || last.at > at)
+    {
+        return Err("numbers must rise, and times must not fall".to_owned());
+    }
+    if plan.start.checked_add(at).is_none() {
+        return Err(format!("{} lies past the end of time", Nanos(at)));
+    }
+    let mut step = Step { number: step_number, at, client, ..Step::default() };
+    step.op = match word("the call")? {
+        "create" => {
+            let user = number(after(word("the user")?, "user=")?)?;
+            let mut key = Key::NONE;
+            for word in words.by_ref() {
+                if let Some(name) = word.strip_prefix("key=") {
+                    key = read_key(name)?;
+                } else {
+                    let (sku, count) = pair(word, 'x')?;
+                    step.items.push((number(sku)?, number(count)?));
+                }
+            }
+            Op::Create { user, key }
+        }
+        "info" => Op::Info(target(word("the order")?)?),
+        "pay" => Op::Pay(target(word("the order")?)?),
+        "cancel" => Op::Cancel(target(word("the order")?)?),
+        "stock" => Op::Stock(number(word("the SKU")?)?),
+        "tick" => Op::Tick,
+        other => return Err(format!("there is no call {other:?}")),
+    };
+    match words.next() {
+        Some(more) => Err(format!("nothing may follow, and there is {more:?}")),
+        None => {
+            plan.steps.push(step);
+            Ok(())
+        }
+    }
+}
+
+fn target(word: &str) -> Result<Target, String> {
+    match word.strip_prefix("order#") {
+        Some(step) => Ok(Target::Made(number(step)?)),
+        None => Ok(Target::Id(number(after(word, "id=")?)?)),
+    }
+}
+
+fn read_key(word: &str) -> Result<Key, String> {
+    let (name, length) = word.split_once(':').unwrap_or((word, "0"));
+    match (number(after(name, "k")?)?, number(length)?) {
+        (0, _) => Err("a key's name is above 0".to_owned()),
+        (name, length) => Ok(Key { name, length }),
+    }
+}
+
+fn after<'a>(text: &'a str, start: &str) -> Result<&'a str, String> {
+    text.strip_prefix(start).ok_or_else(|| format!("expected {start:?}, found {text:?}"))
+}
+
+fn pair(word: &str, between: char) -> Result<(&str, &str), String> {
+    word.split_once(between).ok_or_else(|| format!("{word:?} lacks a {between:?}"))
+}
+
+fn number<N: std::str::FromStr>(word: &str) -> Result<N, String> {
+    word.parse().map_err(|_| format!("{word:?} is not a number that fits here"))
+}
+
+fn nanos(word: &str) -> Result<u64, String> {
+    let (digits, unit) = match word.strip_suffix("ns") {
+        Some(digits) => (digits, 1),
+        None => (word.strip_suffix('s').ok_or_else(|| format!("{word:?} has no unit"))?, SECOND),
+    };
+    number::<u64>(digits)?
+        .checked_mul(unit)
+        .ok_or_else(|| format!("{word} lies past the end of time"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every form that v1 knows. This text is never changed: it must stay readable.
+    const EVERYTHING: &str = "\
+plan v1
+world timeout=600s window=5ns max_lines=1000 start=1767225600s
+stock 1=2 2=18446744073709551615/3 4294967295=0
+1 @0s c0 create user=1 1x1 2x4294967295 1x1
+3 @0s c7 create user=-9223372036854775808
+4 @1ns c0 create user=2 0x0 key=k7
+5 @1ns c0 create user=2 1x1 key=k7:65
+9 @599999999999ns c1 pay order#3
+10 @600s c0 cancel id=-5
+11 @600s c0 info id=9223372036854775807
+12 @601s c0 stock 4294967295
+13 @601s c0 tick
+";
+
+    #[test]
+    fn a_plan_reads_as_it_is_written() {
+        let plan = Plan::parse(EVERYTHING).unwrap();
+        assert_eq!(plan.to_string(), EVERYTHING);
+        assert_eq!(plan.steps.len(), 9);
+    }
+
+    #[test]
+    fn remarks_and_spare_room_are_skipped() {
+        let text = format!("# of old\n\n{}", EVERYTHING.replace('\n', "  # so\n\n# so\n"));
+        assert_eq!(Plan::parse(&text).unwrap().to_string(), EVERYTHING);
+    }
+
+    #[test]
+    fn what_is_no_plan_is_refused_by_line() {
+        let head = "plan v1\nworld timeout=1s window=1s max_lines=1 start=0s\nstock 1=1\n";
+        for (text, line, why) in [
+            (String::new(), 1, "plan v1 is missing"),
+            ("plan v9".to_owned(), 1, "expected \"plan v1\", found \"plan v9\""),
+            (head.replace("=1\n", "=1 1=2\n"), 3, "SKUs must rise, and 1 does not"),
+            (head.replace("=1\n", "=1/2\n"), 3, "SKU 1 has 2 reserved of a total of 1"),
+            (head.replace("timeout", "time"), 2, "a world has no \"time\""),
+            (format!("{head}1 @0 c0 tick"), 4, "\"0\" has no unit"),
+            (format!("{head}1 @0s c0 fly"), 4, "there is no call \"fly\""),
+            (format!("{head}1 @0s c0 tick on"), 4, "nothing may follow, and there is \"on\""),
+            (
+                format!("{head}2 @0s c0 tick\n1 @0s c0 tick"),
+                5,
+                "numbers must rise, and times must not fall",
+            ),
+            (format!("{head}1 @0s c0 stock -1"), 4, "\"-1\" is not a number that fits here"),
+            (format!("{head}1 @0s c0 pay 3"), 4, "expected \"id=\", found \"3\""),
+        ] {
+            let refused = Plan::parse(&text).unwrap_err();
+            assert_eq!(refused, Unreadable { line, why: why.to_owned() });
+        }
+    }
+
+    #[test]
+    fn a_key_is_dotted_out_to_its_length() {
+        let mut room = crate::plan::KeyText::default();
+        assert_eq!(Key::NONE.write(&mut room), "");
+        assert_eq!(Key { name: 4_294_967_295, length: 0 }.write(&mut room), "k4294967295");
+        assert_eq!(Key { name: 12, length: 5 }.write(&mut room), "..k12");
+        assert_eq!(Key { name: 12, length: 255 }.write(&mut room).len(), 255);
+    }
+}

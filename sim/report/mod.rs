@@ -1,0 +1,194 @@
+//! What people read: a plan beside its answers, a failure on one screen, a run on one.
+//!
+//! Whatever is not of the plan stands behind ` # `, so that the text is a plan still and can be
+//! played again as it is: `sim replay -`.
+
+pub(crate) mod fingerprint;
+pub(crate) mod pages;
+pub(crate) mod words;
+
+use std::fmt::Write as _;
+
+use crate::check::checker::Judge;
+use crate::check::failure::Failure;
+use crate::check::panic;
+use crate::check::subject::Machine;
+use crate::check::swarm::Ending;
+use crate::coverage::marks::Mark;
+use crate::model::contract::Answer;
+use crate::mutation::injected::Rig;
+use crate::plan::text::{Nanos, Setting, Shelves};
+use crate::plan::workload::Habits;
+use crate::plan::{KeyText, Kind, Made, Plan};
+
+/// Steps that are shown of a plan: of a longer one the beginning and the end.
+const SCREEN: usize = 24;
+
+/// Columns of the left side.
+const LEFT: usize = 44;
+
+/// A plan with the machine's answer to each step, and the shelves in the end.
+#[must_use]
+pub(crate) fn trace(plan: &Plan) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}\n{}", Setting(plan), Shelves(&plan.world));
+    let mut machine = Machine::open(&plan.world);
+    for (step, answer) in answers(plan, &mut machine) {
+        let answer =
+            answer.map_or_else(|| "what no client can be told".to_owned(), |a| a.to_string());
+        beside(&mut text, &step, &answer);
+    }
+    shelves(&mut text, &machine);
+    text
+}
+
+/// The answers of a machine to a plan.
+pub(crate) fn answers(plan: &Plan, machine: &mut Machine) -> Vec<(String, Option<Answer>)> {
+    let mut made = Made::default();
+    let mut crashed = false;
+    plan.steps
+        .iter()
+        .map(|step| {
+            let mut room = KeyText::default();
+            let at = plan.start.saturating_add(step.at);
+            let call = step.call(&made, &mut room);
+            // A machine that has crashed is not asked again.
+            let reply = if crashed { None } else { panic::caught(|| machine.call(at, call)).ok() };
+            crashed |= reply.is_none();
+            let answer = reply.and_then(|reply| machine.tell(reply));
+            if let Some(Answer::Created { order, .. }) = answer {
+                made.note(step.number, order);
+            }
+            (step.to_string(), answer)
+        })
+        .collect()
+}
+
+fn beside(text: &mut String, left: &str, right: &str) {
+    let _ = writeln!(text, "{left:<LEFT$} # {right}");
+}
+
+/// The shelves, one line each.
+fn shelves(text: &mut String, machine: &Machine) {
+    for shelf in machine.state.stock() {
+        let (sku, total, reserved) = (shelf.opening.sku, shelf.total, shelf.reserved);
+        let available = shelf.available();
+        let _ = writeln!(
+            text,
+            "# SKU {sku:<10} total {total:<20} reserved {reserved:<20} available {available}"
+        );
+    }
+}
+
+/// A failure on one screen: what differs, the shrunk plan, and how to see it again.
+#[must_use]
+pub(crate) fn failure(
+    failure: &Failure,
+    origin: &str,
+    plan: &Plan,
+    ending: Ending,
+    rig: Rig,
+    runs: u64,
+) -> String {
+    let Failure { signature, number, commands, machine, model } = failure;
+    let at = signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
+    let mut text = String::new();
+    let _ = writeln!(text, "FAIL {origin}: {} {at}, step {number}", signature.oracle.name());
+    let _ = writeln!(text, "  machine  {machine}");
+    let _ = writeln!(text, "  model    {model}");
+    let steps = plan.steps.len();
+    let _ = writeln!(text, "  shrunk from {commands} commands to {steps} in {runs} runs");
+    text.push('\n');
+    let _ = writeln!(text, "plan v1");
+    text.push_str(&judged(plan, ending, rig));
+    text
+}
+
+/// A plan with both sides' answers as far as they go together.
+#[must_use]
+pub(crate) fn judged(plan: &Plan, ending: Ending, rig: Rig) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}\n{}", Setting(plan), Shelves(&plan.world));
+    let run = crate::check::swarm::play_plan(plan, rig, ending);
+    let failure = run.verdict.err();
+    let failed_at = failure.as_ref().map_or(0, |failure| failure.number);
+    let mut machine = Machine::open(&plan.world);
+    let hidden = plan.steps.len().saturating_sub(SCREEN);
+    for (place, (step, (line, answer))) in
+        plan.steps.iter().zip(answers(plan, &mut machine)).enumerate()
+    {
+        if hidden > 0 && (SCREEN / 2..SCREEN / 2 + hidden).contains(&place) {
+            if place == SCREEN / 2 {
+                let _ = writeln!(text, "# … {hidden} more …");
+            }
+            continue;
+        }
+        if failed_at > 0 && step.number >= failed_at {
+            if step.number == failed_at {
+                beside(&mut text, &line, "here they differ:");
+            }
+            break;
+        }
+        let answer = answer.map_or_else(|| "impossible".to_owned(), |answer| answer.to_string());
+        beside(&mut text, &line, &answer);
+    }
+    if let Some(failure) = failure {
+        let _ = writeln!(text, "#   machine  {}", failure.machine);
+        let _ = writeln!(text, "#   model    {}", failure.model);
+    }
+    text
+}
+
+/// A seed's run on one screen.
+#[must_use]
+pub(crate) fn seed(seed: u64, habits: &Habits, judge: &Judge) -> String {
+    let mut text = String::new();
+    let tally = &judge.tally;
+    let Habits { world, clients, start, .. } = habits;
+    let (timeout, window) = (Nanos(world.payment_timeout), Nanos(world.idempotency_window));
+    let _ = writeln!(text, "seed {seed} · swarm · {} commands · {clients} clients", tally.commands);
+    let most = world.max_lines;
+    let start = Nanos(*start);
+    let _ =
+        writeln!(text, "timeout {timeout} · window {window} · max lines {most} · start {start}");
+    let _ = writeln!(text, "{}\n", Shelves(world));
+    for kind in Kind::ALL {
+        let counts = tally.told(kind);
+        if !counts.is_empty() {
+            let family = tally.families[kind.place()];
+            wrapped(&mut text, &format!("{:<7}{family}  ", kind.name()), &counts);
+        }
+    }
+    let (orders, paid) = (tally.orders, tally.paid);
+    let (cancelled, expired) = (tally.cancelled, tally.expired);
+    let failed = orders - paid - cancelled - expired;
+    let _ = writeln!(
+        text,
+        "\norders {orders}: {paid} paid, {cancelled} cancelled, {expired} expired, {failed} failed"
+    );
+    shelves(&mut text, &judge.machine);
+    let _ = writeln!(text, "marks  {} of {}", tally.marks.count(), Mark::ALL.len());
+    let _ = writeln!(text, "digest {}", judge.machine.state.digest());
+    text
+}
+
+/// A list, broken into lines of at most 100 columns that stand under each other.
+fn wrapped(text: &mut String, head: &str, list: &[String]) {
+    let indent = head.chars().count();
+    let mut line = head.to_owned();
+    let mut width = indent;
+    for (place, item) in list.iter().enumerate() {
+        let end = if place + 1 < list.len() { ", " } else { "" };
+        if width + item.len() + 1 > 98 {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            line = " ".repeat(indent);
+            width = indent;
+        }
+        line.push_str(item);
+        line.push_str(end);
+        width += item.len() + end.len();
+    }
+    text.push_str(line.trim_end());
+    text.push('\n');
+}

@@ -1,0 +1,300 @@
+//! Many seeds on many cores. One seed is one run on one thread; the workers take seeds from one
+//! counter, and what came of them is put together in the order of the seeds, so that nothing that
+//! is told depends on how many workers there were.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::check::failure::Failure;
+use crate::check::swarm;
+use crate::check::swarm::play_seed;
+use crate::clock::Began;
+use crate::coverage;
+use crate::coverage::counts::Tally;
+use crate::coverage::marks::{Mark, MarkSet};
+use crate::exit::Exit;
+use crate::mutation::injected::{Rig, Sabotage};
+use crate::mutation::regressions;
+use crate::plan::Plan;
+use crate::plan::generator::plan_of;
+use crate::plan::workload::Habits;
+use crate::{report, shrink};
+
+/// Many seeds.
+#[derive(Clone, Debug)]
+pub(crate) struct Campaign {
+    /// Which.
+    pub(crate) seeds: Range<u64>,
+    /// Threads.
+    pub(crate) jobs: usize,
+    /// Commands of each; none for as many as the seed has a mind to.
+    pub(crate) steps: Option<u32>,
+    /// Stops after this time.
+    pub(crate) time: Option<Duration>,
+    /// Stops once [`STABLE`] seeds have reached no new mark.
+    pub(crate) until_stable: bool,
+    /// What is deliberately wrong.
+    pub(crate) rig: Rig,
+}
+
+/// Seeds without a new mark, after which there is little hope of one.
+const STABLE: u64 = 1_000;
+
+/// Plays one seed; the bugs of old first.
+pub(crate) fn one(seed: u64, steps: Option<u32>, rig: Rig) -> (String, Exit) {
+    if let Some(back) = bug_is_back(rig) {
+        return back;
+    }
+    let habits = Habits::of(seed);
+    let run = swarm::play_seed(seed, &habits, steps.unwrap_or(habits.length), rig);
+    match run.verdict {
+        Ok(()) => (report::seed(seed, &habits, &run.judge), Exit::Ok),
+        Err(failure) => seed_told(seed, steps, &failure, rig),
+    }
+}
+
+/// Plays many seeds; the bugs of old first.
+pub(crate) fn many(campaign: Campaign) -> (String, Exit) {
+    let Campaign { seeds, jobs, steps, time, until_stable, rig } = campaign;
+    if let Some(back) = bug_is_back(rig) {
+        return back;
+    }
+    let began = Began::now();
+    let bar = progress(seeds.end - seeds.start);
+    let (mut marks, mut new_at) = (0, 0);
+    let fleet = Fleet::sail(seeds.clone(), Orders { jobs, steps, rig }, |fleet| {
+        bar.set_position(fleet.seeds);
+        if fleet.marks().count() > marks {
+            (marks, new_at) = (fleet.marks().count(), fleet.seeds);
+        }
+        let stable = until_stable && fleet.seeds - new_at >= STABLE;
+        !stable && time.is_none_or(|time| began.elapsed() < time)
+    });
+    bar.finish_and_clear();
+    tell_speed(fleet.tally.commands, jobs, began.elapsed());
+    if let Some((seed, failure)) = fleet.failed {
+        return seed_told(seed, steps, &failure, rig);
+    }
+    let last = seeds.start + fleet.seeds;
+    let tally = &fleet.tally;
+    let text = format!(
+        "swarm · seeds {}..{last} · {} commands, all agree\n\
+         orders {}: {} paid, {} cancelled, {} expired\n{}answers {}\n",
+        seeds.start,
+        tally.commands,
+        tally.orders,
+        tally.paid,
+        tally.cancelled,
+        tally.expired,
+        coverage::missing(tally.marks),
+        tally.fingerprint(),
+    );
+    (text, Exit::Ok)
+}
+
+fn bug_is_back(rig: Rig) -> Option<(String, Exit)> {
+    // With a bug planted they would only show that one.
+    if rig.bug.is_some() {
+        return None;
+    }
+    let (known, failure) = regressions::replay(rig).err()?;
+    Some(told(&failure, &format!("bug {}", known.name), &known.plan, rig))
+}
+
+/// A seed that failed, shrunk and told on one screen, with the line that plays it again.
+pub(crate) fn seed_told(
+    seed: u64,
+    steps: Option<u32>,
+    failure: &Failure,
+    rig: Rig,
+) -> (String, Exit) {
+    let habits = Habits::of(seed);
+    let length = steps.unwrap_or(habits.length);
+    // What the drain did is of the plan, too.
+    let run = swarm::play_seed(seed, &habits, length, rig);
+    let mut plan = plan_of(seed, &habits, rig.has(Sabotage::BlindDraws), length);
+    plan.steps.extend(run.judge.drained);
+    let (mut text, exit) = told(failure, &format!("seed {seed}"), &plan, rig);
+    let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
+    let bug = rig.flag();
+    let _ = write!(
+        text,
+        "\nagain: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\
+         or paste the plan, if all of it is there, into: sim replay -{bug}\n"
+    );
+    (text, exit)
+}
+
+/// A failing plan, shrunk and told on one screen.
+pub(crate) fn told(failure: &Failure, origin: &str, plan: &Plan, rig: Rig) -> (String, Exit) {
+    let (shrunk, ending) = shrink::failing(plan, failure, rig);
+    let text = report::failure(failure, origin, &shrunk.plan, ending, rig, shrunk.runs);
+    (text, Exit::of(failure))
+}
+
+fn progress(seeds: u64) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos} of {len} seeds, {per_sec}, {eta} left")
+            .expect("the template is sound");
+    // On stderr, and only where that is a terminal.
+    ProgressBar::new(seeds).with_style(style)
+}
+
+fn tell_speed(commands: u64, jobs: usize, took: Duration) {
+    let micros = took.as_micros().max(1);
+    let per_second = u128::from(commands) * 1_000_000 / micros;
+    let millis = took.as_millis();
+    eprintln!("{millis} ms, {jobs} jobs, {per_second} commands a second");
+}
+
+/// What came of many seeds.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    /// All of them together, up to the first failure.
+    pub(crate) tally: Tally,
+    /// How many there were.
+    pub(crate) seeds: u64,
+    /// How many seeds reached each mark, by its place in [`Mark::ALL`].
+    pub(crate) reached: Vec<u64>,
+    /// The lowest seed that failed.
+    pub(crate) failed: Option<(u64, Box<Failure>)>,
+}
+
+/// How a fleet sails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Orders {
+    /// Threads.
+    pub(crate) jobs: usize,
+    /// The most commands of a seed; none for as many as it has a mind to.
+    pub(crate) steps: Option<u32>,
+    /// What is deliberately wrong.
+    pub(crate) rig: Rig,
+}
+
+/// Seeds that a worker takes at a time: enough for the taking to cost nothing.
+const BATCH: u64 = 8;
+
+struct Report {
+    seed: u64,
+    tally: Tally,
+    failure: Option<Box<Failure>>,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        Self { tally: Tally::default(), seeds: 0, reached: vec![0; Mark::ALL.len()], failed: None }
+    }
+
+    /// The marks that any seed reached.
+    #[must_use]
+    pub(crate) const fn marks(&self) -> MarkSet {
+        self.tally.marks
+    }
+
+    /// Plays these seeds. `seen` is told of each, in order, and says whether to go on.
+    #[must_use]
+    pub(crate) fn sail(
+        seeds: Range<u64>,
+        orders: Orders,
+        mut seen: impl FnMut(&Self) -> bool,
+    ) -> Self {
+        let next = AtomicU64::new(seeds.start);
+        let end = AtomicU64::new(seeds.end);
+        let mut fleet = Self::new();
+        thread::scope(|scope| {
+            let (send, receive) = mpsc::channel();
+            for _ in 0..orders.jobs.max(1) {
+                let (next, end, send) = (&next, &end, send.clone());
+                scope.spawn(move || work(next, end, orders, &send));
+            }
+            drop(send);
+            // What came early waits here for those before it.
+            let mut early = BTreeMap::new();
+            let mut due = seeds.start;
+            for reports in receive {
+                early.extend(reports.into_iter().map(|report| (report.seed, report)));
+                while let Some(report) = early.remove(&due) {
+                    due += 1;
+                    if fleet.failed.is_some() {
+                        continue;
+                    }
+                    fleet.take(report);
+                    if !seen(&fleet) || fleet.failed.is_some() {
+                        end.fetch_min(due, Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+        fleet
+    }
+
+    fn take(&mut self, report: Report) {
+        self.seeds += 1;
+        self.tally.add(&report.tally);
+        for (count, &mark) in self.reached.iter_mut().zip(Mark::ALL) {
+            *count += u64::from(report.tally.marks.has(mark));
+        }
+        self.failed = report.failure.map(|failure| (report.seed, failure));
+    }
+}
+
+/// A worker: takes seeds, a few at a time, until there are none. Those at hand when a seed fails
+/// are finished, since a lower one may fail too.
+fn work(next: &AtomicU64, end: &AtomicU64, orders: Orders, send: &mpsc::Sender<Vec<Report>>) {
+    loop {
+        let first = next.fetch_add(BATCH, Ordering::Relaxed);
+        let reports: Vec<Report> = (first..first.saturating_add(BATCH))
+            .take_while(|&seed| seed < end.load(Ordering::Relaxed))
+            .map(|seed| play(seed, end, orders))
+            .collect();
+        if reports.is_empty() || send.send(reports).is_err() {
+            return;
+        }
+    }
+}
+
+fn play(seed: u64, end: &AtomicU64, orders: Orders) -> Report {
+    let habits = Habits::of(seed);
+    let length = orders.steps.unwrap_or(habits.length);
+    let run = play_seed(seed, &habits, length, orders.rig);
+    let failure = run.verdict.err();
+    if failure.is_some() {
+        end.fetch_min(seed + 1, Ordering::Relaxed);
+    }
+    Report { seed, tally: run.judge.tally, failure }
+}
+
+/// Does `work` for every number below `count` on so many threads; what came of it, in order.
+#[must_use]
+pub(crate) fn in_order<T: Send>(
+    count: usize,
+    jobs: usize,
+    work: impl Fn(usize) -> T + Sync,
+) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let mut done = BTreeMap::new();
+    thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..jobs.clamp(1, count.max(1)) {
+            let (next, work, send) = (&next, &work, send.clone());
+            scope.spawn(move || {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    if place >= count || send.send((place, work(place))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        done.extend(receive);
+    });
+    done.into_values().collect()
+}
