@@ -4,13 +4,13 @@
 //! UNAVAILABLE, because a retry is safe: a read changes nothing, a second pay or cancel changes
 //! nothing, and a create carries an idempotency key.
 //!
-//! The server remembers that key for `orders.idempotency_window` (24 h by default). **A retry within
-//! this window never places a second order.** If the window is 0 or shorter than
-//! [`Options::deadline`], an answer that is lost can lead to a second order. With such a server, set
-//! [`Options::attempts`] to 1.
+//! The server remembers that key for `orders.idempotency_window` (24 h by default). **A retry
+//! within this window never places a second order.** If the window is 0 or shorter than
+//! [`Options::deadline`], a retry after a lost answer can place a second order. With such a server,
+//! set [`Options::attempts`] to 1.
 //!
-//! The pause before a retry is random and its upper limit doubles with each attempt. If the server
-//! sends a RetryInfo, as it does while it catches up with expired orders, the client waits that long
+//! The pause before a retry is random, and its upper limit doubles with each attempt. If the server
+//! sends a RetryInfo, as it does while it expires a backlog of orders, the client waits that long
 //! in addition to the random pause.
 //!
 //! ```no_run
@@ -151,9 +151,9 @@ where
     ///
     /// The key (1 to 64 bytes) identifies this create of this user: the server places one order for
     /// all creates with this key within its `orders.idempotency_window`. Without a key, or with an
-    /// empty one, the client makes a random key, which covers the retries of this call. To continue
-    /// after [`ClientError::Unreachable`] or [`ClientError::DeadlineExceeded`], pass your own key in
-    /// both calls: see [`idempotency_key`].
+    /// empty one, the client makes a random key, which covers the retries of this call. To repeat a
+    /// create after [`ClientError::Unreachable`] or [`ClientError::DeadlineExceeded`], pass a key
+    /// of your own in both calls: see [`idempotency_key`].
     ///
     /// # Errors
     /// Any [`ClientError`] except [`ClientError::Address`].
@@ -209,7 +209,8 @@ where
         self.call(proto::StocksInfoRequest { sku }, send).await.map(|answer| answer.count)
     }
 
-    /// One call with its retries. Ends with an answer, a refusal, the last attempt or the deadline.
+    /// One call with its retries. Ends with an answer, a refusal, the last attempt or the
+    /// deadline.
     async fn call<M, A, F>(
         &self,
         message: M,

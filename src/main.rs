@@ -114,7 +114,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Serves. The flags may be before and after `serve`; of a flag in both places the later one counts.
+/// Serves. The flags may be before and after `serve`; a later flag overrides an earlier one.
 fn serve(
     file: Option<&Path>,
     before: ServerFlags,

@@ -1,4 +1,4 @@
-//! Reads back every order that a run placed, and holds it against what the run knows.
+//! Reads back every order that a run placed and compares it with the order log.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,32 +10,33 @@ use std::time::Duration;
 
 use loms::grpc::proto::{OrderInfoRequest, OrderInfoResponse};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time;
 
 use super::call_stats::ErrorSamples;
 use super::client_worker::ClientWorker;
 use super::mix::CallKind;
 use super::order_log::{OrderIndex, ReadResult};
 
-/// Reads in flight on each connection.
-const AT_ONCE: usize = 64;
+/// Reads in flight per connection.
+const READS_PER_CONNECTION: usize = 64;
 
-/// What came of it. An order is counted once: under the first of these that fits.
+/// The result of the check. `read`, `missing` and `unread` add up to the orders that were asked
+/// for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OrderCheck {
-    /// Orders that the server said it had placed.
+    /// Orders for which the server answered a create.
     pub(crate) made: u64,
-    /// Orders that were told, right or wrong.
+    /// Orders that were read back, correct or wrong.
     pub(crate) read: u64,
-    /// Orders that the server says are not there.
+    /// Orders that the server does not know.
     pub(crate) missing: u64,
-    /// Orders that the server did not tell.
+    /// Orders that could not be read.
     pub(crate) unread: u64,
-    /// Orders that are not as they should be, or whose id was given twice.
+    /// Orders that differ from the order log, and ids that two orders have.
     pub(crate) wrong: ErrorSamples,
-    /// The first few of those that are missing or unread.
+    /// The orders that are missing or unread.
     pub(crate) lost: ErrorSamples,
-    /// The ids of the orders made.
+    /// The ids of all these orders.
     pub(crate) ids: Vec<i64>,
 }
 
@@ -50,46 +51,46 @@ impl OrderCheck {
         self.ids.extend(other.ids);
     }
 
-    /// Once all parts are added up: no id was given twice.
+    /// Finds ids that two orders have. Call it once the results of all threads are added.
     pub(crate) fn compare_ids(&mut self) {
         self.ids.sort_unstable();
         for pair in self.ids.windows(2) {
             if pair[0] == pair[1] {
-                self.wrong.note(|| format!("two orders were given the id {}", pair[0]));
+                self.wrong.add_sample(|| format!("two orders have the id {}", pair[0]));
             }
         }
     }
 
-    /// How many were asked for, whatever came of it.
-    fn asked(&self) -> u64 {
+    /// The number of reads that have ended.
+    fn finished(&self) -> u64 {
         self.read + self.missing + self.unread
     }
 
-    fn note(&mut self, verdict: ReadResult) {
-        match verdict {
-            ReadResult::Right => self.read += 1,
-            ReadResult::Wrong(what) => {
+    fn record(&mut self, result: ReadResult) {
+        match result {
+            ReadResult::Correct => self.read += 1,
+            ReadResult::Wrong(text) => {
                 self.read += 1;
-                self.wrong.note(|| what);
+                self.wrong.add_sample(|| text);
             }
-            ReadResult::Missing(what) => {
+            ReadResult::Missing(text) => {
                 self.missing += 1;
-                self.lost.note(|| what);
+                self.lost.add_sample(|| text);
             }
-            ReadResult::Unread(what) => {
+            ReadResult::Unread(text) => {
                 self.unread += 1;
-                self.lost.note(|| what);
+                self.lost.add_sample(|| text);
             }
         }
     }
 }
 
-/// Reads back all orders of these workers. Every order is asked for once; it stops when nothing
-/// was answered for the time of `patience`, and what was not answered then is unread.
+/// Reads back all orders of these workers, each once. If no read ends for the time `timeout`, it
+/// stops and the remaining orders are unread.
 pub(crate) async fn read_back(
     workers: &[Rc<ClientWorker>],
     connections: usize,
-    patience: Duration,
+    timeout: Duration,
     progress: Arc<AtomicU64>,
 ) -> OrderCheck {
     let mut check = OrderCheck::default();
@@ -98,69 +99,69 @@ pub(crate) async fn read_back(
         check.ids.extend(order_log.ids());
     }
     check.made = u64::try_from(check.ids.len()).expect("a count of orders");
-    // What is placed from now on, by a call that was given up, is no part of this.
+    // Orders that a late answer to a create adds from now on are not checked.
     let queue = |worker: &Rc<ClientWorker>| ReadQueue {
         worker: Rc::clone(worker),
-        places: 0..worker.order_log.borrow().len(),
+        indexes: 0..worker.order_log.borrow().len(),
     };
-    let reading = Rc::new(ReadState {
+    let state = Rc::new(ReadState {
         queues: RefCell::new(workers.iter().map(queue).collect()),
         check: RefCell::new(check),
         progress,
     });
     let mut readers = JoinSet::new();
-    for _ in 0..AT_ONCE * connections {
-        let reading = Rc::clone(&reading);
-        readers.spawn_local(async move { while reading.read_one().await {} });
+    for _ in 0..READS_PER_CONNECTION * connections {
+        let state = Rc::clone(&state);
+        readers.spawn_local(async move { while state.read_one().await {} });
     }
-    let mut before = 0;
+    let mut previous = 0;
     loop {
         let all = async { while readers.join_next().await.is_some() {} };
-        if timeout(patience, all).await.is_ok() {
+        if time::timeout(timeout, all).await.is_ok() {
             break;
         }
-        let read = reading.check.borrow().asked();
-        if read == before {
+        let read = state.check.borrow().finished();
+        if read == previous {
             break;
         }
-        before = read;
+        previous = read;
     }
-    // Their calls are given up with them.
+    // This cancels the calls of the readers, too.
     readers.shutdown().await;
-    let mut check = reading.check.take();
-    let silent = check.made - check.asked();
-    if silent > 0 {
-        check.unread += silent;
-        check.lost.note(|| format!("{silent} orders were asked for in vain: no answer came"));
+    let mut check = state.check.take();
+    let unanswered = check.made - check.finished();
+    if unanswered > 0 {
+        check.unread += unanswered;
+        check.lost.add_sample(|| format!("{unanswered} orders: no answer to OrderInfo"));
     }
     check
 }
 
-/// What the readers share.
+/// The state that all readers share.
 #[derive(Debug)]
 struct ReadState {
-    /// Single order of each worker in turn, so that all connections are busy.
+    /// The readers take one order of each worker in turn, so that all connections are busy.
     queues: RefCell<VecDeque<ReadQueue>>,
     check: RefCell<OrderCheck>,
     progress: Arc<AtomicU64>,
 }
 
-/// The orders of a worker that are still to be read.
+/// The orders of a worker that are not yet read.
 #[derive(Debug)]
 struct ReadQueue {
     worker: Rc<ClientWorker>,
-    places: Range<usize>,
+    indexes: Range<usize>,
 }
 
 impl ReadState {
-    /// Reads the next order back. False where there is none.
+    /// Reads the next order. Returns false if there is none.
     async fn read_one(&self) -> bool {
-        let Some((worker, place)) = self.next() else { return false };
-        let order_id = worker.order_log.borrow().id(place);
+        let Some((worker, index)) = self.next() else { return false };
+        let order_id = worker.order_log.borrow().id(index);
         let request = OrderInfoRequest { order_id };
         let answer = worker.connection.call::<OrderInfoResponse>(CallKind::Info, &request).await;
-        let verdict = worker.order_log.borrow().judge(place, &worker.generator, &answer);
-        self.check.borrow_mut().note(verdict);
+        let result = worker.order_log.borrow().compare(index, &worker.generator, &answer);
+        self.check.borrow_mut().record(result);
         self.progress.fetch_add(1, Ordering::Relaxed);
         true
     }
@@ -169,10 +170,10 @@ impl ReadState {
         let mut queues = self.queues.borrow_mut();
         loop {
             let mut queue = queues.pop_front()?;
-            if let Some(place) = queue.places.next() {
+            if let Some(index) = queue.indexes.next() {
                 let worker = Rc::clone(&queue.worker);
                 queues.push_back(queue);
-                return Some((worker, OrderIndex(place)));
+                return Some((worker, OrderIndex(index)));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Makes calls over one connection, as one user: turns the operations of the mix into calls, measures
-//! their latency and records their results.
+//! Makes calls over one connection, as one user: turns the operations of the mix into calls,
+//! measures their latency and records their results.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,22 +21,23 @@ use super::mix::{CallKind, Mix, Operation};
 use super::order_log::{OrderGenerator, OrderIndex, OrderLog, is_refusal};
 use super::random::SplitMix64;
 
-/// What the workers of one thread write to.
+/// The records that all workers of one thread share.
 #[derive(Debug)]
 pub(crate) struct ThreadRecords {
     pub(crate) stats: RefCell<CallStats>,
-    /// Refusals of calls that this run knows to be right, in the warm-up too.
+    /// Refusals of valid calls, warm-up included.
     pub(crate) refused: RefCell<ErrorSamples>,
-    /// Creates without an answer, in the warm-up too: each may have left an order.
+    /// Creates without an answer, warm-up included. Each may have placed an order.
     pub(crate) unanswered_creates: Cell<u64>,
-    /// KindStats due from here on are counted.
+    /// Calls that are due from this time on are counted.
     pub(crate) measured_from: Instant,
-    /// Once it is set nothing more is written.
+    /// When it is true, calls are no longer counted.
     pub(crate) closed: Cell<bool>,
-    /// All calls so far, for the progress bar.
+    /// The number of calls so far, for the progress bar.
     pub(crate) calls: Arc<AtomicU64>,
 }
 
+/// One user of the load tool.
 #[derive(Debug)]
 pub(crate) struct ClientWorker {
     pub(crate) connection: Rc<Connection>,
@@ -44,7 +45,7 @@ pub(crate) struct ClientWorker {
     pub(crate) records: Rc<ThreadRecords>,
     pub(crate) order_log: RefCell<OrderLog>,
     user: i64,
-    draw: RefCell<SplitMix64>,
+    random: RefCell<SplitMix64>,
     creates: Cell<u32>,
 }
 
@@ -55,8 +56,8 @@ impl ClientWorker {
         generator: Arc<OrderGenerator>,
         records: Rc<ThreadRecords>,
     ) -> Self {
-        // Orders have the other streams of this user.
-        let draw = SplitMix64::new(generator.seed, (u64::from(user) << 32) | u64::from(u32::MAX));
+        // The lower numbers of this user are the streams of its orders.
+        let random = SplitMix64::new(generator.seed, (u64::from(user) << 32) | u64::from(u32::MAX));
         let user = i64::from(user);
         Self {
             connection,
@@ -64,20 +65,20 @@ impl ClientWorker {
             records,
             order_log: RefCell::new(OrderLog::new(user)),
             user,
-            draw: RefCell::new(draw),
+            random: RefCell::new(random),
             creates: Cell::new(0),
         }
     }
 
-    pub(crate) fn operation(&self, mix: &Mix) -> Operation {
-        mix.draw(&mut self.draw.borrow_mut())
+    pub(crate) fn choose(&self, mix: &Mix) -> Operation {
+        mix.choose(&mut self.random.borrow_mut())
     }
 
-    /// Makes the calls of an operation and returns the code of the last one. The latency of the first
-    /// call counts from `due`, even if it is sent later.
+    /// Makes the calls of an operation and returns the code of the last one. The latency of the
+    /// first call counts from `due`, even if the call is sent later.
     pub(crate) async fn perform(&self, operation: Operation, due: Instant) -> Code {
         match operation {
-            Operation::Single(kind) => self.one(kind, due).await,
+            Operation::Single(kind) => self.single(kind, due).await,
             Operation::Lifecycle => match self.create(due).await {
                 Ok(order) => {
                     let code = self.info(order, Instant::now()).await;
@@ -89,14 +90,14 @@ impl ClientWorker {
         }
     }
 
-    /// A call of this kind, or a create where there is no order yet to call for.
-    async fn one(&self, kind: CallKind, due: Instant) -> Code {
+    /// A call of this kind, or a create if there is no order for it yet.
+    async fn single(&self, kind: CallKind, due: Instant) -> Code {
         let order = match kind {
             CallKind::Stock => return self.stock(due).await,
             CallKind::Create => None,
-            CallKind::Info => self.order_log.borrow().draw(&mut self.draw.borrow_mut()),
+            CallKind::Info => self.order_log.borrow().random_order(&mut self.random.borrow_mut()),
             CallKind::Pay | CallKind::Cancel => {
-                self.order_log.borrow_mut().take_awaiting(&mut self.draw.borrow_mut())
+                self.order_log.borrow_mut().take_awaiting(&mut self.random.borrow_mut())
             }
         };
         match (kind, order) {
@@ -105,7 +106,7 @@ impl ClientWorker {
             (CallKind::Cancel, Some(order)) => self.cancel(order, due).await,
             (_, _) => match self.create(due).await {
                 Ok(order) => {
-                    self.order_log.borrow_mut().offer(order);
+                    self.order_log.borrow_mut().make_available(order);
                     Code::Ok
                 }
                 Err(code) => code,
@@ -129,16 +130,16 @@ impl ClientWorker {
                 if failed {
                     self.count_failed(due);
                 }
-                Ok(self.order_log.borrow_mut().placed(create, placed.order_id, failed))
+                Ok(self.order_log.borrow_mut().add(create, placed.order_id, failed))
             }
-            // A server may be set to answer failed orders so.
+            // A server with `orders.failed_create: failed_precondition` refuses failed creates.
             Err(Code::FailedPrecondition) => {
                 self.count_failed(due);
                 Err(code)
             }
             Err(_) => {
                 if is_refusal(code) {
-                    self.complain(|| format!("a create was refused: {}", code_name(code)));
+                    self.record_refusal(|| format!("a create was refused: {}", code_name(code)));
                 } else {
                     let count = &self.records.unanswered_creates;
                     count.set(count.get() + 1);
@@ -154,7 +155,9 @@ impl ClientWorker {
         let answer = self.connection.call::<OrderInfoResponse>(CallKind::Info, &request).await;
         let code = self.record(CallKind::Info, due, &answer);
         if is_refusal(code) {
-            self.complain(|| format!("info of order {order_id} was refused: {}", code_name(code)));
+            self.record_refusal(|| {
+                format!("info of order {order_id} was refused: {}", code_name(code))
+            });
         }
         code
     }
@@ -165,7 +168,7 @@ impl ClientWorker {
         let request = OrderPayRequest { order_id };
         let answer = self.connection.call::<OrderPayResponse>(CallKind::Pay, &request).await;
         let code = self.record(CallKind::Pay, due, &answer);
-        // Whether a refusal was right shows when the order is read back.
+        // The check at the end decides whether a refusal was correct.
         self.order_log.borrow_mut().answered(order, code);
         code
     }
@@ -182,14 +185,14 @@ impl ClientWorker {
 
     async fn stock(&self, due: Instant) -> Code {
         let skus = &self.generator.skus;
-        let sku = skus[self.draw.borrow_mut().place(skus)];
+        let sku = skus[self.random.borrow_mut().index(skus)];
         let request = StocksInfoRequest { sku };
         let answer = self.connection.call::<StocksInfoResponse>(CallKind::Stock, &request).await;
         let code = self.record(CallKind::Stock, due, &answer);
         if is_refusal(code) {
-            self.complain(|| {
+            self.record_refusal(|| {
                 format!(
-                    "stock of SKU {sku} was refused: {}; give --stock the server's file",
+                    "stock of SKU {sku} was refused: {}; set --stock to the file of the server",
                     code_name(code)
                 )
             });
@@ -206,7 +209,7 @@ impl ClientWorker {
         if self.is_measured(due) {
             self.records.stats.borrow_mut().record(kind, due.elapsed(), code);
         }
-        // This thread alone writes it.
+        // Only this thread writes the counter.
         let calls = self.records.calls.load(Ordering::Relaxed);
         self.records.calls.store(calls + 1, Ordering::Relaxed);
         code
@@ -218,7 +221,7 @@ impl ClientWorker {
         }
     }
 
-    fn complain(&self, what: impl FnOnce() -> String) {
-        self.records.refused.borrow_mut().note(what);
+    fn record_refusal(&self, text: impl FnOnce() -> String) {
+        self.records.refused.borrow_mut().add_sample(text);
     }
 }

@@ -1,5 +1,5 @@
-//! Single HTTP/2 connection, and calls over it: `h2` itself, since what a call costs here is taken
-//! from the server that shares the machine. KindStats are never repeated.
+//! One HTTP/2 connection, and calls over it. It uses `h2` directly, because the load tool shares
+//! the machine with the server and its calls must be cheap. Calls are never retried.
 
 use std::cell::RefCell;
 use std::io;
@@ -21,21 +21,21 @@ use tonic::Code;
 
 use super::mix::CallKind;
 
-/// Windows that no answer can fill, so that no call waits for one.
+/// Flow-control windows that are larger than any answer, so that no call waits for them.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 30;
 
-/// As much as the client's own: what a refusal tells travels as headers.
+/// The same limit as in `loms::client`: the details of a refusal are headers.
 const MAX_HEADER_LIST_BYTES: u32 = 1 << 20;
 
-/// The pause before a lost connection is tried anew.
-pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a lost connection is opened again.
+pub(crate) const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// gRPC's frame around a message: a flag for compression, and the length.
-const PREFIX: usize = 5;
+/// The gRPC prefix of a message: one byte for compression, four for the length.
+const PREFIX_BYTES: usize = 5;
 
-/// A connection that is made anew whenever it is lost. While it is down every call is
-/// UNAVAILABLE at once.
+/// A connection that is opened again whenever it is lost. While it is down, every call fails at
+/// once with UNAVAILABLE.
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// `None` while the connection is down.
@@ -46,7 +46,7 @@ pub(crate) struct Connection {
 
 /// `HOST:PORT` of `http://HOST:PORT`.
 pub(crate) fn authority(address: &str) -> Result<Authority, String> {
-    let advice = || format!("{address}: write http://HOST:PORT");
+    let advice = || format!("{address}: use http://HOST:PORT");
     let uri: Uri = address.parse().map_err(|_invalid| advice())?;
     if uri.scheme() != Some(&Scheme::HTTP) || !matches!(uri.path(), "" | "/") {
         return Err(advice());
@@ -55,11 +55,11 @@ pub(crate) fn authority(address: &str) -> Result<Authority, String> {
 }
 
 impl Connection {
-    /// Connects, and keeps the connection until the runtime ends.
+    /// Connects. A task on this thread reopens the connection when it is lost.
     pub(crate) async fn connect(to: Authority) -> io::Result<Rc<Self>> {
         let connection = Self::down(&to);
         let kept = Rc::clone(&connection);
-        // The first handshake is awaited: a server that speaks no HTTP/2 is told at once.
+        // Waits for the first handshake, so that a server without HTTP/2 is an error at once.
         let mut lost = Some(kept.open(dial(&to).await?).await?);
         spawn_local(async move {
             loop {
@@ -67,7 +67,7 @@ impl Connection {
                     lost.await;
                 }
                 kept.sender.replace(None);
-                sleep(PAUSE).await;
+                sleep(RECONNECT_PAUSE).await;
                 if let Ok(socket) = dial(&to).await {
                     lost = kept.open(socket).await.ok();
                 }
@@ -76,7 +76,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// A connection over a stream that is there already, and is not replaced.
+    /// A connection over an existing stream. It is not reopened.
     #[cfg(test)]
     pub(crate) async fn over<S>(stream: S) -> io::Result<Rc<Self>>
     where
@@ -102,7 +102,7 @@ impl Connection {
         Rc::new(Self { sender: RefCell::new(None), uris: CallKind::ALL.map(uri), headers })
     }
 
-    /// Shakes hands. What it returns ends when the connection is lost.
+    /// Does the handshake. The returned future ends when the connection is lost.
     async fn open<S>(&self, stream: S) -> io::Result<impl Future<Output = ()> + use<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -117,12 +117,12 @@ impl Connection {
             .map_err(io::Error::other)?;
         self.sender.replace(Some(sender));
         Ok(async move {
-            // Why it was lost is told by the calls that were lost with it.
+            // The calls on this connection report the error.
             let _ = connection.await;
         })
     }
 
-    /// Single call. `Err` is any code but OK.
+    /// One call. `Err` is any code except OK.
     pub(crate) async fn call<A>(&self, kind: CallKind, message: &impl Message) -> Result<A, Code>
     where
         A: Message + Default,
@@ -137,7 +137,7 @@ impl Connection {
         let (answer, mut body) = sender.send_request(request, false).map_err(|e| code_of(&e))?;
         body.send_data(frame(message), true).map_err(|error| code_of(&error))?;
         let (head, body) = answer.await.map_err(|error| code_of(&error))?.into_parts();
-        // A refusal without a message has its status where the headers are.
+        // A refusal without a message has its status in the headers.
         if let Some(status) = head.headers.get(GRPC_STATUS) {
             return Err(Code::from_bytes(status.as_bytes()));
         }
@@ -156,15 +156,15 @@ async fn dial(to: &Authority) -> io::Result<TcpStream> {
 
 fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(PREFIX + length);
+    let mut frame = BytesMut::with_capacity(PREFIX_BYTES + length);
     frame.put_u8(0);
     frame.put_u32(u32::try_from(length).expect("requests are short"));
-    message.encode(&mut frame).expect("a buffer grows as it must");
+    message.encode(&mut frame).expect("a BytesMut grows as needed");
     frame.freeze()
 }
 
-/// The rest of an answer: its message and the status after it. The window needs no care: it is
-/// given back when the stream goes.
+/// Receives the message of an answer and the status after it. Flow control needs no code here: h2
+/// releases the window when the stream is dropped.
 async fn receive<A: Message + Default>(mut body: RecvStream) -> Result<A, Code> {
     let mut received = Bytes::new();
     while let Some(piece) = body.data().await {
@@ -173,19 +173,19 @@ async fn receive<A: Message + Default>(mut body: RecvStream) -> Result<A, Code> 
     }
     let trailers = body.trailers().await.map_err(|error| code_of(&error))?;
     let status = trailers.as_ref().and_then(|trailers| trailers.get(GRPC_STATUS));
-    // A server that says nothing of the outcome has not kept to gRPC.
+    // An answer without a status violates the gRPC protocol.
     let code = status.map_or(Code::Internal, |status| Code::from_bytes(status.as_bytes()));
     if code != Code::Ok {
         return Err(code);
     }
-    if received.len() < PREFIX {
+    if received.len() < PREFIX_BYTES {
         return Err(Code::Internal);
     }
-    received.advance(PREFIX);
+    received.advance(PREFIX_BYTES);
     A::decode(received).map_err(|_not_protobuf| Code::Internal)
 }
 
-/// What gRPC says of an HTTP/2 failure.
+/// The gRPC code for an HTTP/2 error.
 fn code_of(error: &h2::Error) -> Code {
     if error.is_io() || error.is_go_away() {
         return Code::Unavailable;

@@ -1,5 +1,5 @@
-//! What one thread does: connects, calls in a closed or an open loop, reads back what it placed.
-//! It shares nothing with the other threads but a few counters that a progress bar reads.
+//! The loop of one thread, closed or open. Threads share only a few counters, which the progress
+//! bar reads.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -16,45 +16,45 @@ use tonic::Code;
 
 use super::call_stats::{CallStats, ErrorSamples};
 use super::client_worker::{ClientWorker, ThreadRecords};
-use super::connection::{Connection, PAUSE};
+use super::connection::{Connection, RECONNECT_PAUSE};
 use super::mix::{Mix, Operation};
 use super::order_log::OrderGenerator;
 use super::run::share;
 use super::schedule::{Schedule, Timer};
 
-/// KindStats in flight at once in an open loop, over all threads; a server that is this far behind
-/// will not catch up.
-const MOST_IN_FLIGHT: usize = 100_000;
+/// The limit of calls in flight in an open loop, for all threads together. A server that is this
+/// far behind will not catch up.
+const MAX_IN_FLIGHT: usize = 100_000;
 
-/// After so many sends in a row answers have their turn.
-const SENDS_IN_A_ROW: u32 = 32;
+/// After this many sends without a pause, the thread processes answers.
+const SENDS_PER_TURN: u32 = 32;
 
-/// When the next call is made.
+/// What decides when the next call is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoopMode {
-    /// So many calls are always in flight.
+    /// This many calls are always in flight.
     Closed { concurrency: u32 },
-    /// KindStats are due at fixed times, so many a second.
+    /// Calls are due at fixed times, this many per second.
     Open { rate: NonZeroU64 },
 }
 
-/// Single thread's part of a run.
+/// The part of a run that one thread executes.
 #[derive(Clone, Debug)]
 pub(crate) struct ThreadConfig {
     pub(crate) mode: LoopMode,
-    /// This thread, from 0, of how many.
+    /// The number of this thread, from 0.
     pub(crate) thread: u32,
     pub(crate) threads: u32,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
-    /// How long calls in flight at the end still have.
+    /// The time limit for calls that are in flight at the end.
     pub(crate) timeout: Duration,
     pub(crate) mix: Mix,
     pub(crate) generator: Arc<OrderGenerator>,
     pub(crate) calls: Arc<AtomicU64>,
 }
 
-/// What came of it.
+/// The result of the loop of one thread.
 #[derive(Debug)]
 pub(crate) struct CallingResult {
     pub(crate) stats: CallStats,
@@ -65,32 +65,32 @@ pub(crate) struct CallingResult {
     pub(crate) workers: Vec<Rc<ClientWorker>>,
 }
 
-/// KindStats, or workers, that have not come to their end.
+/// Counts the calls of an open loop, or the workers of a closed loop, that have not finished.
 #[derive(Debug, Default)]
 struct InFlight {
     count: Cell<usize>,
-    landed: Notify,
+    finished: Notify,
 }
 
 impl InFlight {
-    fn takes_off(&self) {
+    fn start(&self) {
         self.count.set(self.count.get() + 1);
     }
 
-    fn lands(&self) {
+    fn finish(&self) {
         self.count.set(self.count.get() - 1);
-        self.landed.notify_one();
+        self.finished.notify_one();
     }
 
-    async fn falls_below(&self, count: usize) {
+    async fn below(&self, count: usize) {
         while self.count.get() >= count {
-            self.landed.notified().await;
+            self.finished.notified().await;
         }
     }
 }
 
 impl ThreadConfig {
-    /// KindStats from `start` on, for the time of the part or until `stop` is true.
+    /// Calls from `start` on, until the time is over or `stop` is true.
     pub(crate) async fn run(
         &self,
         connections: &[Rc<Connection>],
@@ -123,9 +123,9 @@ impl ThreadConfig {
                 self.open_loop(&workers, &in_flight, schedule, end, (stop, timer)).await
             }
         };
-        let landed = time::timeout(self.timeout, in_flight.falls_below(1)).await;
+        let all_finished = time::timeout(self.timeout, in_flight.below(1)).await;
         records.closed.set(true);
-        if landed.is_err() {
+        if all_finished.is_err() {
             let unfinished = u64::try_from(in_flight.count.get()).expect("a count of calls");
             records.stats.borrow_mut().unfinished = unfinished;
         }
@@ -138,7 +138,7 @@ impl ThreadConfig {
         }
     }
 
-    /// In a closed loop one for each worker, in an open one for each connection.
+    /// A closed loop has one worker per call in flight, an open loop one per connection.
     fn workers(
         &self,
         connections: &[Rc<Connection>],
@@ -156,7 +156,7 @@ impl ThreadConfig {
         (0..count).zip(connections.iter().cycle()).map(worker).collect()
     }
 
-    /// Returns when it ended.
+    /// Returns the time of its end.
     async fn closed_loop(
         &self,
         workers: &[Rc<ClientWorker>],
@@ -170,22 +170,22 @@ impl ThreadConfig {
         for worker in workers {
             let (worker, in_flight) = (Rc::clone(worker), Rc::clone(in_flight));
             let (over, mix) = (Rc::clone(&over), self.mix.clone());
-            in_flight.takes_off();
+            in_flight.start();
             spawn_local(async move {
                 loop {
-                    let operation = worker.operation(&mix);
+                    let operation = worker.choose(&mix);
                     let code = worker.perform(operation, Instant::now()).await;
-                    // Asked last: on a machine that was busy elsewhere a short time is over before
-                    // a worker has its first turn, and a run without calls has shown nothing.
+                    // Each worker makes at least one call, even if a busy machine starts it after
+                    // the end of a short run.
                     if over.get() {
                         break;
                     }
                     if code == Code::Unavailable {
-                        // A server that is gone is not asked as fast as it can refuse.
-                        sleep(PAUSE).await;
+                        // Do not call an unreachable server in a busy loop.
+                        sleep(RECONNECT_PAUSE).await;
                     }
                 }
-                in_flight.lands();
+                in_flight.finish();
             });
         }
         tokio::select! {
@@ -196,7 +196,7 @@ impl ThreadConfig {
         Instant::now().min(end)
     }
 
-    /// Returns when it ended.
+    /// Returns the time of its end.
     async fn open_loop(
         &self,
         workers: &[Rc<ClientWorker>],
@@ -205,10 +205,10 @@ impl ThreadConfig {
         end: Instant,
         (stop, mut timer): (watch::Receiver<bool>, Timer),
     ) -> Instant {
-        let most = MOST_IN_FLIGHT.div_ceil(usize::try_from(self.threads).expect("few threads"));
+        let limit = MAX_IN_FLIGHT.div_ceil(usize::try_from(self.threads).expect("few threads"));
         let number = Cell::new(0);
         let sending = async {
-            let mut in_a_row = 0;
+            let mut sends = 0;
             for worker in workers.iter().cycle() {
                 let due = schedule.due(number.get());
                 if due >= end {
@@ -216,20 +216,20 @@ impl ThreadConfig {
                 }
                 while Instant::now() < due {
                     timer.until(due).await;
-                    in_a_row = 0;
+                    sends = 0;
                 }
-                in_flight.falls_below(most).await;
+                in_flight.below(limit).await;
                 self.send(worker, in_flight, due, &number);
-                in_a_row += 1;
-                if in_a_row == SENDS_IN_A_ROW {
-                    in_a_row = 0;
+                sends += 1;
+                if sends == SENDS_PER_TURN {
+                    sends = 0;
                     yield_now().await;
                 }
             }
             pending::<()>().await;
         };
         tokio::select! {
-            // Sending first: what was due in the time is sent even where all of it has gone by.
+            // Sending comes first: calls that were due are sent even if the time is already over.
             biased;
             () = sending => {}
             () = sleep_until(end) => {}
@@ -246,7 +246,7 @@ impl ThreadConfig {
         ended
     }
 
-    /// Sends what is due, and moves on in the schedule: a life takes the room of three calls.
+    /// Starts an operation and advances the schedule. A life counts as three calls.
     fn send(
         &self,
         worker: &Rc<ClientWorker>,
@@ -254,22 +254,22 @@ impl ThreadConfig {
         due: Instant,
         number: &Cell<u64>,
     ) {
-        let operation = worker.operation(&self.mix);
+        let operation = worker.choose(&self.mix);
         number.set(number.get() + if operation == Operation::Lifecycle { 3 } else { 1 });
         if due >= worker.records.measured_from {
             worker.records.stats.borrow_mut().record_late(due.elapsed());
         }
         let (worker, in_flight) = (Rc::clone(worker), Rc::clone(in_flight));
-        in_flight.takes_off();
+        in_flight.start();
         spawn_local(async move {
             worker.perform(operation, due).await;
-            in_flight.lands();
+            in_flight.finish();
         });
     }
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
-    // Where nobody is left who could say so, the run takes its time.
+    // Without a sender nothing can stop the run, so it lasts for its whole time.
     if stop.wait_for(|stop| *stop).await.is_err() {
         pending().await
     }

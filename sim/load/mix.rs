@@ -1,10 +1,10 @@
-//! What is called, and how often each: `create=1,info=2,pay=1,stock=6`.
+//! The mix of operations with their weights: `create=1,info=2,pay=1,stock=6`.
 
 use std::str::FromStr;
 
 use super::random::SplitMix64;
 
-/// A call of the contract.
+/// A method of the gRPC service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallKind {
     Create,
@@ -15,7 +15,7 @@ pub(crate) enum CallKind {
 }
 
 impl CallKind {
-    /// In the order in which they are shown.
+    /// In the order of the report.
     pub(crate) const ALL: [Self; 5] =
         [Self::Create, Self::Info, Self::Pay, Self::Cancel, Self::Stock];
 
@@ -50,25 +50,26 @@ impl CallKind {
     }
 }
 
-/// What one draw from the mix asks for.
+/// What a worker does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
+    /// One call.
     Single(CallKind),
     /// Create, info and pay of one order, one after another.
     Lifecycle,
 }
 
-/// Wishes with their weights. At least one weight is not 0.
+/// Operations with their weights. At least one weight is above 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mix {
-    /// Each with the sum of the weights up to its own.
+    /// Each operation with the sum of the weights up to and including its own.
     sums: Vec<(u32, Operation)>,
     total: u32,
 }
 
 impl Mix {
-    pub(crate) fn draw(&self, draw: &mut SplitMix64) -> Operation {
-        let at = draw.below(self.total);
+    pub(crate) fn choose(&self, random: &mut SplitMix64) -> Operation {
+        let at = random.below(self.total);
         let first = self.sums.iter().find(|(sum, _)| at < *sum);
         first.expect("the last sum is the total").1
     }
@@ -82,7 +83,7 @@ impl FromStr for Mix {
         let mut total: u32 = 0;
         for part in text.split(',') {
             let (name, weight) =
-                part.split_once('=').ok_or("write NAME=WEIGHT, such as create=1,stock=6")?;
+                part.split_once('=').ok_or("use NAME=WEIGHT, such as create=1,stock=6")?;
             let operation = match name {
                 "life" => Operation::Lifecycle,
                 _ => CallKind::ALL
@@ -90,20 +91,22 @@ impl FromStr for Mix {
                     .find(|kind| kind.name() == name)
                     .map(Operation::Single)
                     .ok_or_else(|| {
-                        format!("no call is named {name}: create, info, pay, cancel, stock, life")
+                        format!(
+                            "unknown operation {name}; use create, info, pay, cancel, stock or life"
+                        )
                     })?,
             };
             if sums.iter().any(|(_, earlier)| *earlier == operation) {
-                return Err(format!("{name} stands there twice"));
+                return Err(format!("{name} is listed twice"));
             }
             let weight: u32 = weight
                 .parse()
-                .map_err(|_invalid| format!("the weight of {name} is a whole number"))?;
-            total = total.checked_add(weight).ok_or("the weights add up to more than 2³² − 1")?;
+                .map_err(|_invalid| format!("the weight of {name} must be a whole number"))?;
+            total = total.checked_add(weight).ok_or("the sum of the weights must be below 2³²")?;
             sums.push((total, operation));
         }
         if total == 0 {
-            return Err("at least one weight is above 0".to_owned());
+            return Err("at least one weight must be above 0".to_owned());
         }
         Ok(Self { sums, total })
     }
@@ -114,11 +117,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wishes_come_as_often_as_their_weights_say() {
+    fn operations_are_as_frequent_as_their_weights() {
         let mix: Mix = "create=1,info=0,stock=3".parse().unwrap();
-        let mut draw = SplitMix64::new(1, 0);
-        let wishes: Vec<Operation> = (0..4_000).map(|_| mix.draw(&mut draw)).collect();
-        let count = |operation| wishes.iter().filter(|drawn| **drawn == operation).count();
+        let mut random = SplitMix64::new(1, 0);
+        let operations: Vec<Operation> = (0..4_000).map(|_| mix.choose(&mut random)).collect();
+        let count = |operation| operations.iter().filter(|chosen| **chosen == operation).count();
         assert_eq!(count(Operation::Single(CallKind::Info)), 0);
         let creates = count(Operation::Single(CallKind::Create));
         assert!((900..1_100).contains(&creates), "{creates}");
@@ -126,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn mix_that_makes_no_sense_is_refused() {
+    fn invalid_mix_is_refused() {
         for (text, problem) in [
-            ("create", "write NAME=WEIGHT, such as create=1,stock=6"),
-            ("buy=1", "no call is named buy: create, info, pay, cancel, stock, life"),
-            ("pay=x", "the weight of pay is a whole number"),
-            ("pay=1,pay=2", "pay stands there twice"),
-            ("pay=0,stock=0", "at least one weight is above 0"),
-            ("pay=4294967295,stock=1", "the weights add up to more than 2³² − 1"),
+            ("create", "use NAME=WEIGHT, such as create=1,stock=6"),
+            ("buy=1", "unknown operation buy; use create, info, pay, cancel, stock or life"),
+            ("pay=x", "the weight of pay must be a whole number"),
+            ("pay=1,pay=2", "pay is listed twice"),
+            ("pay=0,stock=0", "at least one weight must be above 0"),
+            ("pay=4294967295,stock=1", "the sum of the weights must be below 2³²"),
         ] {
             assert_eq!(text.parse::<Mix>(), Err(problem.to_owned()));
         }

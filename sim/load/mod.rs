@@ -1,5 +1,15 @@
-//! `sim load`: puts a LOMS under load, shows how long its answers take, and checks at the end
-//! that every order is as it should be. Start at [`run`].
+//! `sim load`: puts a server under load, measures its latencies, and reads back every order at the
+//! end to check it. Start at [`run`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | `run` | a whole run: threads, progress bar, signals |
+//! | `loops` | one thread: its closed or open loop |
+//! | `client_worker` | one user: the calls of an operation |
+//! | `mix`, `schedule`, `random` | what to call, when, and the random numbers |
+//! | `connection` | one HTTP/2 connection |
+//! | `order_log`, `check` | what is known about each order, and the check at the end |
+//! | `call_stats`, `report` | counts and latencies, and how they are printed |
 
 mod call_stats;
 mod check;
@@ -15,9 +25,11 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{panic, process};
@@ -33,85 +45,83 @@ use mix::Mix;
 use order_log::OrderGenerator;
 use run::LoadConfig;
 
-/// What `sim load --help` tells at its end; the field names are a promise to scripts.
-const LONG_HELP: &str = r#"Closed loop (--concurrency): so many workers, each of which makes its
-next call when it has the answer. Open loop (--rate): calls are due at fixed times, whatever the
-server does, and latency counts from when a call was due, so that a stall of the server is not
-hidden. The table says how late calls were sent: where that is much, the machine that calls is
-what is slow.
+/// The end of `sim load --help`. Scripts depend on the field names.
+const LONG_HELP: &str = r#"Closed loop (--concurrency): each of N workers makes its next call when
+it has the answer to the previous one. Open loop (--rate): calls are due at fixed times, independent
+of the server. Latency counts from the time at which the call was due, so a server that stops
+answering for a while is visible in the percentiles. The report says how late calls were sent. If
+that is much, the machine that sends the load is too slow.
 
-The mix gives each call a weight: create, info, pay, cancel, stock, and life, which is a create,
-an info and a pay of one order, one after another; in an open loop it takes the room of three
-calls. Pay and cancel go to an order of this run that awaits payment, info to any order of this
-run; where there is none yet an order is placed instead. Each call is counted as what was really
-called. No call is repeated.
+The mix gives each operation a weight: create, info, pay, cancel, stock and life. A life is a
+create, an info and a pay of the same order, one after another; in an open loop it counts as three
+calls. Pay and cancel use an order of this run that awaits payment, info uses any order of this run.
+If there is none, the worker makes a create instead, and the report counts it as a create. No call
+is retried.
 
-At the end every order of the run is read back, and compared with what was asked for and answered:
-user, lines and status. An order that LOMS cancelled for not being paid in time is as it should
-be. SIGINT or SIGTERM ends the run early, with table and check; a second one at once.
+At the end, the run reads back every order that it placed and compares user, lines and status with
+the requests and answers. An order that expired is correct. SIGINT or SIGTERM ends the run early,
+with report and check; a second signal ends it at once.
 
-With --json stdout has one object on one line; times are whole nanoseconds:
+With --json, stdout has one object on one line. Times are in nanoseconds, except "seconds":
   {"address", "loop": "closed" or "open", "concurrency" or "rate", "connections", "threads",
-   "seconds",            how long was measured
-   "stopped",            whether a signal ended it early
+   "seconds",            measured time
+   "stopped",            true if a signal ended the run early
    "calls", "calls_per_second", "latency_ns": {"p50", "p90", "p99", "p999", "max", "mean"},
    "codes": {"OK", …},   calls by gRPC code
    "kinds": {"create": {"calls", "calls_per_second", "latency_ns", "codes"}, …},
-   "late_ns",            open loop: how late calls were sent, as latency_ns
-   "failed_orders",      creates that were short of stock
-   "saturated",          calls of over an hour, which count as an hour
-   "unfinished",         calls that were given up without an answer
-   "unsent",             open loop: calls that were due and not sent
-   "refused",            calls that were right and were refused, in the warm-up too
+   "late_ns",            open loop: how late calls were sent; same fields as latency_ns
+   "failed_orders",      creates that failed for lack of stock
+   "saturated",          calls longer than an hour, counted as one hour
+   "unfinished",         calls without an answer at the end of the run
+   "unsent",             open loop: calls that were due but not sent
+   "refused",            valid calls that the server refused, warm-up included
    "check": {"made", "read_back", "missing", "unread", "wrong", "unanswered_creates"},
                          null with --no-check
-   "complaints",         what is not as it should be, in words
-   "ok"}                 whether all is
+   "complaints",         the problems, as text
+   "ok"}                 true if there are no problems
 
 Exit codes:
-  0  every order is as it should be
-  1  one is not, or is missing, or a call that was right was refused, or none was measured:
-     lines on stderr say which; or the server cannot be reached
-  2  the command line makes no sense"#;
+  0  all orders are correct
+  1  an order is wrong or missing, a valid call was refused, no call was measured, or the server is
+     unreachable: lines on stderr say which
+  2  wrong arguments"#;
 
-/// What to call, how often and for how long.
+/// The flags of `sim load`.
 #[derive(Debug, Args)]
 #[command(after_long_help = LONG_HELP)]
 pub(crate) struct LoadFlags {
-    /// Closed loop: calls always in flight [default: 64]
-    #[arg(long, value_name = "C", conflicts_with = "rate")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Closed loop: number of calls in flight [default: 64]
+    #[arg(long, value_name = "N", conflicts_with = "rate")]
+    #[arg(value_parser = |text: &str| number(text, 1, 100_000_u32))]
     concurrency: Option<u32>,
-    /// Open loop: calls due each second
-    #[arg(long, value_name = "R")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    /// Open loop: calls per second
+    #[arg(long, value_name = "N", value_parser = |text: &str| number(text, 1, 10_000_000_u64))]
     rate: Option<u64>,
-    /// Connections; never more than the concurrency
+    /// Number of connections, at most the concurrency
     #[arg(long, value_name = "N", default_value_t = 8)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(value_parser = |text: &str| number(text, 1, 10_000_u32))]
     connections: u32,
-    /// Threads that call, each with connections of its own; never more than those
+    /// Number of threads, at most the number of connections
     #[arg(long, value_name = "N", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(value_parser = |text: &str| number(text, 1, 256_u32))]
     threads: u32,
-    /// How long to measure
+    /// Time to measure
     #[arg(long, default_value = "30s", value_parser = positive_duration)]
     duration: Duration,
-    /// How long to call before that, unmeasured
-    #[arg(long, value_name = "DURATION", default_value = "2s")]
-    #[arg(value_parser = humantime::parse_duration)]
+    /// Time to call before the measurement
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = any_duration)]
     warm_up: Duration,
-    /// What to call, each with its weight
+    /// Operations with their weights
     #[arg(long, default_value = "create=1,info=2,pay=1,stock=6")]
     mix: Mix,
-    /// Lines of an order, each of another SKU
+    /// Lines per order, each with a different SKU
     #[arg(long, value_name = "N", default_value_t = 2)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_parser = |text: &str| number(text, 1, u16::MAX))]
     lines: u16,
-    /// Give each create an idempotency key of its own
+    /// Send an idempotency key with each create
     #[arg(long)]
     keys: bool,
-    /// The stock file of the server [default: built in]
+    /// The stock file that the server uses [default: built in]
     #[arg(long, value_name = "FILE")]
     stock: Option<PathBuf>,
     /// Address of the server [default: loms.address of the configuration, http://localhost:50051]
@@ -120,7 +130,7 @@ pub(crate) struct LoadFlags {
     /// The configuration file [default: config/config.yaml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Time limit for connecting, and for the calls in flight at the end [default: 5s]
+    /// Time limit for connecting, and for calls still in flight at the end [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     timeout: Option<Duration>,
     /// Print the report as JSON, one object on one line
@@ -129,8 +139,9 @@ pub(crate) struct LoadFlags {
     /// Do not read the orders back at the end
     #[arg(long)]
     no_check: bool,
-    /// What SKUs and orders are drawn from
+    /// Seed of the random numbers that select SKUs and orders
     #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = |text: &str| number(text, 0, u64::MAX))]
     seed: u64,
 }
 
@@ -144,13 +155,13 @@ pub(crate) fn run(flags: LoadFlags) -> (String, Exit) {
         Ok((report, json)) => {
             let problems = report.problems();
             for problem in &problems {
-                complain(problem);
+                print_error(problem);
             }
             let exit = if problems.is_empty() { Exit::Ok } else { Exit::Oracle };
             (if json { report.json() } else { report.table() }, exit)
         }
         Err(problem) => {
-            complain(&problem);
+            print_error(&problem);
             (String::new(), Exit::Oracle)
         }
     }
@@ -166,7 +177,7 @@ fn abort_on_panic() {
 }
 
 /// One line on stderr. A closed stderr is no reason to fail.
-fn complain(problem: &str) {
+fn print_error(problem: &str) {
     let _ = writeln!(std::io::stderr(), "sim load: {problem}");
 }
 
@@ -204,7 +215,10 @@ fn config(flags: LoadFlags) -> Result<(LoadConfig, bool), String> {
 /// The address of the server, from the flag, the environment or the configuration file.
 fn address(flags: &LoadFlags) -> Result<String, String> {
     let overrides = flags.address.clone().map(|address| ("loms.address", address));
-    #[expect(clippy::disallowed_methods, reason = "the one place of sim that reads it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the only place in sim that reads the environment"
+    )]
     let environment = std::env::vars_os();
     let sources = Sources {
         directory: Path::new(""),
@@ -228,8 +242,21 @@ fn order_generator(flags: &LoadFlags) -> Result<OrderGenerator, String> {
     Ok(OrderGenerator { skus, lines: flags.lines.into(), seed: flags.seed, keys: flags.keys })
 }
 
-/// A duration above 0.
+/// A whole number in this range.
+fn number<T>(text: &str, min: T, max: T) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let parsed = text.parse().ok().filter(|number| (&min..=&max).contains(&number));
+    parsed.ok_or_else(|| format!("must be a whole number from {min} to {max}"))
+}
+
+fn any_duration(text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text);
+    parsed.map_err(|error| format!("{error}; use a duration such as 500ms or 5s"))
+}
+
 fn positive_duration(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if span.is_zero() { Err("must be above 0".to_owned()) } else { Ok(span) }
+    let duration = any_duration(text)?;
+    if duration.is_zero() { Err("must be above 0".to_owned()) } else { Ok(duration) }
 }

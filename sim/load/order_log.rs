@@ -1,5 +1,5 @@
-//! What this run knows of its orders, and whether what is read back agrees with it. An order takes
-//! 20 bytes here: its lines are not kept but drawn again, by the number of its create.
+//! What the run knows about its orders, and the comparison with the orders that are read back. The
+//! log takes 20 bytes per order: it does not store the lines, but generates them again.
 
 use loms::client::code_name;
 use loms::grpc::proto::{Item, OrderInfoResponse};
@@ -7,64 +7,65 @@ use tonic::Code;
 
 use super::random::SplitMix64;
 
-/// What can be ordered, and how much of it at once.
+/// Generates the lines of orders.
 #[derive(Clone, Debug)]
 pub(crate) struct OrderGenerator {
-    /// Each once; at least as many as `lines`.
+    /// Distinct SKUs, at least `lines` of them.
     pub(crate) skus: Vec<u32>,
-    /// Distinct SKUs of an order, from 1.
+    /// Lines per order, at least 1, each with a different SKU.
     pub(crate) lines: usize,
     pub(crate) seed: u64,
-    /// Whether each create has an idempotency key of its own.
+    /// Whether each create has an idempotency key.
     pub(crate) keys: bool,
 }
 
 impl OrderGenerator {
-    /// The lines of a user's order, by ascending SKU; the same whenever they are asked for.
+    /// The lines of a create of this user, by ascending SKU. The same arguments give the same
+    /// lines.
     pub(crate) fn lines_of(&self, user: i64, create: u32) -> Vec<Item> {
         let stream = (user.cast_unsigned() << 32) | u64::from(create);
-        let mut draw = SplitMix64::new(self.seed, stream);
-        let mut places: Vec<usize> = Vec::with_capacity(self.lines);
+        let mut random = SplitMix64::new(self.seed, stream);
+        let mut chosen: Vec<usize> = Vec::with_capacity(self.lines);
         for _ in 0..self.lines {
-            let mut place = draw.place(&self.skus);
-            while places.contains(&place) {
-                place = (place + 1) % self.skus.len();
+            let mut index = random.index(&self.skus);
+            while chosen.contains(&index) {
+                index = (index + 1) % self.skus.len();
             }
-            places.push(place);
+            chosen.push(index);
         }
-        let item = |place: &usize| Item { sku: self.skus[*place], count: 1 };
-        let mut items: Vec<Item> = places.iter().map(item).collect();
+        let item = |index: &usize| Item { sku: self.skus[*index], count: 1 };
+        let mut items: Vec<Item> = chosen.iter().map(item).collect();
         items.sort_unstable_by_key(|item| item.sku);
         items
     }
 }
 
-/// An order as far as this run knows it.
+/// What the run knows about the status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExpectedStatus {
     Awaiting,
     Failed,
-    /// OrderPay was sent, and nothing is known of what came of it.
+    /// OrderPay was sent, and its outcome is unknown.
     PaySent,
     Paid,
-    /// Refused, which is right only for an order that had expired.
+    /// OrderPay was refused, which is correct only for an expired order.
     PayRefused,
-    /// OrderCancel was sent, and nothing is known of what came of it.
+    /// OrderCancel was sent, and its outcome is unknown.
     CancelSent,
     Cancelled,
-    /// Refused, which is never right.
+    /// OrderCancel was refused, which is never correct.
     CancelRefused,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct OrderRecord {
     id: i64,
-    /// The number of its create among those of this user.
+    /// The number of the create among those of this user.
     create: u32,
     known: ExpectedStatus,
 }
 
-/// The place of an order in its order_log.
+/// The index of an order in its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OrderIndex(pub(crate) usize);
 
@@ -73,17 +74,17 @@ pub(crate) struct OrderIndex(pub(crate) usize);
 pub(crate) struct OrderLog {
     user: i64,
     orders: Vec<OrderRecord>,
-    /// Places of orders that await payment and that nobody is about to pay or cancel.
+    /// Indexes of orders that await payment and that a worker may pay or cancel.
     awaiting: Vec<u32>,
 }
 
-/// What came of reading an order back.
+/// The result of reading one order back.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReadResult {
-    Right,
-    /// The server says that there is no such order.
+    Correct,
+    /// The server does not know the order.
     Missing(String),
-    /// The server did not say.
+    /// The read failed.
     Unread(String),
     Wrong(String),
 }
@@ -101,74 +102,77 @@ impl OrderLog {
         self.orders.iter().map(|order| order.id)
     }
 
-    pub(crate) fn id(&self, place: OrderIndex) -> i64 {
-        self.orders[place.0].id
+    pub(crate) fn id(&self, index: OrderIndex) -> i64 {
+        self.orders[index.0].id
     }
 
-    /// An order was placed. It is open to [`Self::take_awaiting`] only after [`Self::offer`].
-    pub(crate) fn placed(&mut self, create: u32, id: i64, failed: bool) -> OrderIndex {
+    /// Adds a placed order. [`Self::take_awaiting`] finds it only after [`Self::make_available`].
+    pub(crate) fn add(&mut self, create: u32, id: i64, failed: bool) -> OrderIndex {
         let known = if failed { ExpectedStatus::Failed } else { ExpectedStatus::Awaiting };
         self.orders.push(OrderRecord { id, create, known });
         OrderIndex(self.orders.len() - 1)
     }
 
-    /// Anyone may pay or cancel it.
-    pub(crate) fn offer(&mut self, place: OrderIndex) {
-        if self.orders[place.0].known == ExpectedStatus::Awaiting {
-            self.awaiting.push(u32::try_from(place.0).expect("a user places fewer than 2³²"));
+    /// From now on a worker may pay or cancel the order.
+    pub(crate) fn make_available(&mut self, index: OrderIndex) {
+        if self.orders[index.0].known == ExpectedStatus::Awaiting {
+            self.awaiting
+                .push(u32::try_from(index.0).expect("a user places fewer than 2³² orders"));
         }
     }
 
-    /// Whether it can still be paid, unless it has expired.
-    pub(crate) fn is_awaiting(&self, place: OrderIndex) -> bool {
-        self.orders[place.0].known == ExpectedStatus::Awaiting
+    /// Whether the order awaits payment, as far as this run knows.
+    pub(crate) fn is_awaiting(&self, index: OrderIndex) -> bool {
+        self.orders[index.0].known == ExpectedStatus::Awaiting
     }
 
-    /// Any order.
-    pub(crate) fn draw(&self, draw: &mut SplitMix64) -> Option<OrderIndex> {
-        (!self.orders.is_empty()).then(|| OrderIndex(draw.place(&self.orders)))
+    /// A random order.
+    pub(crate) fn random_order(&self, random: &mut SplitMix64) -> Option<OrderIndex> {
+        (!self.orders.is_empty()).then(|| OrderIndex(random.index(&self.orders)))
     }
 
-    /// An order that awaits payment; it is given out once.
-    pub(crate) fn take_awaiting(&mut self, draw: &mut SplitMix64) -> Option<OrderIndex> {
+    /// A random order that awaits payment. Each order is returned once.
+    pub(crate) fn take_awaiting(&mut self, random: &mut SplitMix64) -> Option<OrderIndex> {
         if self.awaiting.is_empty() {
             return None;
         }
-        let place = self.awaiting.swap_remove(draw.place(&self.awaiting));
-        Some(OrderIndex(usize::try_from(place).expect("it was a place")))
+        let index = self.awaiting.swap_remove(random.index(&self.awaiting));
+        Some(OrderIndex(usize::try_from(index).expect("an index fits in usize")))
     }
 
-    pub(crate) fn pay_sent(&mut self, place: OrderIndex) {
-        self.orders[place.0].known = ExpectedStatus::PaySent;
+    pub(crate) fn pay_sent(&mut self, index: OrderIndex) {
+        self.orders[index.0].known = ExpectedStatus::PaySent;
     }
 
-    pub(crate) fn cancel_sent(&mut self, place: OrderIndex) {
-        self.orders[place.0].known = ExpectedStatus::CancelSent;
+    pub(crate) fn cancel_sent(&mut self, index: OrderIndex) {
+        self.orders[index.0].known = ExpectedStatus::CancelSent;
     }
 
-    /// What came of a pay or a cancel that was sent.
-    pub(crate) fn answered(&mut self, place: OrderIndex, code: Code) {
-        let known = &mut self.orders[place.0].known;
+    /// Records the answer to a pay or a cancel.
+    pub(crate) fn answered(&mut self, index: OrderIndex, code: Code) {
+        let known = &mut self.orders[index.0].known;
         *known = match (*known, code) {
             (ExpectedStatus::PaySent, Code::Ok) => ExpectedStatus::Paid,
             (ExpectedStatus::CancelSent, Code::Ok) => ExpectedStatus::Cancelled,
             (ExpectedStatus::PaySent, code) if is_refusal(code) => ExpectedStatus::PayRefused,
             (ExpectedStatus::CancelSent, code) if is_refusal(code) => ExpectedStatus::CancelRefused,
-            (unknown, _) => unknown,
+            (unchanged, _) => unchanged,
         };
     }
 
-    /// Holds what OrderInfo says of an order against what is known of it.
-    pub(crate) fn judge(
+    /// Compares an answer to OrderInfo with the log.
+    pub(crate) fn compare(
         &self,
-        place: OrderIndex,
+        index: OrderIndex,
         generator: &OrderGenerator,
         answer: &Result<OrderInfoResponse, Code>,
     ) -> ReadResult {
-        let OrderRecord { id, create, known } = self.orders[place.0];
+        let OrderRecord { id, create, known } = self.orders[index.0];
         let order = match answer {
             Ok(order) => order,
-            Err(Code::NotFound) => return ReadResult::Missing(format!("order {id} is not there")),
+            Err(Code::NotFound) => {
+                return ReadResult::Missing(format!("order {id} does not exist"));
+            }
             Err(code) => {
                 return ReadResult::Unread(format!(
                     "order {id} cannot be read: {}",
@@ -177,26 +181,27 @@ impl OrderLog {
             }
         };
         if order.user != self.user {
-            let (is, should) = (order.user, self.user);
-            return ReadResult::Wrong(format!("order {id} is of user {is}, not {should}"));
+            let (actual, expected) = (order.user, self.user);
+            return ReadResult::Wrong(format!(
+                "order {id} belongs to user {actual}, not {expected}"
+            ));
         }
         let lines = generator.lines_of(self.user, create);
         if order.items != lines {
-            let (is, should) = (Lines(&order.items), Lines(&lines));
-            return ReadResult::Wrong(format!("order {id} has the lines {is}, not {should}"));
+            let (actual, expected) = (Lines(&order.items), Lines(&lines));
+            return ReadResult::Wrong(format!("order {id} has the lines {actual}, not {expected}"));
         }
-        if may_be(known, &order.status, &order.reason) {
-            return ReadResult::Right;
+        if is_possible(known, &order.status, &order.reason) {
+            return ReadResult::Correct;
         }
         let (status, reason) = (&order.status, &order.reason);
         let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-        ReadResult::Wrong(format!("order {id} is {status}{reason}, but {}", told(known)))
+        ReadResult::Wrong(format!("order {id} is {status}{reason}, but {}", describe(known)))
     }
 }
 
-/// Whether an order of which this much is known may be read back like that. Single that nobody paid
-/// may have expired.
-fn may_be(known: ExpectedStatus, status: &str, reason: &str) -> bool {
+/// Whether the order may have this status and reason. An unpaid order may have expired.
+fn is_possible(known: ExpectedStatus, status: &str, reason: &str) -> bool {
     let awaiting = (status, reason) == ("awaiting payment", "");
     let paid = (status, reason) == ("paid", "");
     let expired = (status, reason) == ("cancelled", "PAYMENT_TIMEOUT");
@@ -213,21 +218,21 @@ fn may_be(known: ExpectedStatus, status: &str, reason: &str) -> bool {
     }
 }
 
-fn told(known: ExpectedStatus) -> &'static str {
+fn describe(known: ExpectedStatus) -> &'static str {
     match known {
         ExpectedStatus::Awaiting => "was placed and neither paid nor cancelled",
         ExpectedStatus::Failed => "was answered as failed",
-        ExpectedStatus::PaySent => "was perhaps paid, and not cancelled",
+        ExpectedStatus::PaySent => "may have been paid, and was not cancelled",
         ExpectedStatus::Paid => "was paid",
         ExpectedStatus::PayRefused => "its payment was refused",
-        ExpectedStatus::CancelSent => "was perhaps cancelled, and not paid",
+        ExpectedStatus::CancelSent => "may have been cancelled, and was not paid",
         ExpectedStatus::Cancelled => "was cancelled",
-        ExpectedStatus::CancelRefused => "its cancelling was refused",
+        ExpectedStatus::CancelRefused => "its cancellation was refused",
     }
 }
 
-/// Whether a code says that the server decided against the call. All others leave open whether it
-/// took effect.
+/// Whether the code means that the server refused the call. After any other code the outcome is
+/// unknown.
 pub(crate) fn is_refusal(code: Code) -> bool {
     match code {
         Code::InvalidArgument
@@ -281,16 +286,16 @@ mod tests {
         }
     }
 
-    fn verdict(order_log: &OrderLog, place: OrderIndex, answer: OrderInfoResponse) -> String {
-        match order_log.judge(place, &generator(), &Ok(answer)) {
-            ReadResult::Right => "right".to_owned(),
-            ReadResult::Wrong(what) => what,
+    fn compare(order_log: &OrderLog, index: OrderIndex, answer: OrderInfoResponse) -> String {
+        match order_log.compare(index, &generator(), &Ok(answer)) {
+            ReadResult::Correct => "correct".to_owned(),
+            ReadResult::Wrong(text) => text,
             other @ (ReadResult::Missing(_) | ReadResult::Unread(_)) => format!("{other:?}"),
         }
     }
 
     #[test]
-    fn lines_are_distinct_skus_also_when_the_order_takes_all_there_are() {
+    fn lines_have_distinct_skus_even_if_the_order_has_all_of_them() {
         let generator = OrderGenerator { lines: 9, ..generator() };
         for create in 0..100 {
             let lines = generator.lines_of(1, create);
@@ -300,83 +305,83 @@ mod tests {
     }
 
     #[test]
-    fn order_that_nobody_touched_awaits_payment_or_has_expired() {
+    fn unpaid_order_awaits_payment_or_has_expired() {
         let mut order_log = OrderLog::new(7);
-        let place = order_log.placed(0, 41, false);
-        assert_eq!(verdict(&order_log, place, shown("awaiting payment", "", 0)), "right");
-        assert_eq!(verdict(&order_log, place, shown("cancelled", "PAYMENT_TIMEOUT", 0)), "right");
+        let index = order_log.add(0, 41, false);
+        assert_eq!(compare(&order_log, index, shown("awaiting payment", "", 0)), "correct");
+        assert_eq!(compare(&order_log, index, shown("cancelled", "PAYMENT_TIMEOUT", 0)), "correct");
         assert_eq!(
-            verdict(&order_log, place, shown("cancelled", "CANCELLED_BY_CLIENT", 0)),
+            compare(&order_log, index, shown("cancelled", "CANCELLED_BY_CLIENT", 0)),
             "order 41 is cancelled (CANCELLED_BY_CLIENT), \
              but was placed and neither paid nor cancelled"
         );
         assert_eq!(
-            verdict(&order_log, place, shown("paid", "", 0)),
+            compare(&order_log, index, shown("paid", "", 0)),
             "order 41 is paid, but was placed and neither paid nor cancelled"
         );
     }
 
     #[test]
-    fn paid_order_is_paid_and_one_whose_pay_was_lost_may_be() {
+    fn paid_order_is_paid_and_lost_pay_may_have_paid_it() {
         let mut order_log = OrderLog::new(7);
-        let place = order_log.placed(0, 41, false);
-        order_log.pay_sent(place);
-        assert_eq!(verdict(&order_log, place, shown("awaiting payment", "", 0)), "right");
-        assert_eq!(verdict(&order_log, place, shown("paid", "", 0)), "right");
-        order_log.answered(place, Code::Unavailable);
-        assert_eq!(verdict(&order_log, place, shown("awaiting payment", "", 0)), "right");
-        order_log.answered(place, Code::Ok);
-        assert_eq!(verdict(&order_log, place, shown("paid", "", 0)), "right");
+        let index = order_log.add(0, 41, false);
+        order_log.pay_sent(index);
+        assert_eq!(compare(&order_log, index, shown("awaiting payment", "", 0)), "correct");
+        assert_eq!(compare(&order_log, index, shown("paid", "", 0)), "correct");
+        order_log.answered(index, Code::Unavailable);
+        assert_eq!(compare(&order_log, index, shown("awaiting payment", "", 0)), "correct");
+        order_log.answered(index, Code::Ok);
+        assert_eq!(compare(&order_log, index, shown("paid", "", 0)), "correct");
         assert_eq!(
-            verdict(&order_log, place, shown("awaiting payment", "", 0)),
+            compare(&order_log, index, shown("awaiting payment", "", 0)),
             "order 41 is awaiting payment, but was paid"
         );
     }
 
     #[test]
-    fn refused_pay_is_forgiven_only_where_the_order_had_expired() {
+    fn refused_pay_is_correct_only_for_an_expired_order() {
         let mut order_log = OrderLog::new(7);
-        let place = order_log.placed(0, 41, false);
-        order_log.pay_sent(place);
-        order_log.answered(place, Code::FailedPrecondition);
-        assert_eq!(verdict(&order_log, place, shown("cancelled", "PAYMENT_TIMEOUT", 0)), "right");
+        let index = order_log.add(0, 41, false);
+        order_log.pay_sent(index);
+        order_log.answered(index, Code::FailedPrecondition);
+        assert_eq!(compare(&order_log, index, shown("cancelled", "PAYMENT_TIMEOUT", 0)), "correct");
         assert_eq!(
-            verdict(&order_log, place, shown("awaiting payment", "", 0)),
+            compare(&order_log, index, shown("awaiting payment", "", 0)),
             "order 41 is awaiting payment, but its payment was refused"
         );
     }
 
     #[test]
-    fn order_that_is_lost_or_is_somebody_elses_is_seen() {
+    fn missing_order_and_order_of_another_user_are_found() {
         let mut order_log = OrderLog::new(7);
-        let place = order_log.placed(0, 41, false);
-        let judge = |answer| order_log.judge(place, &generator(), &answer);
+        let index = order_log.add(0, 41, false);
+        let result = |answer| order_log.compare(index, &generator(), &answer);
         assert_eq!(
-            judge(Err(Code::NotFound)),
-            ReadResult::Missing("order 41 is not there".to_owned())
+            result(Err(Code::NotFound)),
+            ReadResult::Missing("order 41 does not exist".to_owned())
         );
         assert_eq!(
-            judge(Err(Code::Unavailable)),
+            result(Err(Code::Unavailable)),
             ReadResult::Unread("order 41 cannot be read: UNAVAILABLE".to_owned())
         );
         let order = OrderInfoResponse { user: 8, ..shown("awaiting payment", "", 0) };
-        assert_eq!(verdict(&order_log, place, order), "order 41 is of user 8, not 7");
+        assert_eq!(compare(&order_log, index, order), "order 41 belongs to user 8, not 7");
         let mut order = shown("awaiting payment", "", 0);
         order.items[0] = Item { sku: 1, count: 2 };
         order.items[1] = Item { sku: 9, count: 1 };
-        let told = verdict(&order_log, place, order);
-        assert!(told.starts_with("order 41 has the lines 1:2 9:1, not "), "{told}");
+        let text = compare(&order_log, index, order);
+        assert!(text.starts_with("order 41 has the lines 1:2 9:1, not "), "{text}");
     }
 
     #[test]
-    fn awaiting_order_is_given_out_once_and_a_failed_one_never() {
+    fn awaiting_order_is_taken_once_and_a_failed_one_never() {
         let mut order_log = OrderLog::new(7);
-        let failed = order_log.placed(0, 40, true);
-        let good = order_log.placed(1, 41, false);
-        order_log.offer(failed);
-        order_log.offer(good);
-        let mut draw = SplitMix64::new(1, 0);
-        assert_eq!(order_log.take_awaiting(&mut draw), Some(good));
-        assert_eq!(order_log.take_awaiting(&mut draw), None);
+        let failed = order_log.add(0, 40, true);
+        let good = order_log.add(1, 41, false);
+        order_log.make_available(failed);
+        order_log.make_available(good);
+        let mut random = SplitMix64::new(1, 0);
+        assert_eq!(order_log.take_awaiting(&mut random), Some(good));
+        assert_eq!(order_log.take_awaiting(&mut random), None);
     }
 }

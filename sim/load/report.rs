@@ -1,4 +1,4 @@
-//! What a run came to, as a table for people and as JSON for scripts.
+//! The report of a run: a table for people, JSON for scripts.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::check::OrderCheck;
 use super::loops::LoopMode;
 use super::mix::CallKind;
 
-/// The quantiles that are shown, under their headings and their JSON names.
+/// The quantiles in the report, with their headings and their JSON names.
 const QUANTILES: [(&str, &str, f64); 4] =
     [("P50", "p50", 0.5), ("P90", "p90", 0.9), ("P99", "p99", 0.99), ("P99.9", "p999", 0.999)];
 
-/// A run and its check.
+/// The result of a run and its check.
 #[derive(Debug)]
 pub(crate) struct LoadReport {
     pub(crate) address: String,
@@ -26,43 +26,42 @@ pub(crate) struct LoadReport {
     pub(crate) threads: u32,
     /// The measured time.
     pub(crate) measured: Duration,
-    /// Whether a signal ended it early.
+    /// Whether a signal ended the run early.
     pub(crate) stopped: bool,
     pub(crate) stats: CallStats,
     pub(crate) refused: ErrorSamples,
     pub(crate) unanswered_creates: u64,
-    /// `None` where the orders were not to be read back.
+    /// `None` with `--no-check`.
     pub(crate) check: Option<OrderCheck>,
 }
 
 impl LoadReport {
-    /// Whether calls were measured, every order is as it should be, and no call was refused that
-    /// should not have been.
+    /// Whether calls were measured, every order is correct, and no valid call was refused.
     pub(crate) fn is_good(&self) -> bool {
         self.problems().is_empty()
     }
 
-    /// What is not good, a line for each sort, with the first few cases.
+    /// The problems of the run: one line for each sort, with the first few cases.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut sorts = Vec::new();
         if let Some(check) = &self.check {
             sorts.extend([("wrong", &check.wrong), ("missing or unread", &check.lost)]);
         }
-        sorts.push(("refused though right", &self.refused));
+        sorts.push(("valid calls refused", &self.refused));
         let line = |(sort, complaints): (&str, &ErrorSamples)| {
             let ErrorSamples { count, first } = complaints;
             let more = if *count > first.len() as u64 { "; …" } else { "" };
             format!("{sort}: {count}: {}{more}", first.join("; "))
         };
-        let told = sorts.into_iter().filter(|(_, complaints)| complaints.count > 0).map(line);
+        let lines = sorts.into_iter().filter(|(_, complaints)| complaints.count > 0).map(line);
         let nothing = self.stats.all().latency.is_empty();
         let why = if self.stopped {
-            "a signal ended the run before"
+            "a signal ended the run before the first answer"
         } else {
-            "none was answered in the time; is the server up, and --duration long enough?"
+            "the server answered none of them in time; check the server, or set a longer --duration"
         };
         let nothing = nothing.then(|| format!("no call was measured: {why}"));
-        nothing.into_iter().chain(told).collect()
+        nothing.into_iter().chain(lines).collect()
     }
 
     fn per_second(&self, calls: u64) -> f64 {
@@ -70,7 +69,7 @@ impl LoadReport {
         if seconds > 0.0 { float(calls) / seconds } else { 0.0 }
     }
 
-    /// Several lines for people.
+    /// The report for people.
     pub(crate) fn table(&self) -> String {
         let all = self.stats.all();
         let mut rows = vec![
@@ -111,7 +110,7 @@ impl LoadReport {
             .collect()
     }
 
-    /// What the table cannot hold, one matter a line.
+    /// The lines below the table.
     fn notes(&self) -> Vec<String> {
         let CallStats { late, failed_orders, saturated, unfinished, unsent, .. } = &self.stats;
         let by = if self.stopped { ", ended by a signal" } else { "" };
@@ -122,34 +121,34 @@ impl LoadReport {
         }
         if *failed_orders > 0 {
             notes.push(format!(
-                "short of stock: {} orders failed; serve and bench by one and the same --stock, \
-                 with enough in it",
+                "{} orders failed for lack of stock; start the server and sim load with the same \
+                 --stock, and with larger totals in it",
                 grouped(*failed_orders)
             ));
         }
         if *unsent > 0 {
-            notes.push(format!("{} calls were due and not sent", grouped(*unsent)));
+            notes.push(format!("{} calls were due but not sent", grouped(*unsent)));
         }
         if *unfinished > 0 {
-            notes.push(format!("{} calls were given up without an answer", grouped(*unfinished)));
+            notes.push(format!(
+                "{} calls had no answer at the end of the run",
+                grouped(*unfinished)
+            ));
         }
         if *saturated > 0 {
-            notes.push(format!("{} calls took over an hour", grouped(*saturated)));
+            notes.push(format!("{} calls took more than an hour", grouped(*saturated)));
         }
         if self.unanswered_creates > 0 {
             notes.push(format!(
-                "{} creates had no answer; what they left behind is not checked",
+                "{} creates had no answer; orders that they may have placed are not checked",
                 grouped(self.unanswered_creates)
             ));
         }
         let refused = self.refused.count;
         if refused > 0 {
-            notes.push(format!(
-                "{} calls that were right were refused, warm-up included",
-                grouped(refused)
-            ));
+            notes.push(format!("{} valid calls were refused, warm-up included", grouped(refused)));
         }
-        notes.push(self.check.as_ref().map_or("check: left out".to_owned(), checked));
+        notes.push(self.check.as_ref().map_or("check: none (--no-check)".to_owned(), check_line));
         notes
     }
 
@@ -212,8 +211,8 @@ impl LoadReport {
     }
 }
 
-/// What the check came to, in a line.
-fn checked(check: &OrderCheck) -> String {
+/// The result of the check in one line.
+fn check_line(check: &OrderCheck) -> String {
     let OrderCheck { made, read, missing, unread, wrong, .. } = check;
     let mut line = format!(
         "check: {} orders made, {} read back, {} wrong",
@@ -221,7 +220,7 @@ fn checked(check: &OrderCheck) -> String {
         grouped(*read),
         grouped(wrong.count)
     );
-    for (count, what) in [(*missing, "missing"), (*unread, "not to be read")] {
+    for (count, what) in [(*missing, "missing"), (*unread, "unreadable")] {
         if count > 0 {
             let _ = write!(line, ", {} {what}", grouped(count));
         }
@@ -238,13 +237,13 @@ fn latencies(histogram: &Histogram<u64>) -> Value {
     object.into()
 }
 
-/// The codes that calls ended with, in the order of their numbers.
+/// The codes that occurred, in the order of their numbers.
 fn occurring(calls: &KindStats) -> impl Iterator<Item = (Code, u64)> {
     let counts = (0..).map(Code::from_i32).zip(calls.codes);
     counts.filter(|(_, count)| *count > 0)
 }
 
-/// Aligned to the right, but for the names in front.
+/// Columns are aligned to the right, except the first one.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
@@ -286,7 +285,7 @@ fn span(nanos: u64) -> String {
     format!("{number:.decimals$} {unit}")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "16 digits are more than are shown")]
+#[expect(clippy::cast_precision_loss, reason = "the report shows fewer than 16 digits")]
 fn float(number: u64) -> f64 {
     number as f64
 }
@@ -294,7 +293,7 @@ fn float(number: u64) -> f64 {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "counts and spans are far from where it matters, and not negative"
+    reason = "the numbers are not negative and far below 2⁵³"
 )]
 fn rounded(number: f64) -> u64 {
     number.round() as u64
@@ -305,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
+    fn numbers_have_separators_and_units() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         let spans = [999, 1_000, 87_410, 874_100, 12_345_678, 3_000_000_000].map(span);
         assert_eq!(spans, ["999 ns", "1.00 µs", "87.4 µs", "874 µs", "12.3 ms", "3.00 s"]);

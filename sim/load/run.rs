@@ -1,4 +1,4 @@
-//! A whole run: its threads, its progress on stderr, the signals that end it early.
+//! A whole run: starts the threads, shows progress on stderr, handles signals and adds up results.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,36 +22,36 @@ use super::order_log::OrderGenerator;
 use super::report::{LoadReport, grouped};
 use super::schedule::Timer;
 
-/// What to do about a server that cannot be reached.
+/// What to do about an unreachable server.
 const ADDRESS_ADVICE: &str = "; start a server there with `loms`, or set --address or LOMS_ADDRESS";
 
-/// How often the progress bar moves.
-const TICK: Duration = Duration::from_millis(100);
+/// How often the progress bar is updated.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What to do; all of it checked.
+/// The checked configuration of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadConfig {
     pub(crate) address: String,
     pub(crate) mode: LoopMode,
     pub(crate) connections: u32,
-    /// At most as many as connections.
+    /// At most the number of connections.
     pub(crate) threads: u32,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
     pub(crate) timeout: Duration,
     pub(crate) mix: Mix,
-    /// Whether the orders are read back at the end.
+    /// Whether to read the orders back at the end.
     pub(crate) check: bool,
     pub(crate) generator: Arc<OrderGenerator>,
 }
 
-/// What a thread tells.
+/// What a thread reports.
 enum ThreadMessage {
     Connected,
     Unreachable(String),
-    /// Its calls are over, so many orders are to be read back.
-    Called(u64),
-    ThreadResult(Box<ThreadResult>),
+    /// Its calls are over. It will read back this many orders.
+    CallsDone(u64),
+    Done(Box<ThreadResult>),
 }
 
 struct ThreadResult {
@@ -59,61 +59,64 @@ struct ThreadResult {
     refused: ErrorSamples,
     unanswered_creates: u64,
     measured: Duration,
-    /// `None` where there is to be none.
+    /// `None` with `--no-check`.
     check: Option<OrderCheck>,
 }
 
-/// What a thread is given.
+/// A thread that makes calls.
 struct LoadThread {
-    part: ThreadConfig,
+    config: ThreadConfig,
     check: bool,
     to: Authority,
     connections: u32,
     start: watch::Receiver<Option<Instant>>,
     stop: watch::Receiver<bool>,
-    events: mpsc::UnboundedSender<ThreadMessage>,
+    messages: mpsc::UnboundedSender<ThreadMessage>,
     read: Arc<AtomicU64>,
 }
 
-/// Runs it. Fails where the server cannot be reached.
+/// Runs the load.
+///
+/// # Errors
+/// The server is unreachable, or the system has no resources for threads or timers.
 pub(crate) fn run(config: &LoadConfig) -> Result<LoadReport, String> {
     let to = authority(&config.address)?;
-    let (events, told) = mpsc::unbounded_channel();
-    let (start, start_told) = watch::channel(None);
-    let (stop, stop_told) = watch::channel(false);
+    let (messages, received) = mpsc::unbounded_channel();
+    let (start, start_received) = watch::channel(None);
+    let (stop, stop_received) = watch::channel(false);
     let read = Arc::new(AtomicU64::new(0));
     let calls: Vec<Arc<AtomicU64>> = (0..config.threads).map(|_| Arc::default()).collect();
     for (thread, calls) in (0..config.threads).zip(&calls) {
-        let job = LoadThread {
-            part: config.part(thread, Arc::clone(calls)),
+        let load_thread = LoadThread {
+            config: config.of_thread(thread, Arc::clone(calls)),
             check: config.check,
             to: to.clone(),
             connections: share(config.connections, thread, config.threads),
-            start: start_told.clone(),
-            stop: stop_told.clone(),
-            events: events.clone(),
+            start: start_received.clone(),
+            stop: stop_received.clone(),
+            messages: messages.clone(),
             read: Arc::clone(&read),
         };
         thread::Builder::new()
             .name(format!("load-{thread}"))
-            .spawn(move || job.run())
-            .map_err(|error| format!("the system gives no thread: {error}"))?;
+            .spawn(move || load_thread.run())
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
     }
     let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("the system gives no event queue: {error}"))?;
+    let runtime = runtime.map_err(|error| format!("cannot start the tokio runtime: {error}"))?;
     runtime.block_on(async {
-        let watcher = Coordinator { config, calls: &calls, read: &read, start, stop };
-        watcher.watch(told).await
+        let coordinator = Coordinator { config, calls: &calls, read: &read, start, stop };
+        coordinator.run(received).await
     })
 }
 
-/// The part of a whole that a thread has; the first have one more where it is not even.
-pub(crate) fn share(whole: u32, thread: u32, threads: u32) -> u32 {
-    whole / threads + u32::from(thread < whole % threads)
+/// The share of one thread. If the total is not divisible, the first threads have one more.
+pub(crate) fn share(total: u32, thread: u32, threads: u32) -> u32 {
+    total / threads + u32::from(thread < total % threads)
 }
 
 impl LoadConfig {
-    fn part(&self, thread: u32, calls: Arc<AtomicU64>) -> ThreadConfig {
+    fn of_thread(&self, thread: u32, calls: Arc<AtomicU64>) -> ThreadConfig {
         ThreadConfig {
             mode: self.mode,
             thread,
@@ -129,15 +132,15 @@ impl LoadConfig {
 }
 
 impl LoadThread {
-    /// A thread's whole life.
+    /// The main function of the thread.
     fn run(self) {
         let mut runtime = Builder::new_current_thread();
-        // That nobody listens any more means that the run has failed already.
+        // If the receiver is gone, the run has failed already.
         let _ = match runtime.enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime.block_on(self.call()),
             Err(error) => {
-                let problem = format!("the system gives no event queue: {error}");
-                self.events.send(ThreadMessage::Unreachable(problem)).map_err(drop)
+                let problem = format!("cannot start the tokio runtime: {error}");
+                self.messages.send(ThreadMessage::Unreachable(problem)).map_err(drop)
             }
         };
     }
@@ -146,18 +149,18 @@ impl LoadThread {
         let connections = match self.connect().await {
             Ok(connections) => connections,
             Err(problem) => {
-                return self.events.send(ThreadMessage::Unreachable(problem)).map_err(drop);
+                return self.messages.send(ThreadMessage::Unreachable(problem)).map_err(drop);
             }
         };
-        self.events.send(ThreadMessage::Connected).map_err(drop)?;
+        self.messages.send(ThreadMessage::Connected).map_err(drop)?;
         let start = self.start.wait_for(Option::is_some).await.map_err(drop)?;
         let start = start.ok_or(())?;
-        let outcome = self.part.run(&connections, start, self.stop.clone(), Timer::new()).await;
+        let outcome = self.config.run(&connections, start, self.stop.clone(), Timer::new()).await;
         let orders = outcome.workers.iter().map(|worker| worker.order_log.borrow().len());
         let orders = u64::try_from(orders.sum::<usize>()).expect("a count of orders");
-        self.events.send(ThreadMessage::Called(orders)).map_err(drop)?;
+        self.messages.send(ThreadMessage::CallsDone(orders)).map_err(drop)?;
         let check = if self.check {
-            let (workers, timeout) = (&outcome.workers, self.part.timeout);
+            let (workers, timeout) = (&outcome.workers, self.config.timeout);
             Some(read_back(workers, connections.len(), timeout, self.read.clone()).await)
         } else {
             None
@@ -169,17 +172,17 @@ impl LoadThread {
             measured: outcome.measured,
             check,
         };
-        self.events.send(ThreadMessage::ThreadResult(Box::new(done))).map_err(drop)
+        self.messages.send(ThreadMessage::Done(Box::new(done))).map_err(drop)
     }
 
     async fn connect(&self) -> Result<Vec<Rc<Connection>>, String> {
         let mut connections = Vec::new();
         for _ in 0..self.connections {
-            match time::timeout(self.part.timeout, Connection::connect(self.to.clone())).await {
+            match time::timeout(self.config.timeout, Connection::connect(self.to.clone())).await {
                 Ok(Ok(connection)) => connections.push(connection),
                 Ok(Err(error)) => return Err(format!("{error}{ADDRESS_ADVICE}")),
                 Err(_elapsed) => {
-                    return Err(format!("no answer in {:?}", self.part.timeout));
+                    return Err(format!("no answer within {:?}", self.config.timeout));
                 }
             }
         }
@@ -187,7 +190,7 @@ impl LoadThread {
     }
 }
 
-/// The thread that does not call.
+/// The main thread. It makes no calls.
 struct Coordinator<'a> {
     config: &'a LoadConfig,
     calls: &'a [Arc<AtomicU64>],
@@ -197,18 +200,18 @@ struct Coordinator<'a> {
 }
 
 impl Coordinator<'_> {
-    async fn watch(
+    async fn run(
         self,
-        mut events: mpsc::UnboundedReceiver<ThreadMessage>,
+        mut messages: mpsc::UnboundedReceiver<ThreadMessage>,
     ) -> Result<LoadReport, String> {
         let mut signals = Signals::new()?;
-        let mut ticks = interval(TICK);
+        let mut ticks = interval(PROGRESS_INTERVAL);
         let mut report = self.report();
-        let (mut connected, mut called, mut done) = (0, 0, 0);
+        let (mut connected, mut calls_done, mut done) = (0, 0, 0);
         let mut progress = Progress::new(self.config);
         while done < self.config.threads {
             tokio::select! {
-                event = events.recv() => match event {
+                message = messages.recv() => match message {
                     Some(ThreadMessage::Connected) => {
                         connected += 1;
                         if connected == self.config.threads {
@@ -219,16 +222,16 @@ impl Coordinator<'_> {
                     Some(ThreadMessage::Unreachable(problem)) => {
                         return Err(format!("{}: {problem}", self.config.address));
                     }
-                    Some(ThreadMessage::Called(orders)) => {
-                        called += 1;
+                    Some(ThreadMessage::CallsDone(orders)) => {
+                        calls_done += 1;
                         progress.orders += orders;
-                        if called == self.config.threads {
-                            progress.reading();
+                        if calls_done == self.config.threads {
+                            progress.start_reading();
                         }
                     }
-                    Some(ThreadMessage::ThreadResult(part)) => {
+                    Some(ThreadMessage::Done(result)) => {
                         done += 1;
-                        add(&mut report, *part);
+                        add(&mut report, *result);
                     }
                     None => return Err("a thread ended early".to_owned()),
                 },
@@ -268,34 +271,35 @@ impl Coordinator<'_> {
     }
 }
 
-fn add(report: &mut LoadReport, part: ThreadResult) {
-    report.stats.add(&part.stats);
-    report.refused.add(part.refused);
-    report.unanswered_creates += part.unanswered_creates;
-    report.measured = report.measured.max(part.measured);
-    if let (Some(whole), Some(part)) = (&mut report.check, part.check) {
-        whole.add(part);
+fn add(report: &mut LoadReport, result: ThreadResult) {
+    report.stats.add(&result.stats);
+    report.refused.add(result.refused);
+    report.unanswered_creates += result.unanswered_creates;
+    report.measured = report.measured.max(result.measured);
+    if let (Some(total), Some(check)) = (&mut report.check, result.check) {
+        total.add(check);
     }
 }
 
-/// A bar on stderr, where that is a terminal.
+/// A progress bar on stderr, if stderr is a terminal.
 struct Progress {
     bar: ProgressBar,
     start: Option<Instant>,
-    whole: Duration,
-    /// To be read back.
+    /// Warm-up and measured time.
+    total: Duration,
+    /// The number of orders to read back.
     orders: u64,
     reading: bool,
 }
 
 impl Progress {
     fn new(config: &LoadConfig) -> Self {
-        let whole = config.warm_up + config.duration;
-        let bar = ProgressBar::new(millis(whole));
-        Self { bar: bar.with_style(style()), start: None, whole, orders: 0, reading: false }
+        let total = config.warm_up + config.duration;
+        let bar = ProgressBar::new(millis(total));
+        Self { bar: bar.with_style(style()), start: None, total, orders: 0, reading: false }
     }
 
-    fn reading(&mut self) {
+    fn start_reading(&mut self) {
         self.reading = true;
         self.bar.set_length(self.orders);
     }
@@ -306,16 +310,16 @@ impl Progress {
             self.bar.set_position(read);
             self.bar.set_message(format!("{} orders read back", grouped(read)));
         } else {
-            let elapsed = start.elapsed().min(self.whole);
+            let elapsed = start.elapsed().min(self.total);
             self.bar.set_position(millis(elapsed));
-            let left = (self.whole - elapsed).as_secs();
+            let left = (self.total - elapsed).as_secs();
             self.bar.set_message(format!("{} calls, {left} s left", grouped(calls)));
         }
     }
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:40} {msg}").expect("a template that is well formed")
+    ProgressStyle::with_template("{bar:40} {msg}").expect("the template is valid")
 }
 
 fn millis(span: Duration) -> u64 {

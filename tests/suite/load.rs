@@ -23,21 +23,21 @@ fn load_counts_every_call_and_reads_back_every_order() {
         let Output { status, stdout, stderr } =
             call(&process, &format!("{pace} --warm-up 0s --duration 500ms --json"));
         assert!(status.success() && stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
-        let told = event(std::str::from_utf8(&stdout).unwrap());
-        let calls = told["calls"].as_u64().unwrap();
-        let codes = told["codes"].as_object().unwrap().values();
+        let report = event(std::str::from_utf8(&stdout).unwrap());
+        let calls = report["calls"].as_u64().unwrap();
+        let codes = report["codes"].as_object().unwrap().values();
         assert_eq!(codes.map(|count| count.as_u64().unwrap()).sum::<u64>(), calls);
-        let kinds = told["kinds"].as_object().unwrap().values();
+        let kinds = report["kinds"].as_object().unwrap().values();
         assert_eq!(kinds.map(|kind| kind["calls"].as_u64().unwrap()).sum::<u64>(), calls);
-        let check = &told["check"];
-        assert_eq!((&told["ok"], &check["made"]), (&true.into(), &check["read_back"]));
-        // Without a warm-up every order of the run is a create that was counted; few calls may
-        // have none among them.
-        let creates = told["kinds"]["create"]["codes"]["OK"].as_u64().unwrap_or(0);
+        let check = &report["check"];
+        assert_eq!((&report["ok"], &check["made"]), (&true.into(), &check["read_back"]));
+        // Without a warm-up, every order comes from a create that was counted. A run with few calls
+        // may have no create.
+        let creates = report["kinds"]["create"]["codes"]["OK"].as_u64().unwrap_or(0);
         assert_eq!(check["made"], creates);
         if pace == "--rate 500" {
-            // A machine that is busy may have come to the end of the time with some to send.
-            assert_eq!(calls + told["unsent"].as_u64().unwrap(), 250);
+            // A busy machine may have some calls left to send at the end.
+            assert_eq!(calls + report["unsent"].as_u64().unwrap(), 250);
         }
     }
     let unchecked = call(&process, "--duration 50ms --warm-up 0s --no-check --json");
@@ -61,7 +61,7 @@ async fn load_reports_a_server_with_wrong_answers() {
     let stderr = String::from_utf8(stderr).unwrap();
     assert!(stdout.contains("\ncheck: ") && !stdout.contains(" 0 wrong"), "{stdout}");
     assert!(stderr.starts_with("sim load: wrong: "), "{stderr}");
-    assert!(stderr.contains(": order 1 is of user 0, not 1"), "{stderr}");
+    assert!(stderr.contains(": order 1 belongs to user 0, not 1"), "{stderr}");
 }
 
 #[test]
@@ -85,5 +85,19 @@ fn wrong_arguments_exit_with_2() {
         let Output { status, stdout, stderr } = load().args(flags.split(' ')).output().unwrap();
         assert_eq!((status.code(), &*stdout), (Some(2), &b""[..]), "sim load {flags}");
         assert!(stderr.starts_with(b"error: "), "{}", String::from_utf8_lossy(&stderr));
+    }
+}
+
+#[test]
+fn wrong_number_is_refused_with_its_range() {
+    for (flags, message) in [
+        ("--concurrency many", "must be a whole number from 1 to 100000"),
+        ("--rate 0", "must be a whole number from 1 to 10000000"),
+        ("--seed -", "must be a whole number from 0 to 18446744073709551615"),
+        ("--warm-up soon", "expected number at 0; use a duration such as 500ms or 5s"),
+    ] {
+        let Output { status, stderr, .. } = load().args(flags.split(' ')).output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert!(status.code() == Some(2) && stderr.contains(message), "{flags}: {stderr}");
     }
 }
