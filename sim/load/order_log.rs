@@ -57,6 +57,7 @@ enum ExpectedStatus {
     CancelRefused,
 }
 
+/// One order in the log.
 #[derive(Clone, Copy, Debug)]
 struct OrderRecord {
     id: i64,

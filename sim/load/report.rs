@@ -152,7 +152,7 @@ impl LoadReport {
         notes
     }
 
-    /// Single object on one line.
+    /// The report for scripts: one object on one line.
     pub(crate) fn json(&self) -> String {
         let CallStats { late, failed_orders, saturated, unfinished, unsent, .. } = &self.stats;
         let all = self.stats.all();

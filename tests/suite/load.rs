@@ -2,13 +2,13 @@
 
 use std::process::{Command, Output};
 
-use crate::process::{Process, event, quiet};
+use crate::process::{Process, event, isolate};
 use crate::scripted_server::ScriptedServer;
 
 /// `sim load` with an empty environment.
 fn load() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
-    quiet(&mut command).current_dir(env!("CARGO_MANIFEST_DIR")).arg("load");
+    isolate(&mut command).current_dir(env!("CARGO_MANIFEST_DIR")).arg("load");
     command
 }
 

@@ -1,4 +1,4 @@
-//! The `loms` binary as its users run it: started, called, stopped by a signal, refused.
+//! The `loms` binary as a process: start, calls, signals, refused starts.
 
 use std::fmt::Write;
 use std::io::{BufRead, BufReader, Lines};
@@ -12,21 +12,21 @@ use crate::story::snapshot;
 
 fn loms() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
-    quiet(&mut command).current_dir(env!("CARGO_MANIFEST_DIR"));
+    isolate(&mut command).current_dir(env!("CARGO_MANIFEST_DIR"));
     command
 }
 
-/// What stands in this process's environment is no part of a test.
-pub(crate) fn quiet(command: &mut Command) -> &mut Command {
+/// The environment of the test process must not affect a test.
+pub(crate) fn isolate(command: &mut Command) -> &mut Command {
     command.env_clear().stdin(Stdio::null())
 }
 
-/// A server in a process of its own, and its log.
+/// A `loms` process and its log.
 pub(crate) struct Process {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     pub(crate) address: String,
-    /// The first event.
+    /// The first log event.
     start: serde_json::Value,
 }
 
@@ -40,7 +40,7 @@ impl Process {
     }
 
     fn start_by(mut command: Command, folder: &Path, flags: &[&str]) -> Self {
-        let mut child = quiet(&mut command)
+        let mut child = isolate(&mut command)
             .current_dir(folder)
             .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(flags)
@@ -66,17 +66,17 @@ impl Process {
         loms().args(words.split(' ')).args(["--address", &self.address]).output().unwrap()
     }
 
-    /// The rest of the log, and the exit code.
+    /// Waits for the end. Returns the rest of the log and the exit code.
     pub(crate) fn end(&mut self) -> (Vec<serde_json::Value>, Option<i32>) {
         let log = self.log.by_ref().map(|line| event(&line.unwrap())).collect();
         (log, self.child.wait().unwrap().code())
     }
 }
 
-/// A test that fails leaves no server behind.
+/// Ends the server of a failed test.
 impl Drop for Process {
     fn drop(&mut self) {
-        // It fails where the process has ended, as it should have.
+        // Fails if the process has ended already, which is the normal case.
         let _ = self.child.kill();
     }
 }
@@ -86,26 +86,26 @@ pub(crate) fn event(line: &str) -> serde_json::Value {
 }
 
 #[test]
-fn start_tells_what_is_served() {
+fn start_logs_the_stock() {
     let mut process = Process::start(&["serve", "--stock", "data/stock-data.json"]);
-    let told = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
-    assert_eq!(told, ["\"data/stock-data.json\"", "5", "\"1250\""]);
+    let logged = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
+    assert_eq!(logged, ["\"data/stock-data.json\"", "5", "\"1250\""]);
     process.signal("TERM");
     process.end();
 }
 
 #[test]
-fn without_a_file_in_sight_the_binary_serves_by_itself() {
+fn binary_serves_without_any_file() {
     let elsewhere = tempfile::tempdir().unwrap();
     let mut process = Process::start_in(elsewhere.path(), &[]);
-    let told = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
-    assert_eq!(told, ["\"built in\"", "5", "\"1250\""]);
+    let logged = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
+    assert_eq!(logged, ["\"built in\"", "5", "\"1250\""]);
     process.signal("TERM");
     process.end();
 }
 
 #[test]
-fn order_lives_its_life_through_the_command_line() {
+fn client_commands_work_with_a_real_server() {
     let mut process = Process::start(&[]);
     let mut page = String::new();
     for words in [
@@ -133,7 +133,7 @@ fn order_lives_its_life_through_the_command_line() {
     snapshot("command_line", &without_times(&page));
 }
 
-/// Times are the only thing in a page that differs from run to run.
+/// Replaces the times, which differ between runs.
 fn without_times(page: &str) -> String {
     let lines = page.lines().map(|line| match serde_json::from_str::<serde_json::Value>(line) {
         Ok(mut order) if order.get("created_at").is_some() => {
@@ -147,7 +147,7 @@ fn without_times(page: &str) -> String {
 }
 
 #[test]
-fn signal_ends_it_with_exit_code_zero() {
+fn signal_ends_the_server_with_exit_code_0() {
     for signal in ["TERM", "INT"] {
         let mut process = Process::start(&[]);
         process.signal(signal);
@@ -159,10 +159,10 @@ fn signal_ends_it_with_exit_code_zero() {
 }
 
 #[tokio::test]
-async fn second_signal_ends_it_at_once() {
+async fn second_signal_ends_the_server_at_once() {
     let mut process = Process::start(&[]);
     let channel = Channel::from_shared(process.address.clone()).unwrap().connect().await.unwrap();
-    // A call that never ends would hold the first signal up for ten seconds.
+    // The server would wait ten seconds for this call, which never ends.
     let (message, call) = begin_create(&channel).await;
     process.signal("TERM");
     let stopping = event(&process.log.next().unwrap().unwrap());
@@ -203,7 +203,7 @@ fn debug_tells_every_command_by_module() {
 }
 
 #[test]
-fn expiry_is_logged_when_it_is_due_with_no_calls_at_all() {
+fn expiry_is_logged_on_time_without_calls() {
     let mut process = Process::start(&["--payment-timeout", "1ms"]);
     process.call("create --user 7 1002:2");
     let expired = event(&process.log.next().unwrap().unwrap());
@@ -216,7 +216,7 @@ fn expiry_is_logged_when_it_is_due_with_no_calls_at_all() {
 }
 
 #[tokio::test]
-async fn server_out_of_file_descriptors_says_so_and_goes_on() {
+async fn server_without_file_descriptors_logs_it_and_continues() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 30; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_loms")]);
     let mut process = Process::start_by(shell, Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
@@ -235,7 +235,7 @@ async fn server_out_of_file_descriptors_says_so_and_goes_on() {
 }
 
 #[test]
-fn refused_start_says_why_in_one_line() {
+fn refused_start_prints_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let listen = format!("--listen 127.0.0.1:{port}");
