@@ -12,6 +12,7 @@ use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
 use loms::server;
+use loms::signals::Signals;
 use loms::state_machine::{LomsState, OpeningStock, Rules};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -19,8 +20,6 @@ use tracing::info;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-
-use crate::signals::Signals;
 
 /// Serves until a signal arrives and calls in flight are answered. An error is one line.
 pub(crate) fn run(config: &Config) -> Result<(), String> {

@@ -9,6 +9,7 @@ mod docs;
 mod expiry;
 mod imports;
 mod laws;
+mod load;
 mod opening_stock;
 mod process;
 mod races;
