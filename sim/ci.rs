@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::thread;
 
 use crate::check::exhaustive as tiny;
-use crate::clock::Began;
+use crate::clock::Stopwatch;
 use crate::coverage;
 use crate::exit::Exit;
 use crate::layers::concurrent;
 use crate::layers::service;
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck::Check;
 use crate::mutation::{kill_table as kills, regressions, selfcheck};
@@ -39,16 +39,16 @@ pub(crate) fn everything() -> (String, Exit) {
     type Stage = (&'static str, fn() -> (String, Exit));
     let stages: [Stage; 7] = [
         ("selfcheck", || selfcheck(&selfcheck::all(cores()))),
-        ("exhaustive", || exhaustive(Rig::default())),
+        ("exhaustive", || exhaustive(InjectedFaults::default())),
         ("bugs", bugs),
         ("seeds and marks", marks),
-        ("service", || service::seeds(0..SERVICE_SEEDS, Rig::default())),
+        ("service", || service::seeds(0..SERVICE_SEEDS, InjectedFaults::default())),
         ("concurrent", || concurrent::run(8, CONCURRENT_CALLS, 1)),
         ("planted bugs", || mutants(None, cores())),
     ];
     let mut all = String::new();
     for (name, stage) in stages {
-        let began = Began::now();
+        let began = Stopwatch::start();
         let (text, exit) = stage();
         eprintln!("{name}: {} ms", began.elapsed().as_millis());
         let _ = write!(all, "--- {name}\n{text}");
@@ -85,9 +85,9 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
 
 /// The tiny world.
 #[must_use]
-pub(crate) fn exhaustive(rig: Rig) -> (String, Exit) {
-    let began = Began::now();
-    let closure = tiny::explore(tiny::ORDERS, rig);
+pub(crate) fn exhaustive(injected: InjectedFaults) -> (String, Exit) {
+    let began = Stopwatch::start();
+    let closure = tiny::explore(tiny::ORDERS, injected);
     eprintln!("{} ms", began.elapsed().as_millis());
     match closure.failed {
         None => {
@@ -97,17 +97,20 @@ pub(crate) fn exhaustive(rig: Rig) -> (String, Exit) {
             );
             (text, Exit::Ok)
         }
-        Some((plan, failure)) => runner::told(&failure, "exhaustive", &plan, rig),
+        Some((plan, failure)) => runner::told(&failure, "exhaustive", &plan, injected),
     }
 }
 
 /// The bugs of old.
 #[must_use]
 pub(crate) fn bugs() -> (String, Exit) {
-    match regressions::replay(Rig::default()) {
-        Err((known, failure)) => {
-            runner::told(&failure, &format!("bug {}", known.name), &known.plan, Rig::default())
-        }
+    match regressions::replay(InjectedFaults::default()) {
+        Err((known, failure)) => runner::told(
+            &failure,
+            &format!("bug {}", known.name),
+            &known.plan,
+            InjectedFaults::default(),
+        ),
         Ok(_) => {
             let mut text = String::new();
             for known in regressions::all() {
@@ -122,15 +125,15 @@ pub(crate) fn bugs() -> (String, Exit) {
 /// The seeds of CI, and the marks they reach.
 #[must_use]
 pub(crate) fn marks() -> (String, Exit) {
-    let orders = Orders { jobs: cores(), steps: None, rig: Rig::default() };
+    let orders = Orders { jobs: cores(), steps: None, injected: InjectedFaults::default() };
     let fleet = Fleet::sail(0..SEEDS, orders, |_| true);
     if let Some((seed, failure)) = &fleet.failed {
-        return runner::seed_told(*seed, None, failure, Rig::default());
+        return runner::seed_told(*seed, None, failure, InjectedFaults::default());
     }
     let exit = if fleet.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
     let text = format!(
         "{SEEDS} seeds, {} commands, all agree; so many seeds reach:\n\n{}\n{}",
-        fleet.tally.commands,
+        fleet.counts.commands,
         coverage::picture(&fleet.reached),
         coverage::missing(fleet.marks()),
     );
@@ -147,7 +150,7 @@ pub(crate) fn mutants(only: Option<Bug>, jobs: usize) -> (String, Exit) {
         (only, kills.first().and_then(|kill| kill.shown.as_ref()))
     {
         let _ = write!(text, "\n# {}\nplan v1\n", bug.story());
-        text.push_str(&report::judged(plan, *ending, Rig::with_bug(bug)));
+        text.push_str(&report::compared_plan(plan, *ending, InjectedFaults::with_bug(bug)));
     }
     let exit = if kills.iter().all(kills::Kill::is_good) { Exit::Ok } else { Exit::Survivor };
     (text, exit)

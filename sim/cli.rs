@@ -14,7 +14,7 @@ use crate::check::swarm;
 use crate::ci;
 use crate::exit::Exit;
 use crate::layers::{against, concurrent, service};
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck;
 use crate::plan::Plan;
@@ -63,8 +63,8 @@ struct Planted {
 }
 
 impl Planted {
-    fn rig(self) -> Rig {
-        self.bug.map_or_else(Rig::default, Rig::with_bug)
+    fn injected(self) -> InjectedFaults {
+        self.bug.map_or_else(InjectedFaults::default, InjectedFaults::with_bug)
     }
 }
 
@@ -209,48 +209,50 @@ fn say(text: &str) {
 }
 
 fn one(one: &One) -> (String, Exit) {
-    let rig = one.planted.rig();
+    let injected = one.planted.injected();
     match (one.layer, one.seed) {
-        (Layer::Exhaustive, _) => ci::exhaustive(rig),
-        (Layer::Swarm, Some(seed)) => runner::one(seed, one.steps, rig),
-        (Layer::Service, Some(seed)) => service::seed(seed, one.steps, rig),
+        (Layer::Exhaustive, _) => ci::exhaustive(injected),
+        (Layer::Swarm, Some(seed)) => runner::one(seed, one.steps, injected),
+        (Layer::Service, Some(seed)) => service::seed(seed, one.steps, injected),
         (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
     }
 }
 
 fn many(what: What) -> (String, Exit) {
     match what {
-        What::Run { layer: Layer::Exhaustive, planted, .. } => ci::exhaustive(planted.rig()),
+        What::Run { layer: Layer::Exhaustive, planted, .. } => ci::exhaustive(planted.injected()),
         What::Run { seeds, layer: Layer::Service, planted, jobs, steps, time, until_stable } => {
             if jobs.is_some() || steps.is_some() || time.is_some() || until_stable {
                 let words = "sim: --jobs, --steps, --time and --until-stable go with the swarm\n";
                 return (words.to_owned(), Exit::Usage);
             }
-            service::seeds(seeds, planted.rig())
+            service::seeds(seeds, planted.injected())
         }
         What::Run { seeds, layer: Layer::Swarm, planted, jobs, steps, time, until_stable } => {
-            let rig = planted.rig();
+            let injected = planted.injected();
             let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
-            runner::many(runner::Campaign { seeds, jobs, steps, time, until_stable, rig })
+            runner::many(runner::Campaign { seeds, jobs, steps, time, until_stable, injected })
         }
-        What::Replay { file, explain, planted } => with_plan(&file, planted.rig(), |plan, rig| {
-            let run = swarm::play_plan(plan, rig, swarm::Ending::Drained);
-            match run.verdict {
-                Ok(()) if explain => (format!("plan v1\n{}", report::trace(plan)), Exit::Ok),
-                Ok(()) => (format!("{} commands, all agree\n", plan.steps.len()), Exit::Ok),
-                Err(failure) => runner::told(&failure, &file.to_string_lossy(), plan, rig),
-            }
-        }),
-        What::Shrink { file, planted } => with_plan(&file, planted.rig(), |plan, rig| {
-            match swarm::play_plan(plan, rig, swarm::Ending::Drained).verdict {
+        What::Replay { file, explain, planted } => {
+            with_plan(&file, planted.injected(), |plan, injected| {
+                let run = swarm::play_plan(plan, injected, swarm::Ending::Drained);
+                match run.verdict {
+                    Ok(()) if explain => (format!("plan v1\n{}", report::trace(plan)), Exit::Ok),
+                    Ok(()) => (format!("{} commands, all agree\n", plan.steps.len()), Exit::Ok),
+                    Err(failure) => runner::told(&failure, &file.to_string_lossy(), plan, injected),
+                }
+            })
+        }
+        What::Shrink { file, planted } => with_plan(&file, planted.injected(), |plan, injected| {
+            match swarm::play_plan(plan, injected, swarm::Ending::Drained).verdict {
                 Ok(()) => ("sim: the plan does not fail\n".to_owned(), Exit::Usage),
                 Err(failure) => {
-                    let (shrunk, _) = shrink::failing(plan, &failure, rig);
+                    let (shrunk, _) = shrink::failing(plan, &failure, injected);
                     (shrunk.plan.to_string(), Exit::Ok)
                 }
             }
         }),
-        What::Exhaustive { planted } => ci::exhaustive(planted.rig()),
+        What::Exhaustive { planted } => ci::exhaustive(planted.injected()),
         What::Mutants { only, jobs } => {
             ci::mutants(only, jobs.map_or_else(ci::cores, NonZeroUsize::get))
         }
@@ -302,8 +304,8 @@ fn many_words(arguments: &[&str]) -> String {
 /// there, and made small if it fails.
 fn with_plan(
     file: &Path,
-    rig: Rig,
-    play: impl FnOnce(&Plan, Rig) -> (String, Exit),
+    injected: InjectedFaults,
+    play: impl FnOnce(&Plan, InjectedFaults) -> (String, Exit),
 ) -> (String, Exit) {
     let mut text = String::new();
     let read = if file == Path::new("-") {
@@ -314,11 +316,11 @@ fn with_plan(
     if let Err(error) = read {
         return (format!("sim: cannot read {}: {error}\n", file.display()), Exit::Usage);
     }
-    if let Some(replayed) = service::replay(&text, rig) {
+    if let Some(replayed) = service::replay(&text, injected) {
         return replayed;
     }
     match Plan::parse(&text) {
-        Ok(plan) => play(&plan, rig),
+        Ok(plan) => play(&plan, injected),
         Err(unreadable) => (format!("sim: {}: {unreadable}\n", file.display()), Exit::Usage),
     }
 }

@@ -15,16 +15,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::check::failure::Failure;
 use crate::check::swarm;
 use crate::check::swarm::play_seed;
-use crate::clock::Began;
+use crate::clock::Stopwatch;
 use crate::coverage;
-use crate::coverage::counts::Tally;
+use crate::coverage::counts::Counts;
 use crate::coverage::marks::{Mark, MarkSet};
 use crate::exit::Exit;
-use crate::mutation::injected::{Rig, Sabotage};
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::mutation::regressions;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
-use crate::plan::workload::Habits;
+use crate::plan::workload::Workload;
 use crate::{report, shrink};
 
 /// Many seeds.
@@ -41,35 +41,35 @@ pub(crate) struct Campaign {
     /// Stops once [`STABLE`] seeds have reached no new mark.
     pub(crate) until_stable: bool,
     /// What is deliberately wrong.
-    pub(crate) rig: Rig,
+    pub(crate) injected: InjectedFaults,
 }
 
 /// Seeds without a new mark, after which there is little hope of one.
 const STABLE: u64 = 1_000;
 
 /// Plays one seed; the bugs of old first.
-pub(crate) fn one(seed: u64, steps: Option<u32>, rig: Rig) -> (String, Exit) {
-    if let Some(back) = bug_is_back(rig) {
+pub(crate) fn one(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> (String, Exit) {
+    if let Some(back) = bug_is_back(injected) {
         return back;
     }
-    let habits = Habits::of(seed);
-    let run = swarm::play_seed(seed, &habits, steps.unwrap_or(habits.length), rig);
+    let workload = Workload::of(seed);
+    let run = swarm::play_seed(seed, &workload, steps.unwrap_or(workload.length), injected);
     match run.verdict {
-        Ok(()) => (report::seed(seed, &habits, &run.judge), Exit::Ok),
-        Err(failure) => seed_told(seed, steps, &failure, rig),
+        Ok(()) => (report::seed(seed, &workload, &run.checker), Exit::Ok),
+        Err(failure) => seed_told(seed, steps, &failure, injected),
     }
 }
 
 /// Plays many seeds; the bugs of old first.
 pub(crate) fn many(campaign: Campaign) -> (String, Exit) {
-    let Campaign { seeds, jobs, steps, time, until_stable, rig } = campaign;
-    if let Some(back) = bug_is_back(rig) {
+    let Campaign { seeds, jobs, steps, time, until_stable, injected } = campaign;
+    if let Some(back) = bug_is_back(injected) {
         return back;
     }
-    let began = Began::now();
+    let began = Stopwatch::start();
     let bar = progress(seeds.end - seeds.start);
     let (mut marks, mut new_at) = (0, 0);
-    let fleet = Fleet::sail(seeds.clone(), Orders { jobs, steps, rig }, |fleet| {
+    let fleet = Fleet::sail(seeds.clone(), Orders { jobs, steps, injected }, |fleet| {
         bar.set_position(fleet.seeds);
         if fleet.marks().count() > marks {
             (marks, new_at) = (fleet.marks().count(), fleet.seeds);
@@ -78,34 +78,34 @@ pub(crate) fn many(campaign: Campaign) -> (String, Exit) {
         !stable && time.is_none_or(|time| began.elapsed() < time)
     });
     bar.finish_and_clear();
-    tell_speed(fleet.tally.commands, jobs, began.elapsed());
+    tell_speed(fleet.counts.commands, jobs, began.elapsed());
     if let Some((seed, failure)) = fleet.failed {
-        return seed_told(seed, steps, &failure, rig);
+        return seed_told(seed, steps, &failure, injected);
     }
     let last = seeds.start + fleet.seeds;
-    let tally = &fleet.tally;
+    let counts = &fleet.counts;
     let text = format!(
         "swarm · seeds {}..{last} · {} commands, all agree\n\
          orders {}: {} paid, {} cancelled, {} expired\n{}answers {}\n",
         seeds.start,
-        tally.commands,
-        tally.orders,
-        tally.paid,
-        tally.cancelled,
-        tally.expired,
-        coverage::missing(tally.marks),
-        tally.fingerprint(),
+        counts.commands,
+        counts.orders,
+        counts.paid,
+        counts.cancelled,
+        counts.expired,
+        coverage::missing(counts.marks),
+        counts.fingerprint(),
     );
     (text, Exit::Ok)
 }
 
-fn bug_is_back(rig: Rig) -> Option<(String, Exit)> {
+fn bug_is_back(injected: InjectedFaults) -> Option<(String, Exit)> {
     // With a bug planted they would only show that one.
-    if rig.bug.is_some() {
+    if injected.bug.is_some() {
         return None;
     }
-    let (known, failure) = regressions::replay(rig).err()?;
-    Some(told(&failure, &format!("bug {}", known.name), &known.plan, rig))
+    let (known, failure) = regressions::replay(injected).err()?;
+    Some(told(&failure, &format!("bug {}", known.name), &known.plan, injected))
 }
 
 /// A seed that failed, shrunk and told on one screen, with the line that plays it again.
@@ -113,17 +113,18 @@ pub(crate) fn seed_told(
     seed: u64,
     steps: Option<u32>,
     failure: &Failure,
-    rig: Rig,
+    injected: InjectedFaults,
 ) -> (String, Exit) {
-    let habits = Habits::of(seed);
-    let length = steps.unwrap_or(habits.length);
+    let workload = Workload::of(seed);
+    let length = steps.unwrap_or(workload.length);
     // What the drain did is of the plan, too.
-    let run = swarm::play_seed(seed, &habits, length, rig);
-    let mut plan = plan_of(seed, &habits, rig.has(Sabotage::BlindDraws), length);
-    plan.steps.extend(run.judge.drained);
-    let (mut text, exit) = told(failure, &format!("seed {seed}"), &plan, rig);
+    let run = swarm::play_seed(seed, &workload, length, injected);
+    let mut plan =
+        plan_of(seed, &workload, injected.has(SimulatorFault::DrawsIgnorePurpose), length);
+    plan.steps.extend(run.checker.drained);
+    let (mut text, exit) = told(failure, &format!("seed {seed}"), &plan, injected);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
-    let bug = rig.flag();
+    let bug = injected.flag();
     let _ = write!(
         text,
         "\nagain: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\
@@ -133,9 +134,14 @@ pub(crate) fn seed_told(
 }
 
 /// A failing plan, shrunk and told on one screen.
-pub(crate) fn told(failure: &Failure, origin: &str, plan: &Plan, rig: Rig) -> (String, Exit) {
-    let (shrunk, ending) = shrink::failing(plan, failure, rig);
-    let text = report::failure(failure, origin, &shrunk.plan, ending, rig, shrunk.runs);
+pub(crate) fn told(
+    failure: &Failure,
+    origin: &str,
+    plan: &Plan,
+    injected: InjectedFaults,
+) -> (String, Exit) {
+    let (shrunk, ending) = shrink::failing(plan, failure, injected);
+    let text = report::failure(failure, origin, &shrunk.plan, ending, injected, shrunk.runs);
     (text, Exit::of(failure))
 }
 
@@ -158,7 +164,7 @@ fn tell_speed(commands: u64, jobs: usize, took: Duration) {
 #[derive(Debug)]
 pub(crate) struct Fleet {
     /// All of them together, up to the first failure.
-    pub(crate) tally: Tally,
+    pub(crate) counts: Counts,
     /// How many there were.
     pub(crate) seeds: u64,
     /// How many seeds reached each mark, by its place in [`Mark::ALL`].
@@ -175,7 +181,7 @@ pub(crate) struct Orders {
     /// The most commands of a seed; none for as many as it has a mind to.
     pub(crate) steps: Option<u32>,
     /// What is deliberately wrong.
-    pub(crate) rig: Rig,
+    pub(crate) injected: InjectedFaults,
 }
 
 /// Seeds that a worker takes at a time: enough for the taking to cost nothing.
@@ -183,19 +189,24 @@ const BATCH: u64 = 8;
 
 struct Report {
     seed: u64,
-    tally: Tally,
+    counts: Counts,
     failure: Option<Box<Failure>>,
 }
 
 impl Fleet {
     fn new() -> Self {
-        Self { tally: Tally::default(), seeds: 0, reached: vec![0; Mark::ALL.len()], failed: None }
+        Self {
+            counts: Counts::default(),
+            seeds: 0,
+            reached: vec![0; Mark::ALL.len()],
+            failed: None,
+        }
     }
 
     /// The marks that any seed reached.
     #[must_use]
     pub(crate) const fn marks(&self) -> MarkSet {
-        self.tally.marks
+        self.counts.marks
     }
 
     /// Plays these seeds. `seen` is told of each, in order, and says whether to go on.
@@ -237,9 +248,9 @@ impl Fleet {
 
     fn take(&mut self, report: Report) {
         self.seeds += 1;
-        self.tally.add(&report.tally);
+        self.counts.add(&report.counts);
         for (count, &mark) in self.reached.iter_mut().zip(Mark::ALL) {
-            *count += u64::from(report.tally.marks.has(mark));
+            *count += u64::from(report.counts.marks.has(mark));
         }
         self.failed = report.failure.map(|failure| (report.seed, failure));
     }
@@ -261,14 +272,14 @@ fn work(next: &AtomicU64, end: &AtomicU64, orders: Orders, send: &mpsc::Sender<V
 }
 
 fn play(seed: u64, end: &AtomicU64, orders: Orders) -> Report {
-    let habits = Habits::of(seed);
-    let length = orders.steps.unwrap_or(habits.length);
-    let run = play_seed(seed, &habits, length, orders.rig);
+    let workload = Workload::of(seed);
+    let length = orders.steps.unwrap_or(workload.length);
+    let run = play_seed(seed, &workload, length, orders.injected);
     let failure = run.verdict.err();
     if failure.is_some() {
         end.fetch_min(seed + 1, Ordering::Relaxed);
     }
-    Report { seed, tally: run.judge.tally, failure }
+    Report { seed, counts: run.checker.counts, failure }
 }
 
 /// Does `work` for every number below `count` on so many threads; what came of it, in order.

@@ -1,4 +1,4 @@
-//! The judge: machine and model side by side, compared after every command.
+//! The checker: machine and model side by side, compared after every command.
 //!
 //! | when | what must agree |
 //! |---|---|
@@ -13,13 +13,13 @@ use loms::state_machine::{Cause, OrderStatus, StockView};
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::panic::Crash;
 use crate::check::subject::{Machine, Reply};
-use crate::coverage::counts::Tally;
+use crate::coverage::counts::Counts;
 use crate::coverage::marker::{Marker, Sight};
 use crate::coverage::marks::Standing;
 use crate::model::contract::{Answer, Call, Reason, Refusal};
 use crate::model::{Model, World};
-use crate::mutation::injected::{Rig, Sabotage};
-use crate::plan::{KeyText, Kind, Made, Op, Step, Target};
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
+use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step, Target};
 use crate::report::words::Class;
 
 /// Whether the whole state is looked at after this step: 64, 1,024 and so on. It goes by the
@@ -33,18 +33,18 @@ pub(crate) type Verdict = Result<(), Box<Failure>>;
 
 /// A run under judgement.
 #[derive(Clone, Debug)]
-pub(crate) struct Judge {
+pub(crate) struct Checker {
     /// The machine under test, to read.
     pub(crate) machine: Machine,
     /// What came of the run so far.
-    pub(crate) tally: Tally,
+    pub(crate) counts: Counts,
     /// The steps that the drain took.
     pub(crate) drained: Vec<Step>,
     world: World,
     start: u64,
-    rig: Rig,
+    injected: InjectedFaults,
     model: Model,
-    made: Made,
+    created: CreatedOrders,
     /// Every order, as the transitions tell it.
     orders: Vec<Told>,
     sequence: u64,
@@ -62,7 +62,7 @@ struct Told {
     status: OrderStatus,
     expired: bool,
     /// The step that made it.
-    made_by: u32,
+    created_by: u32,
 }
 
 impl Told {
@@ -86,19 +86,19 @@ struct Scene<'a> {
     answer: &'a Answer,
 }
 
-impl Judge {
+impl Checker {
     /// A run in this world, whose first moment is at `start`.
     #[must_use]
-    pub(crate) fn open(world: &World, start: u64, rig: Rig) -> Self {
+    pub(crate) fn open(world: &World, start: u64, injected: InjectedFaults) -> Self {
         Self {
             machine: Machine::open(world),
-            tally: Tally::default(),
+            counts: Counts::default(),
             drained: Vec::new(),
             world: world.clone(),
             start,
-            rig,
-            model: Model::new(world, rig.bug),
-            made: Made::default(),
+            injected,
+            model: Model::new(world, injected.bug),
+            created: CreatedOrders::default(),
             orders: Vec::new(),
             sequence: 0,
             marker: Marker::default(),
@@ -118,7 +118,7 @@ impl Judge {
         (self.last_at, self.last_number) = (step.at, step.number);
         self.last_kind = Some(step.op.kind());
         let mut room = KeyText::default();
-        let call = step.call(&self.made, &mut room);
+        let call = step.call(&self.created, &mut room);
         let about = match call {
             Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => Some(order),
             Call::Create { .. } | Call::Stock(_) | Call::Tick => None,
@@ -138,16 +138,16 @@ impl Judge {
         let orders_before = self.orders.len();
         let reply = self.machine.call(at, call);
         let mut answer = self.model.answer(at, call);
-        if self.rig.lie == Some(step.op.kind()) {
+        if self.injected.wrong_answers == Some(step.op.kind()) {
             answer = Answer::Refused(Refusal::InvalidSku);
         }
         let scene = Scene { step, at, reply, answer: &answer };
-        let skipped = matches!(call, Call::Info(_)) && self.rig.has(Sabotage::SkipsInfo);
+        let skipped = matches!(call, Call::Info(_)) && self.injected.has(SimulatorFault::SkipsInfo);
         if !skipped && !self.machine.gives(reply, &answer) {
             return self.answers_differ(scene);
         }
         if let Answer::Created { order, .. } = answer {
-            self.made.note(step.number, order);
+            self.created.note(step.number, order);
             before = self.standing(order);
         }
         self.fold(scene, &mut expiries)?;
@@ -168,7 +168,7 @@ impl Judge {
                 return self.fail(Oracle::Digest, Some(scene), machine, model);
             }
         }
-        self.tally.note(step.op.kind(), &answer);
+        self.counts.note(step.op.kind(), &answer);
         self.see(call, scene, before, new_order, &expiries);
         if probe {
             self.audit()?;
@@ -217,7 +217,7 @@ impl Judge {
             machine: &self.machine,
             available: &self.available,
         });
-        self.tally.marks = self.marker.reached;
+        self.counts.marks = self.marker.reached;
     }
 
     /// Folds the call's transitions into what is told of each order, and compares each of those.
@@ -243,17 +243,17 @@ impl Judge {
                 None => self.orders.push(Told {
                     status: transition.to,
                     expired: false,
-                    made_by: scene.step.number,
+                    created_by: scene.step.number,
                 }),
             }
             match transition.cause {
                 Cause::PaymentTimeout => {
-                    self.tally.expired += 1;
+                    self.counts.expired += 1;
                     expiries.note(order, transition.time.as_nanos());
                 }
-                Cause::Payment => self.tally.paid += 1,
-                Cause::CancelledByClient => self.tally.cancelled += 1,
-                Cause::Placement => self.tally.orders += 1,
+                Cause::Payment => self.counts.paid += 1,
+                Cause::CancelledByClient => self.counts.cancelled += 1,
+                Cause::Placement => self.counts.orders += 1,
                 Cause::Reservation | Cause::OutOfStock => {}
             }
             if last != Some(order) {
@@ -369,17 +369,19 @@ impl Judge {
     /// Brings everything to its end: what awaits payment is paid, cancelled or expires.
     ///
     /// # Errors
-    /// As for [`Judge::step`], or something stays reserved.
+    /// As for [`Checker::step`], or something stays reserved.
     pub(crate) fn drain(&mut self) -> Verdict {
-        if self.rig.has(Sabotage::ForgetfulDrain) {
+        if self.injected.has(SimulatorFault::IncompleteDrain) {
             return self.all_has_ended();
         }
         let awaiting: Vec<i64> = self.model.awaiting().collect();
         let expires = self.model.next_deadline().is_some();
         for (turn, order) in awaiting.into_iter().enumerate() {
             let place = usize::try_from(order - 1).expect("order ids start at 1");
-            let target =
-                self.orders.get(place).map_or(Target::Id(order), |told| Target::Made(told.made_by));
+            let target = self
+                .orders
+                .get(place)
+                .map_or(Target::Id(order), |told| Target::CreatedBy(told.created_by));
             match (turn % 3, expires) {
                 (0, _) => self.drain_step(Op::Pay(target), self.last_at)?,
                 (1, _) | (_, false) => self.drain_step(Op::Cancel(target), self.last_at)?,
@@ -418,7 +420,7 @@ impl Judge {
 
     /// The failure of a machine that stopped the process, with what it said.
     pub(crate) fn crashed(&self, crash: Crash) -> Box<Failure> {
-        let commands = self.tally.commands + 1;
+        let commands = self.counts.commands + 1;
         Box::new(Failure::of_crash(crash, self.last_kind, self.last_number, commands))
     }
 
@@ -452,7 +454,7 @@ impl Judge {
                 model: model_class,
             },
             number: scene.map_or(0, |scene| scene.step.number),
-            commands: self.tally.commands + u64::from(scene.is_some()),
+            commands: self.counts.commands + u64::from(scene.is_some()),
             machine,
             model,
         }))

@@ -4,7 +4,7 @@
 //! The world has two SKUs and room for [`ORDERS`] orders, a payment timeout of two moments and a
 //! key window of three. From each state every command is tried: creates that fit, that fail and
 //! that never can, with and without a key; payment and cancellation of every order and of one that
-//! is not there; reads; and time passing, by itself and with a call. The judge compares after each,
+//! is not there; reads; and time passing, by itself and with a call. The checker compares after each,
 //! and in every new state it looks at everything once more.
 //!
 //! States that behave alike count as one ([`Essence`]): what is told of an order that has ended
@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 
 use loms::state_machine::{Cause, OrderStatus};
 
-use crate::check::checker::Judge;
+use crate::check::checker::Checker;
 use crate::check::failure::Failure;
 use crate::model::World;
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
 
 /// Orders that there is room for.
@@ -33,7 +33,7 @@ const WINDOW: u64 = 3;
 pub(crate) struct Closure {
     /// States that behave differently.
     pub(crate) states: usize,
-    /// Commands that were judged on the way.
+    /// Commands that were checked on the way.
     pub(crate) commands: u64,
     /// The most commands that it takes to reach a state.
     pub(crate) depth: usize,
@@ -116,7 +116,7 @@ fn commands(orders: i64) -> Vec<Command> {
 
 /// Tries everything.
 #[must_use]
-pub(crate) fn explore(orders: usize, rig: Rig) -> Closure {
+pub(crate) fn explore(orders: usize, injected: InjectedFaults) -> Closure {
     let world = World {
         stock: vec![(1, 3, 1), (2, 1, 0)],
         payment_timeout: TIMEOUT,
@@ -132,8 +132,8 @@ pub(crate) fn explore(orders: usize, rig: Rig) -> Closure {
         steps: Vec::new(),
         commands,
         world,
-        rig,
-        judged: 0,
+        injected,
+        checked: 0,
     };
     let mut next = 0;
     while next < search.reached.len() {
@@ -154,15 +154,15 @@ struct Search {
     steps: Vec<Step>,
     commands: Vec<Command>,
     world: World,
-    rig: Rig,
-    judged: u64,
+    injected: InjectedFaults,
+    checked: u64,
 }
 
 impl Search {
     fn closure(self, failed: Option<(Plan, Box<Failure>)>) -> Closure {
         Closure {
             states: self.known.len(),
-            commands: self.judged,
+            commands: self.checked,
             depth: self.reached.last().map_or(0, |reached| reached.depth),
             failed,
         }
@@ -173,28 +173,28 @@ impl Search {
         let keys = self.retrace(state);
         let depth = self.reached[state].depth;
         let here = self.replay();
-        let mut judge = here.clone();
+        let mut checker = here.clone();
         for command in 0..self.commands.len() {
-            let orders = judge.orders();
+            let orders = checker.orders();
             let (gap, op, _) = self.commands[command];
             if matches!(op, Op::Create { .. }) && orders >= self.orders {
                 continue;
             }
             self.steps.push(self.step(command));
-            let before = judge.machine.state.transitions();
-            self.judged += 1;
-            let verdict = judge.step(self.steps.last().expect("it was just pushed"));
+            let before = checker.machine.state.transitions();
+            self.checked += 1;
+            let verdict = checker.step(self.steps.last().expect("it was just pushed"));
             verdict.map_err(|failure| Box::new((self.plan(), failure)))?;
             let now = self.steps.last().map_or(0, |step| step.at);
-            let keys = keys_after(keys, op, orders, &judge, now);
-            let moved = judge.machine.state.transitions() != before || gap > 0;
-            if moved && self.known.insert(essence(&judge, keys, now)) {
-                judge.audit().map_err(|failure| Box::new((self.plan(), failure)))?;
+            let keys = keys_after(keys, op, orders, &checker, now);
+            let moved = checker.machine.state.transitions() != before || gap > 0;
+            if moved && self.known.insert(essence(&checker, keys, now)) {
+                checker.audit().map_err(|failure| Box::new((self.plan(), failure)))?;
                 self.reached.push(Reached { from: state, command, depth: depth + 1, keys });
             }
             self.steps.pop();
             if moved {
-                judge.clone_from(&here);
+                checker.clone_from(&here);
             }
         }
         Ok(())
@@ -223,12 +223,12 @@ impl Search {
         Step { number, at, client: 0, op: *op, items: items.clone() }
     }
 
-    fn replay(&self) -> Judge {
-        let mut judge = Judge::open(&self.world, 0, self.rig);
+    fn replay(&self) -> Checker {
+        let mut checker = Checker::open(&self.world, 0, self.injected);
         for step in &self.steps {
-            judge.step(step).expect("it was judged before");
+            checker.step(step).expect("it was checked before");
         }
-        judge
+        checker
     }
 
     fn plan(&self) -> Plan {
@@ -237,12 +237,12 @@ impl Search {
 }
 
 /// What the users' keys stand for after a command.
-fn keys_after(mut keys: Keys, op: Op, orders: usize, judge: &Judge, now: u64) -> Keys {
+fn keys_after(mut keys: Keys, op: Op, orders: usize, checker: &Checker, now: u64) -> Keys {
     // One that has run out is kept for a moment: the edge is where bugs live.
     keys = keys.map(|key| key.filter(|&(_, since)| now <= since + WINDOW));
     if let Op::Create { user, key } = op
         && key.name > 0
-        && judge.orders() > orders
+        && checker.orders() > orders
     {
         let place = usize::from(user == 2);
         keys[place] = Some((u8::try_from(orders + 1).expect("there are a few orders"), now));
@@ -250,8 +250,8 @@ fn keys_after(mut keys: Keys, op: Op, orders: usize, judge: &Judge, now: u64) ->
     keys
 }
 
-fn essence(judge: &Judge, keys: Keys, now: u64) -> Essence {
-    let state = &judge.machine.state;
+fn essence(checker: &Checker, keys: Keys, now: u64) -> Essence {
+    let state = &checker.machine.state;
     let small = |figure: u64| u8::try_from(figure).expect("a tiny world has tiny figures");
     let orders = state.orders().map(|order| match (order.status(), order.cause()) {
         (OrderStatus::New | OrderStatus::AwaitingPayment, _) => Fate::Awaiting {
@@ -264,7 +264,7 @@ fn essence(judge: &Judge, keys: Keys, now: u64) -> Essence {
         (OrderStatus::Cancelled, _) => Fate::Cancelled,
     });
     let key = |(order, since): (u8, u64)| {
-        let info = judge.machine.order(i64::from(order)).expect("a key stands for an order");
+        let info = checker.machine.order(i64::from(order)).expect("a key stands for an order");
         (order, info.items, small(since + WINDOW - now))
     };
     Essence {
@@ -281,14 +281,14 @@ mod tests {
 
     #[test]
     fn a_tiny_world_closes() {
-        let closure = explore(2, Rig::default());
+        let closure = explore(2, InjectedFaults::default());
         assert!(closure.failed.is_none());
         assert_eq!((closure.states, closure.depth), (1_155, 7));
     }
 
     #[test]
     fn what_is_found_takes_the_fewest_commands() {
-        let closure = explore(2, Rig::with_bug(Bug::PayAfterCancel));
+        let closure = explore(2, InjectedFaults::with_bug(Bug::PayAfterCancel));
         let (plan, failure) = closure.failed.unwrap();
         let calls: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -5,7 +5,7 @@
 use crate::check::subject::Machine;
 use crate::model::contract::{Answer, Call, OrderInfo, Refusal, Shortage, Status};
 use crate::model::{Model, World};
-use crate::plan::{KeyText, Made, Op, Plan, Step};
+use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 
 /// What holds of two runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,14 +121,14 @@ fn compare<T: PartialEq + std::fmt::Debug>(law: Law, one: &[T], other: &[T]) -> 
 
 fn run<S: Subject>(plan: &Plan, open: &impl Fn(&World) -> S) -> (Vec<Option<Answer>>, S) {
     let mut subject = open(&plan.world);
-    let mut made = Made::default();
+    let mut created = CreatedOrders::default();
     let mut answers = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
         let mut room = KeyText::default();
         let at = plan.start.saturating_add(step.at);
-        let answer = subject.ask(at, step.call(&made, &mut room));
+        let answer = subject.ask(at, step.call(&created, &mut room));
         if let Some(Answer::Created { order, .. }) = answer {
-            made.note(step.number, order);
+            created.note(step.number, order);
         }
         answers.push(answer);
     }
@@ -250,11 +250,11 @@ mod tests {
     use super::*;
     use crate::mutation::planted_bugs::Bug;
     use crate::plan::generator::plan_of;
-    use crate::plan::workload::Habits;
+    use crate::plan::workload::Workload;
 
     fn breach_of(bug: Bug) -> Option<Law> {
         (0..400).find_map(|seed| {
-            let plan = plan_of(seed, &Habits::of(seed), false, 40);
+            let plan = plan_of(seed, &Workload::of(seed), false, 40);
             check(&plan, |world| Model::new(world, Some(bug))).err().map(|breach| breach.law)
         })
     }
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn machine_and_model_keep_the_laws() {
         for seed in 0..60 {
-            let plan = plan_of(seed, &Habits::of(seed), false, 40);
+            let plan = plan_of(seed, &Workload::of(seed), false, 40);
             assert_eq!(check(&plan, Machine::open), Ok(()), "machine, seed {seed}");
             let model = check(&plan, |world| Model::new(world, None));
             assert_eq!(model, Ok(()), "model, seed {seed}");

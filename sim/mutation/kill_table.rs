@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 use crate::check::exhaustive;
 use crate::check::failure::Failure;
 use crate::check::swarm::{Ending, play_seed};
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
-use crate::plan::workload::Habits;
+use crate::plan::workload::Workload;
 use crate::runner::in_order;
 use crate::shrink;
 
@@ -54,15 +54,15 @@ pub(crate) fn kill_all(bugs: &[Bug], jobs: usize) -> Vec<Kill> {
 }
 
 fn kill(bug: Bug) -> Kill {
-    let rig = Rig::with_bug(bug);
-    let closure = exhaustive::explore(ROOM, rig);
+    let injected = InjectedFaults::with_bug(bug);
+    let closure = exhaustive::explore(ROOM, injected);
     let mut trials: Vec<Option<u64>> = Vec::new();
     let mut shown = None;
     for trial in 0..TRIALS {
-        let killed = swarm(trial * APART, rig);
+        let killed = swarm(trial * APART, injected);
         trials.push(killed.as_ref().map(|(commands, ..)| *commands));
         if let (None, Some((_, plan, failure))) = (&shown, killed) {
-            let (shrunk, ending) = shrink::failing(&plan, &failure, rig);
+            let (shrunk, ending) = shrink::failing(&plan, &failure, injected);
             shown = Some((failure, shrunk.plan, ending));
         }
     }
@@ -78,15 +78,15 @@ fn kill(bug: Bug) -> Kill {
 }
 
 /// Plays seed after seed until one fails: commands played, and the plan that fails.
-fn swarm(first: u64, rig: Rig) -> Option<(u64, Plan, Box<Failure>)> {
+fn swarm(first: u64, injected: InjectedFaults) -> Option<(u64, Plan, Box<Failure>)> {
     let mut commands = 0;
     for seed in first.. {
-        let habits = Habits::of(seed);
-        let run = play_seed(seed, &habits, habits.length, rig);
-        commands += run.judge.tally.commands;
+        let workload = Workload::of(seed);
+        let run = play_seed(seed, &workload, workload.length, injected);
+        commands += run.checker.counts.commands;
         if let Err(failure) = run.verdict {
-            let mut plan = plan_of(seed, &habits, false, habits.length);
-            plan.steps.extend(run.judge.drained);
+            let mut plan = plan_of(seed, &workload, false, workload.length);
+            plan.steps.extend(run.checker.drained);
             return Some((commands + 1, plan, failure));
         }
         if commands > PATIENCE {

@@ -6,7 +6,7 @@ use super::compare::Facet;
 use super::rules::Rule;
 use super::session::{Played, Program, Session, Situation, is_read};
 use crate::model::World;
-use crate::plan::text::{Setting, Shelves};
+use crate::plan::text::{StockLine, WorldLine};
 use crate::plan::{Plan, Step};
 
 /// A SKU that no stock file has, most likely.
@@ -79,7 +79,7 @@ impl Cast {
     /// The steps of a program.
     pub(crate) fn steps(&self, program: &str, world: &World) -> Vec<Step> {
         let plan = Plan { world: world.clone(), start: 0, steps: Vec::new() };
-        let mut text = format!("plan v1\n{}\n{}\n", Setting(&plan), Shelves(world));
+        let mut text = format!("plan v1\n{}\n{}\n", WorldLine(&plan), StockLine(world));
         for (number, step) in (1..).zip(program.split(';')) {
             let words: Vec<String> = step.split(' ').map(|word| self.word(word)).collect();
             text.push_str(&format!("{number} @0s c0 {}\n", words.join(" ")));

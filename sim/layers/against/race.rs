@@ -88,12 +88,12 @@ fn draw(
     user: i64,
     offset: i64,
 ) -> (Step, i64) {
-    let nth = 1 + draws.die(Purpose::TARGET).below(u64::from(ORDERS));
+    let nth = 1 + draws.draw(Purpose::TARGET).below(u64::from(ORDERS));
     // The first order is the one that takes most, and stays.
     let order = offset + 1 + i64::try_from(nth).expect("a few orders");
     let target = Target::Id(order);
     let weights = Weights::new([30, 15, 8, 25, 22, 0]);
-    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&weights)];
+    let kind = Kind::ALL[draws.draw(Purpose::KIND).weighted(&weights)];
     let op = match kind {
         Kind::Create => Op::Create { user, key: crate::plan::Key::NONE },
         Kind::Info => Op::Info(target),

@@ -12,7 +12,7 @@ use super::compare::{Facet, differences};
 use crate::layers::wire::{self, Heard, Reply};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
-use crate::plan::{KeyText, Kind, Made, Op, Step};
+use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -150,7 +150,7 @@ impl Moment {
 pub(crate) struct Program<'a> {
     session: &'a mut Session,
     model: Model,
-    made: Made,
+    created: CreatedOrders,
     first_user: i64,
     /// By the model's ids from 1: the server's.
     ids: Vec<i64>,
@@ -166,14 +166,22 @@ impl<'a> Program<'a> {
         let first_user = session.new_users();
         let (ids, moments) = (Vec::new(), Vec::new());
         let model = Model::new(world, None);
-        Self { session, model, made: Made::default(), first_user, ids, moments, told: 0 }
+        Self {
+            session,
+            model,
+            created: CreatedOrders::default(),
+            first_user,
+            ids,
+            moments,
+            told: 0,
+        }
     }
 
     /// What sorts of call the step would be of now; the first says most.
     #[must_use]
     pub(crate) fn situations(&self, step: &Step) -> Vec<Situation> {
         let mut room = KeyText::default();
-        let call = step.call(&self.made, &mut room);
+        let call = step.call(&self.created, &mut room);
         super::situation::of(&self.model, call)
     }
 
@@ -182,8 +190,8 @@ impl<'a> Program<'a> {
         let step = &self.with_new_key(step);
         let situation = self.situations(step)[0];
         let mut room = KeyText::default();
-        let call = step.call(&self.made, &mut room);
-        let about = step.op.target().map(|target| self.made.find(target));
+        let call = step.call(&self.created, &mut room);
+        let about = step.op.target().map(|target| self.created.find(target));
         let before = about.and_then(|order| self.model.order(order)).map(|info| info.status);
         let call = self.with_new_user(call);
         let orders = self.model.orders();
@@ -192,7 +200,7 @@ impl<'a> Program<'a> {
         let heard = self.session.call(self.theirs(call));
         let span = Moment { from: began - CLOCKS, to: now() + CLOCKS, after: self.told };
         if let Answer::Created { order, .. } = &expected {
-            self.made.note(step.number, *order);
+            self.created.note(step.number, *order);
         }
         if self.model.orders() > orders {
             self.new_order(&heard.reply);

@@ -2,7 +2,7 @@
 
 use crate::layers::wire::Heard;
 use crate::model::contract::Call;
-use crate::plan::{KeyText, Made, Op, Step};
+use crate::plan::{CreatedOrders, KeyText, Op, Step};
 
 /// A call and what came of it.
 #[derive(Clone, Debug)]
@@ -34,7 +34,9 @@ impl Entry {
             Op::Info(_) => Call::Info(order),
             Op::Pay(_) => Call::Pay(order),
             Op::Cancel(_) => Call::Cancel(order),
-            Op::Create { .. } | Op::Stock(_) | Op::Tick => self.step.call(&Made::default(), room),
+            Op::Create { .. } | Op::Stock(_) | Op::Tick => {
+                self.step.call(&CreatedOrders::default(), room)
+            }
         }
     }
 

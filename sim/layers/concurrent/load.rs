@@ -140,29 +140,29 @@ async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -
 
 /// A call, and the order that it is about: one of the newest, which others are about as well.
 fn draw(draws: &mut Draws, newest: i64) -> (Step, i64) {
-    let mut die = draws.die(Purpose::TARGET);
-    let order = match die.below(64) {
+    let mut draw = draws.draw(Purpose::TARGET);
+    let order = match draw.below(64) {
         0 => 0,
         1 => i64::MAX,
-        _ => newest - i64::try_from(die.below(6)).expect("below 6"),
+        _ => newest - i64::try_from(draw.below(6)).expect("below 6"),
     };
-    let mut die = draws.die(Purpose::KIND);
+    let mut draw = draws.draw(Purpose::KIND);
     let weights = Weights::new([35, 20, 15, 15, 15, 0]);
-    let kind = Kind::ALL[die.weighted(&weights)];
+    let kind = Kind::ALL[draw.weighted(&weights)];
     let mut step = Step::default();
     let target = Target::Id(order);
     step.op = match kind {
         Kind::Create => {
-            let mut die = draws.die(Purpose::KEY);
-            let (user, name) = (die.below(50), die.below(24));
+            let mut draw = draws.draw(Purpose::KEY);
+            let (user, name) = (draw.below(50), draw.below(24));
             let user = i64::try_from(user % 4).expect("below 4");
             let name = if name < 8 { u32::try_from(name).expect("below 8") } else { 0 };
-            for line in 0..=die.below(3) {
+            for line in 0..=draw.below(3) {
                 let line = u16::try_from(line).expect("a few lines");
-                let mut die = draws.die(Purpose::line_sku(line));
-                let sku = u32::try_from(1 + die.below(5)).expect("below 6");
-                let count = u32::try_from(die.below(5)).expect("below 5");
-                step.items.push((sku, count.max(u32::from(die.chance(15, 16)))));
+                let mut draw = draws.draw(Purpose::line_sku(line));
+                let sku = u32::try_from(1 + draw.below(5)).expect("below 6");
+                let count = u32::try_from(draw.below(5)).expect("below 5");
+                step.items.push((sku, count.max(u32::from(draw.chance(15, 16)))));
             }
             Op::Create { user, key: Key { name, length: 0 } }
         }
@@ -170,7 +170,7 @@ fn draw(draws: &mut Draws, newest: i64) -> (Step, i64) {
         Kind::Pay => Op::Pay(target),
         Kind::Cancel => Op::Cancel(target),
         Kind::Stock | Kind::Tick => {
-            let sku = draws.die(Purpose::SKU).below(6);
+            let sku = draws.draw(Purpose::SKU).below(6);
             Op::Stock(u32::try_from(sku).expect("below 6"))
         }
     };

@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 
 pub(crate) use self::history::Entry;
 pub(crate) use self::search::{Found, search};
-use crate::clock::Began;
+use crate::clock::Stopwatch;
 use crate::exit::Exit;
 use crate::model::contract::Answer;
 use crate::plan::KeyText;
@@ -31,14 +31,14 @@ const SHORT: u32 = 160;
 /// history.
 pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
     let mut text = format!("concurrent: {clients} clients, {calls} calls\n");
-    let began = Began::now();
+    let began = Stopwatch::start();
     let run = match load::run(&load::Load::busy(clients, calls, seed)) {
         Ok(run) => run,
         Err(error) => return (format!("sim: no server: {error}\n"), Exit::Usage),
     };
     let took = began.elapsed();
     eprintln!("sim: concurrent, {} calls in {took:.2?}", run.history.len());
-    let began = Began::now();
+    let began = Stopwatch::start();
     let checked = witness::check(&run.world, load::START, &run.history);
     eprintln!("sim: concurrent, checked in {:.2?}", began.elapsed());
     if let Err(breach) = checked {

@@ -44,7 +44,7 @@ pub(crate) fn search(
         longest: Vec::new(),
     };
     let world = World { payment_timeout: 0, idempotency_window: u64::MAX, ..world.clone() };
-    let state = State { model: Model::new(&world, None), made_by: Vec::new() };
+    let state = State { model: Model::new(&world, None), created_by: Vec::new() };
     let done = vec![false; history.len()];
     if search.explains(state, done) {
         Found::Order(search.order)
@@ -68,7 +68,7 @@ struct Search<'a> {
 struct State {
     model: Model,
     /// The call that made each order.
-    made_by: Vec<usize>,
+    created_by: Vec<usize>,
 }
 
 impl State {
@@ -77,8 +77,8 @@ impl State {
         for (sku, total, reserved) in self.model.stock() {
             [u64::from(sku), total, reserved].into_iter().for_each(|word| print.word(word));
         }
-        for (order, &made_by) in (1..).zip(&self.made_by) {
-            print.word(u64::try_from(made_by).expect("lengths fit 64 bits"));
+        for (order, &created_by) in (1..).zip(&self.created_by) {
+            print.word(u64::try_from(created_by).expect("lengths fit 64 bits"));
             if let Some(info) = self.model.order(order) {
                 print.answer(&Answer::Order(info));
             }
@@ -160,7 +160,7 @@ impl Search<'_> {
             return None;
         }
         if state.model.orders() > orders {
-            state.made_by.push(place);
+            state.created_by.push(place);
         }
         Some(state)
     }

@@ -19,7 +19,7 @@ fn history(calls: &[(u64, u64, u64, &str, Reply)]) -> (World, Vec<Entry>) {
         let step = plan.steps[0].clone();
         let order = match step.op.target() {
             Some(Target::Id(order)) => order,
-            Some(Target::Made(_)) | None => 0,
+            Some(Target::CreatedBy(_)) | None => 0,
         };
         let heard = Heard { index: Some(*index), reply: reply.clone() };
         Entry { step, order, invoked: *invoked, returned: *returned, heard }
@@ -28,7 +28,7 @@ fn history(calls: &[(u64, u64, u64, &str, Reply)]) -> (World, Vec<Entry>) {
     (world.unwrap(), entries)
 }
 
-fn made(order: i64) -> Reply {
+fn created(order: i64) -> Reply {
     let status = "awaiting payment".to_owned();
     Reply::Created { order, status, shortages: Vec::new() }
 }
@@ -63,7 +63,7 @@ fn calls_at_once_may_take_either_order() {
         let calls = [
             (0, 1, 1, "stock 1", Reply::Stock(5)),
             (2, 9, index.0, "stock 1", Reply::Stock(stock)),
-            (3, 8, index.1, "create user=1 1x2", made(1)),
+            (3, 8, index.1, "create user=1 1x2", created(1)),
         ];
         assert_eq!(legal(&calls), BOTH);
     }
@@ -72,16 +72,17 @@ fn calls_at_once_may_take_either_order() {
 #[test]
 fn a_lost_update_is_seen() {
     // Two creates of 3 out of 5, both of which saw 5.
-    let calls = [(0, 8, 1, "create user=1 1x3", made(1)), (1, 9, 2, "create user=2 1x3", made(2))];
+    let calls =
+        [(0, 8, 1, "create user=1 1x3", created(1)), (1, 9, 2, "create user=2 1x3", created(2))];
     assert_eq!(legal(&calls), NEITHER);
 }
 
 #[test]
 fn a_stale_read_is_seen() {
-    let calls = [(0, 1, 1, "create user=1 1x2", made(1)), (2, 3, 2, "stock 1", Reply::Stock(5))];
+    let calls = [(0, 1, 1, "create user=1 1x2", created(1)), (2, 3, 2, "stock 1", Reply::Stock(5))];
     assert_eq!(legal(&calls), NEITHER);
     // An order told by the server that contradicts time is none, even where the answers fit.
-    let calls = [(0, 1, 2, "create user=1 1x2", made(1)), (2, 3, 1, "stock 1", Reply::Stock(5))];
+    let calls = [(0, 1, 2, "create user=1 1x2", created(1)), (2, 3, 1, "stock 1", Reply::Stock(5))];
     assert_eq!(legal(&calls), NEITHER);
 }
 
@@ -89,7 +90,7 @@ fn a_stale_read_is_seen() {
 fn two_pays_take_the_stock_once() {
     let pays = |left| {
         [
-            (0, 1, 1, "create user=1 1x2", made(1)),
+            (0, 1, 1, "create user=1 1x2", created(1)),
             (2, 9, 2, "pay id=1", Reply::Done),
             (3, 8, 3, "pay id=1", Reply::Done),
             (10, 11, 4, "stock 1", Reply::Stock(left)),
@@ -103,7 +104,7 @@ fn two_pays_take_the_stock_once() {
 fn pay_and_cancel_do_not_both_win() {
     let race = |cancelled| {
         [
-            (0, 1, 1, "create user=1 1x2", made(1)),
+            (0, 1, 1, "create user=1 1x2", created(1)),
             (2, 9, 2, "pay id=1", Reply::Done),
             (3, 8, 3, "cancel id=1", cancelled),
         ]
@@ -114,7 +115,8 @@ fn pay_and_cancel_do_not_both_win() {
 
 #[test]
 fn an_id_given_twice_is_seen() {
-    let calls = [(0, 8, 1, "create user=1 1x1", made(1)), (1, 9, 2, "create user=2 1x1", made(1))];
+    let calls =
+        [(0, 8, 1, "create user=1 1x1", created(1)), (1, 9, 2, "create user=2 1x1", created(1))];
     assert_eq!(legal(&calls), NEITHER);
 }
 

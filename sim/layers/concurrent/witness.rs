@@ -71,7 +71,8 @@ fn agrees_with_time(order: &[(u64, usize)], history: &[Entry]) -> Result<(), Bre
         if let Some(later) = soonest
             && returned(later) < history[place].invoked
         {
-            let what = "a command returned before another was made, and comes after it".to_owned();
+            let what =
+                "a command returned before another was created, and comes after it".to_owned();
             return Err(Breach { what, entries: vec![later, place] });
         }
         if soonest.is_none_or(|soonest| returned(place) < returned(soonest)) {

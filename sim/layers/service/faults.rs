@@ -123,10 +123,10 @@ impl Weather {
     #[must_use]
     pub(crate) fn of(seed: u64, plan: &Plan) -> Self {
         let mut draws = Draws::new(seed, Domain::Network);
-        let mut die = |place| draws.die(Purpose::of_world(place));
-        let deadline = die(0).pick(&[1, 10, 100, 10_000, 5_000_000_000]);
-        let attempts = die(1).pick(&[1, 2, 3, 5]);
-        let mut often = die(2);
+        let mut draw = |place| draws.draw(Purpose::of_world(place));
+        let deadline = draw(0).pick(&[1, 10, 100, 10_000, 5_000_000_000]);
+        let attempts = draw(1).pick(&[1, 2, 3, 5]);
+        let mut often = draw(2);
         let mut odds = [0; Trouble::KINDS].map(|_: u64| often.pick(&[0, 0, 2, 8]));
         // A server that is always starting anew never gets anywhere.
         odds[Trouble::Restart.kind()] = odds[Trouble::Restart.kind()].min(1);
@@ -136,13 +136,13 @@ impl Weather {
             draws.turn_to(u64::from(step.number));
             for attempt in 0..attempts {
                 // Ten kinds would be too much for one die.
-                let mut die = |half| draws.die(Purpose::of_world(2 * u16::from(attempt) + half));
-                let mut dice = [die(0), die(1)];
+                let mut draw = |half| draws.draw(Purpose::of_world(2 * u16::from(attempt) + half));
+                let mut dice = [draw(0), draw(1)];
                 for (kind, &odds) in odds.iter().enumerate() {
-                    let die = &mut dice[kind % 2];
+                    let draw = &mut dice[kind % 2];
                     // A restart or a jump belongs to the step and not to each attempt.
-                    if die.chance(odds, 32) && (attempt == 0 || kind < Trouble::Restart.kind()) {
-                        let trouble = Trouble::of(kind, die.pick(&spans));
+                    if draw.chance(odds, 32) && (attempt == 0 || kind < Trouble::Restart.kind()) {
+                        let trouble = Trouble::of(kind, draw.pick(&spans));
                         faults.push(Fault { step: step.number, attempt, trouble });
                     }
                 }

@@ -9,12 +9,12 @@ use super::faults::{Trouble, Weather};
 use super::storm::{Storm, Toll};
 use crate::check::failure::{Failure, Signature};
 use crate::check::panic;
-use crate::clock::Began;
-use crate::coverage::counts::Tally;
+use crate::clock::Stopwatch;
+use crate::coverage::counts::Counts;
 use crate::exit::Exit;
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::generator::plan_of;
-use crate::plan::workload::Habits;
+use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
 use crate::shrink;
 
@@ -40,51 +40,50 @@ struct Case {
 /// What a good run comes to.
 #[derive(Debug, Default)]
 struct Course {
-    tally: Tally,
+    counts: Counts,
     toll: Toll,
 }
 
 impl Case {
     /// A panic of the service is a failure like any other.
-    fn play(&self, rig: Rig) -> Result<Course, Box<Failure>> {
+    fn play(&self, injected: InjectedFaults) -> Result<Course, Box<Failure>> {
         let crashed = |crash| Err(Box::new(Failure::of_crash(crash, None, 0, 0)));
-        panic::caught(|| self.course(rig)).unwrap_or_else(crashed)
+        panic::caught(|| self.course(injected)).unwrap_or_else(crashed)
     }
 
-    fn course(&self, rig: Rig) -> Result<Course, Box<Failure>> {
+    fn course(&self, injected: InjectedFaults) -> Result<Course, Box<Failure>> {
         match &self.weather {
-            None => {
-                calm::play(&self.plan, rig).map(|tally| Course { tally, toll: Toll::default() })
-            }
+            None => calm::play(&self.plan, injected)
+                .map(|counts| Course { counts, toll: Toll::default() }),
             Some(weather) => {
-                let mut storm = Storm::open(&self.plan, weather, rig);
+                let mut storm = Storm::open(&self.plan, weather, injected);
                 storm.play()?;
-                Ok(Course { tally: storm.judge.tally, toll: storm.toll })
+                Ok(Course { counts: storm.checker.counts, toll: storm.toll })
             }
         }
     }
 
-    fn fails(&self, rig: Rig, signature: Signature) -> bool {
-        self.play(rig).err().is_some_and(|failure| failure.signature == signature)
+    fn fails(&self, injected: InjectedFaults, signature: Signature) -> bool {
+        self.play(injected).err().is_some_and(|failure| failure.signature == signature)
     }
 
     /// Fewer faults, then fewer and plainer steps, then fewer faults again.
-    fn shrink(&self, rig: Rig, signature: Signature) -> Self {
+    fn shrink(&self, injected: InjectedFaults, signature: Signature) -> Self {
         let mut case = self.clone();
-        case.drop_faults(rig, signature);
+        case.drop_faults(injected, signature);
         let weather = case.weather.clone();
         let shrunk = shrink::keeping(&case.plan, |plan| {
             let plan = if weather.is_none() { retimed(plan.clone()) } else { plan.clone() };
             let steps = u64::try_from(plan.steps.len()).expect("lengths fit 64 bits");
             let candidate = Self { plan, weather: weather.clone() };
-            (candidate.fails(rig, signature), COST * steps)
+            (candidate.fails(injected, signature), COST * steps)
         });
         case.plan = if weather.is_none() { retimed(shrunk.plan) } else { shrunk.plan };
-        case.drop_faults(rig, signature);
+        case.drop_faults(injected, signature);
         case
     }
 
-    fn drop_faults(&mut self, rig: Rig, signature: Signature) {
+    fn drop_faults(&mut self, injected: InjectedFaults, signature: Signature) {
         let Some(weather) = &mut self.weather else { return };
         let steps: std::collections::BTreeSet<u32> =
             self.plan.steps.iter().map(|step| step.number).collect();
@@ -98,7 +97,7 @@ impl Case {
                 if let Some(weather) = &mut candidate.weather {
                     weather.faults.drain(from..end);
                 }
-                if candidate.fails(rig, signature) {
+                if candidate.fails(injected, signature) {
                     *self = candidate;
                 }
                 end = from;
@@ -116,9 +115,9 @@ impl Case {
 
 /// Both cases of a seed.
 fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
-    let habits = Habits::of(seed);
-    let length = steps.unwrap_or(habits.length.min(LENGTH));
-    let plan = plan_of(seed, &habits, false, length);
+    let workload = Workload::of(seed);
+    let length = steps.unwrap_or(workload.length.min(LENGTH));
+    let plan = plan_of(seed, &workload, false, length);
     let weather = Weather::of(seed, &plan);
     let calm = Case { plan: retimed(plan.clone()), weather: None };
     [calm, Case { plan, weather: Some(weather) }]
@@ -126,15 +125,15 @@ fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
 
 /// Plays a seed, calm and in its storm.
 #[must_use]
-pub(crate) fn seed(seed: u64, steps: Option<u32>, rig: Rig) -> Report {
+pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Report {
     let mut text = format!("seed {seed} · service\n");
     for case in cases(seed, steps) {
-        match case.play(rig) {
+        match case.play(injected) {
             Ok(course) => {
                 page(&mut text, &case, &course);
             }
             Err(failure) => {
-                return failed(&format!("seed {seed}"), Some(seed), &case, &failure, rig);
+                return failed(&format!("seed {seed}"), Some(seed), &case, &failure, injected);
             }
         }
     }
@@ -143,27 +142,27 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, rig: Rig) -> Report {
 
 /// Plays many seeds, up to the first that fails; and fails where some trouble never happened.
 #[must_use]
-pub(crate) fn seeds(seeds: Range<u64>, rig: Rig) -> Report {
+pub(crate) fn seeds(seeds: Range<u64>, injected: InjectedFaults) -> Report {
     let mut sum = Course::default();
     let mut speed = Speed::default();
     for seed in seeds.clone() {
         for case in cases(seed, None) {
-            let began = Began::now();
-            match case.play(rig) {
+            let began = Stopwatch::start();
+            match case.play(injected) {
                 Ok(course) => {
-                    speed.note(&case, course.tally.commands, began.elapsed());
-                    sum.tally.add(&course.tally);
+                    speed.note(&case, course.counts.commands, began.elapsed());
+                    sum.counts.add(&course.counts);
                     sum.toll.add(&course.toll);
                 }
                 Err(failure) => {
-                    return failed(&format!("seed {seed}"), Some(seed), &case, &failure, rig);
+                    return failed(&format!("seed {seed}"), Some(seed), &case, &failure, injected);
                 }
             }
         }
     }
     speed.tell();
     let mut text = format!("seeds {}..{} · service\n", seeds.start, seeds.end);
-    let _ = writeln!(text, "calls  {}, answers {}", sum.tally.commands, sum.tally.fingerprint());
+    let _ = writeln!(text, "calls  {}, answers {}", sum.counts.commands, sum.counts.fingerprint());
     let missing = sum.toll.write(&mut text);
     if !missing.is_empty() {
         let _ = writeln!(text, "FAIL never happened: {}", missing.join(", "));
@@ -175,7 +174,7 @@ pub(crate) fn seeds(seeds: Range<u64>, rig: Rig) -> Report {
 /// Plays a plan with its weather, as pages of failures have them; `None` where there is no
 /// weather in the text, or where it cannot be read.
 #[must_use]
-pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
+pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Report> {
     let case = if let Some((before, after)) = text.split_once(CALM) {
         Case { plan: retimed(Plan::parse(&format!("{before}{after}")).ok()?), weather: None }
     } else {
@@ -183,19 +182,25 @@ pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
         let (weather, plan) = Weather::parse(text).ok()?;
         Case { plan: Plan::parse(&plan).ok()?, weather: Some(weather) }
     };
-    Some(match case.play(rig) {
+    Some(match case.play(injected) {
         Ok(course) => {
             let mut text = String::new();
             page(&mut text, &case, &course);
             (text, Exit::Ok)
         }
-        Err(failure) => failed("plan", None, &case, &failure, rig),
+        Err(failure) => failed("plan", None, &case, &failure, injected),
     })
 }
 
-fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: Rig) -> Report {
-    let small = case.shrink(rig, failure.signature);
-    let told = small.play(rig).err().unwrap_or_else(|| Box::new(failure.clone()));
+fn failed(
+    origin: &str,
+    seed: Option<u64>,
+    case: &Case,
+    failure: &Failure,
+    injected: InjectedFaults,
+) -> Report {
+    let small = case.shrink(injected, failure.signature);
+    let told = small.play(injected).err().unwrap_or_else(|| Box::new(failure.clone()));
     let at =
         told.signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
     let oracle = told.signature.oracle.name();
@@ -210,7 +215,7 @@ fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: 
         small.plan.steps.len()
     );
     text.push_str(&small.text());
-    let bug = rig.flag();
+    let bug = injected.flag();
     if let Some(seed) = seed {
         let again = format!("--seed {seed} --layer service{bug}");
         let _ = writeln!(text, "\nagain: cargo run --release --bin sim -- {again}");
@@ -220,11 +225,11 @@ fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: 
 }
 
 fn page(text: &mut String, case: &Case, course: &Course) {
-    let Course { tally, toll } = course;
+    let Course { counts, toll } = course;
     let weather = if case.weather.is_some() { "storm" } else { "calm" };
-    let _ = writeln!(text, "\n{weather}: {} calls, {}", tally.commands, tally.fingerprint());
+    let _ = writeln!(text, "\n{weather}: {} calls, {}", counts.commands, counts.fingerprint());
     for kind in Kind::ALL {
-        let counts = tally.told(kind);
+        let counts = counts.by_class(kind);
         if !counts.is_empty() {
             let _ = writeln!(text, "  {:<7}{}", kind.name(), counts.join(", "));
         }
@@ -245,7 +250,7 @@ impl Speed {
     }
 
     fn tell(&self) {
-        for (name, (calls, took)) in ["off, judged twice", "on"].iter().zip(self.0) {
+        for (name, (calls, took)) in ["off, checked twice", "on"].iter().zip(self.0) {
             let each = took.as_nanos() / u128::from(calls.max(1));
             eprintln!("sim: service, faults {name}: {calls} calls in {took:.2?}, {each} ns each");
         }

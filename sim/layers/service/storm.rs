@@ -2,7 +2,7 @@
 //! drops, loses, repeats, delays and reorders, to a server that may start anew and whose clock
 //! jumps. Everything happens in one queue by (virtual time, chance): no task, no timer, no thread.
 //!
-//! The judge hears every answer at the moment at which the server gives it, whether or not the
+//! The checker hears every answer at the moment at which the server gives it, whether or not the
 //! client ever does.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,17 +14,17 @@ use loms::grpc::proto::loms_client::LomsClient;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
+use super::checker::{SentCall, ServiceChecker};
 use super::faults::{Trouble, Weather};
-use super::judge::{Judge, Made as MadeCall};
 use super::line::{Gate, Line};
 use super::server::{HandClock, Loms, Server};
 use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
 use crate::layers::wire::{self, Heard};
 use crate::model::contract::{Answer, Call};
-use crate::mutation::injected::{Rig, Sabotage};
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::rng::{Domain, Draws, Purpose};
-use crate::plan::{KeyText, Made, Op, Plan, Step};
+use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 
 type ClientCall<'a> = Pin<Box<dyn Future<Output = Heard> + 'a>>;
 type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
@@ -89,12 +89,12 @@ struct Client<'a> {
 
 /// A run.
 pub(crate) struct Storm<'a> {
-    /// The judge.
-    pub(crate) judge: Judge,
+    /// The checker.
+    pub(crate) checker: ServiceChecker,
     /// What it came to.
     pub(crate) toll: Toll,
     pub(super) server: Server,
-    pub(super) made: Made,
+    pub(super) created: CreatedOrders,
     plan: &'a Plan,
     weather: &'a Weather,
     now: u64,
@@ -117,7 +117,7 @@ pub(crate) struct Storm<'a> {
 impl<'a> Storm<'a> {
     /// A run of this plan in this weather.
     #[must_use]
-    pub(crate) fn open(plan: &'a Plan, weather: &'a Weather, rig: Rig) -> Self {
+    pub(crate) fn open(plan: &'a Plan, weather: &'a Weather, injected: InjectedFaults) -> Self {
         let clients = plan.steps.iter().map(|step| usize::from(step.client) + 1).max();
         let mut clients: Vec<Client<'_>> =
             std::iter::repeat_with(Client::default).take(clients.unwrap_or(0)).collect();
@@ -125,10 +125,10 @@ impl<'a> Storm<'a> {
             clients[usize::from(step.client)].steps.push_back(step);
         }
         let mut storm = Self {
-            judge: Judge::open(&plan.world, rig),
+            checker: ServiceChecker::open(&plan.world, injected),
             toll: Toll::default(),
             server: Server::start(&plan.world, HandClock::default()),
-            made: Made::default(),
+            created: CreatedOrders::default(),
             plan,
             weather,
             now: plan.start,
@@ -139,7 +139,7 @@ impl<'a> Storm<'a> {
             chance: Draws::new(plan.start, Domain::Network),
             clients,
             flights: Vec::new(),
-            in_order: rig.has(Sabotage::OrderlyNetwork).then(VecDeque::new),
+            in_order: injected.has(SimulatorFault::NoReordering).then(VecDeque::new),
             latest_arrived: 0,
             keyed: BTreeMap::new(),
         };
@@ -163,7 +163,7 @@ impl<'a> Storm<'a> {
         let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
         if resolved != steps || self.clients.iter().any(|client| !client.steps.is_empty()) {
             let words = |count| format!("{count} calls resolved");
-            return Err(self.judge.at_the_end(Oracle::Liveness, words(resolved), words(steps)));
+            return Err(self.checker.at_the_end(Oracle::Liveness, words(resolved), words(steps)));
         }
         self.drain()
     }
@@ -176,7 +176,7 @@ impl<'a> Storm<'a> {
     fn push(&mut self, after: u64, event: Event) {
         self.queued += 1;
         self.chance.turn_to(self.queued);
-        let tie = self.chance.die(Purpose::KIND).below(u64::MAX);
+        let tie = self.chance.draw(Purpose::KIND).below(u64::MAX);
         self.queue.insert((self.now.saturating_add(after), tie, self.queued), event);
     }
 
@@ -225,12 +225,12 @@ impl<'a> Storm<'a> {
         }
         self.server.clock.set(self.clock());
         if step.op == Op::Tick {
-            self.judge.tick(self.clock(), step.number, &self.server.sequencer)?;
+            self.checker.tick(self.clock(), step.number, &self.server.sequencer)?;
             self.resolve(client);
             return Ok(());
         }
         self.toll.retries += u64::from(attempt > 0);
-        let order = step.op.target().map_or(0, |target| self.made.find(target));
+        let order = step.op.target().map_or(0, |target| self.created.find(target));
         let flight = self.take_off(client, attempt, step, order, false);
         self.clients[client].waits_for = Some(flight);
         self.push(weather.deadline, Event::Deadline(flight));
@@ -328,7 +328,7 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// The whole request is there: the server answers, and the judge hears it.
+    /// The whole request is there: the server answers, and the checker hears it.
     fn finish(&mut self, place: usize) -> Verdict {
         let clock = self.clock();
         let flight = &mut self.flights[place];
@@ -347,8 +347,8 @@ impl<'a> Storm<'a> {
         };
         let mut room = KeyText::default();
         let call = call_of(flight.step, flight.order, &mut room);
-        let made = MadeCall { number: flight.step.number, call };
-        let answer = self.judge.answered(clock, made, &heard)?;
+        let created = SentCall { number: flight.step.number, call };
+        let answer = self.checker.answered(clock, created, &heard)?;
         self.one_key_one_order(place, &answer)?;
         let flight = &mut self.flights[place];
         flight.answer = Some(answer);
@@ -385,7 +385,7 @@ impl<'a> Storm<'a> {
             return Ok(());
         }
         let (machine, model) = (format!("order {order}, asked again"), format!("order {first}"));
-        Err(self.judge.at_the_end(Oracle::Retry, machine, model))
+        Err(self.checker.at_the_end(Oracle::Retry, machine, model))
     }
 
     fn reply(&mut self, place: usize) {
@@ -395,7 +395,7 @@ impl<'a> Storm<'a> {
             return;
         }
         if let Some(Answer::Created { order, .. }) = self.flights[place].answer {
-            self.made.note(step.number, order);
+            self.created.note(step.number, order);
         }
         self.resolve(client);
     }
@@ -431,15 +431,15 @@ impl<'a> Storm<'a> {
     fn restart(&mut self) {
         self.flights.iter_mut().for_each(|flight| flight.serving = None);
         self.server = Server::start(&self.plan.world, self.server.clock.clone());
-        self.judge.restart();
-        self.made = Made::default();
+        self.checker.restart();
+        self.created = CreatedOrders::default();
         self.keyed.clear();
     }
 }
 
 /// The call of a step about an order.
 fn call_of<'a>(step: &'a Step, order: i64, room: &'a mut KeyText) -> Call<'a> {
-    let nobody = Made::default();
+    let nobody = CreatedOrders::default();
     match step.op {
         Op::Info(_) => Call::Info(order),
         Op::Pay(_) => Call::Pay(order),

@@ -5,11 +5,11 @@ use super::faults::{Fault, Trouble, Weather};
 use super::storm::Storm;
 use super::*;
 use crate::exit::Exit;
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
-use crate::plan::workload::Habits;
+use crate::plan::workload::Workload;
 
 const PLAN: &str = "plan v1
 world timeout=10s window=18446744073709551615ns max_lines=1000 start=0s
@@ -28,26 +28,27 @@ fn storm(faults: &[(u32, u8, Trouble)]) -> (Plan, Weather) {
 /// Plays [`PLAN`] with these faults and gives how many orders there are in the end.
 fn orders(faults: &[(u32, u8, Trouble)]) -> usize {
     let (plan, weather) = storm(faults);
-    let mut storm = Storm::open(&plan, &weather, Rig::default());
+    let mut storm = Storm::open(&plan, &weather, InjectedFaults::default());
     storm.play().unwrap();
-    storm.judge.model.orders()
+    storm.checker.model.orders()
 }
 
 #[test]
 fn calm_seeds_answer_as_the_swarm_does() {
     for seed in 0..40 {
-        let habits = Habits::of(seed);
-        let plan = retimed(plan_of(seed, &habits, false, 100));
-        calm::play(&plan, Rig::default()).unwrap_or_else(|failure| panic!("{seed}: {failure:#?}"));
+        let workload = Workload::of(seed);
+        let plan = retimed(plan_of(seed, &workload, false, 100));
+        calm::play(&plan, InjectedFaults::default())
+            .unwrap_or_else(|failure| panic!("{seed}: {failure:#?}"));
     }
 }
 
 #[test]
 fn stormy_seeds_answer_as_the_model_does_and_meet_every_trouble() {
-    let (text, exit) = seeds(0..24, Rig::default());
+    let (text, exit) = seeds(0..24, InjectedFaults::default());
     assert_eq!(exit, Exit::Ok, "{text}");
     // The same again, byte for byte.
-    assert_eq!(text, seeds(0..24, Rig::default()).0);
+    assert_eq!(text, seeds(0..24, InjectedFaults::default()).0);
 }
 
 #[test]
@@ -70,31 +71,31 @@ fn a_restarted_server_starts_at_order_1_again() {
 
 #[test]
 fn a_planted_bug_is_found_and_shrunk_to_a_plan_that_replays() {
-    let rig = Rig::with_bug(Bug::SecondCancelRefused);
-    let (text, exit) = seeds(0..300, rig);
+    let injected = InjectedFaults::with_bug(Bug::SecondCancelRefused);
+    let (text, exit) = seeds(0..300, injected);
     assert_eq!(exit, Exit::Oracle, "{text}");
     let (from, to) = (text.find("plan v1").unwrap(), text.find("\nagain").unwrap());
-    let (again, exit) = replay(&text[from..to], rig).unwrap();
+    let (again, exit) = replay(&text[from..to], injected).unwrap();
     assert_eq!(exit, Exit::Oracle, "{again}");
     assert!(again.lines().filter(|line| line.contains(" @")).count() <= 4, "{again}");
 }
 
 #[test]
 fn a_network_that_never_reorders_is_noticed() {
-    let habits = Habits::of(0);
-    let mut plan = plan_of(0, &habits, false, 100);
+    let workload = Workload::of(0);
+    let mut plan = plan_of(0, &workload, false, 100);
     // One client alone, and nothing that is late.
     plan.steps.iter_mut().for_each(|step| step.client = 0);
     let weather = Weather { deadline: 100, attempts: 1, faults: Vec::new() };
-    let mut storm = Storm::open(&plan, &weather, Rig::default());
+    let mut storm = Storm::open(&plan, &weather, InjectedFaults::default());
     storm.play().unwrap();
     assert_eq!(storm.toll.reordered, 0);
 }
 
 #[test]
 fn weather_is_text_and_back() {
-    let habits = Habits::of(5);
-    let plan = plan_of(5, &habits, false, 60);
+    let workload = Workload::of(5);
+    let plan = plan_of(5, &workload, false, 60);
     for seed in 0..20 {
         let weather = Weather::of(seed, &plan);
         let (again, rest) = Weather::parse(&format!("{plan}{weather}")).unwrap();

@@ -1,15 +1,15 @@
-//! The judge of the service layer: the model, taken along in the order in which the server took
+//! The checker of the service layer: the model, taken along in the order in which the server took
 //! its commands.
 
 use loms::sequencer::Sequencer;
 
 use crate::check::checker::Verdict;
 use crate::check::failure::{Failure, Oracle, Signature};
-use crate::coverage::counts::Tally;
+use crate::coverage::counts::Counts;
 use crate::layers::wire::{self, Heard};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::Kind;
 use crate::report::words::Class;
 
@@ -18,22 +18,22 @@ const NEVER_BEHIND: &str = "no plan places as many orders as one step expires";
 
 /// The model beside one server, from the server's start.
 #[derive(Debug)]
-pub(crate) struct Judge {
+pub(crate) struct ServiceChecker {
     /// What came of the run so far.
-    pub(crate) tally: Tally,
+    pub(crate) counts: Counts,
     /// The model, as the server should be.
     pub(crate) model: Model,
     world: World,
-    rig: Rig,
+    injected: InjectedFaults,
     /// Commands that the server has taken since it started.
     index: u64,
     /// The machine's time: that of its last command.
     now: u64,
 }
 
-/// A call as it was made.
+/// A call as it was sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Made<'a> {
+pub(crate) struct SentCall<'a> {
     /// The step of the plan.
     pub(crate) number: u32,
     /// The call.
@@ -53,15 +53,15 @@ pub(crate) const fn kind_of(call: Call<'_>) -> Kind {
     }
 }
 
-impl Judge {
+impl ServiceChecker {
     /// Beside a server that opens with this world.
     #[must_use]
-    pub(crate) fn open(world: &World, rig: Rig) -> Self {
+    pub(crate) fn open(world: &World, injected: InjectedFaults) -> Self {
         Self {
-            tally: Tally::default(),
-            model: Model::new(world, rig.bug),
+            counts: Counts::default(),
+            model: Model::new(world, injected.bug),
             world: world.clone(),
-            rig,
+            injected,
             index: 0,
             now: 0,
         }
@@ -69,7 +69,7 @@ impl Judge {
 
     /// The server is started anew, and has forgotten everything.
     pub(crate) fn restart(&mut self) {
-        self.model = Model::new(&self.world, self.rig.bug);
+        self.model = Model::new(&self.world, self.injected.bug);
         (self.index, self.now) = (0, 0);
     }
 
@@ -81,23 +81,23 @@ impl Judge {
     pub(crate) fn answered(
         &mut self,
         clock: u64,
-        made: Made<'_>,
+        sent: SentCall<'_>,
         heard: &Heard,
     ) -> Result<Answer, Box<Failure>> {
         // What the machine stamps the command with, if it gets that far.
         let stamp = clock.max(self.now.saturating_add(1));
-        let expected = self.model.answer(stamp, made.call);
+        let expected = self.model.answer(stamp, sent.call);
         let invalid = matches!(expected, Answer::Refused(refusal) if wire::is_invalid(refusal));
         if !invalid {
             (self.index, self.now) = (self.index + 1, stamp);
         }
-        match heard.answer(made.call) {
+        match heard.answer(sent.call) {
             Ok(answer) if answer == expected => {}
             Ok(answer) => {
                 let class = Class::of(Some(&answer));
                 return Err(self.differs(
                     Oracle::Answer,
-                    made,
+                    sent,
                     class,
                     answer.to_string(),
                     &expected,
@@ -106,7 +106,7 @@ impl Judge {
             Err(strange) => {
                 return Err(self.differs(
                     Oracle::Answer,
-                    made,
+                    sent,
                     Class::Impossible,
                     strange,
                     &expected,
@@ -117,11 +117,11 @@ impl Judge {
         if heard.index != place {
             let words = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
             let mut failure =
-                self.differs(Oracle::Index, made, Class::Done, words(heard.index), &expected);
+                self.differs(Oracle::Index, sent, Class::Done, words(heard.index), &expected);
             failure.model = words(place);
             return Err(failure);
         }
-        self.tally.note(kind_of(made.call), &expected);
+        self.counts.note(kind_of(sent.call), &expected);
         Ok(expected)
     }
 
@@ -135,15 +135,15 @@ impl Judge {
         self.now = clock.max(self.now.saturating_add(1));
         self.index += 1;
         let answer = self.model.answer(self.now, Call::Tick);
-        let made = Made { number, call: Call::Tick };
+        let sent = SentCall { number, call: Call::Tick };
         if told.value != self.model.next_deadline() || told.index != self.index {
             let words = |at: Option<u64>, index| format!("next deadline {at:?}, command #{index}");
             let said = words(told.value, told.index);
-            let mut failure = self.differs(Oracle::Deadline, made, Class::Done, said, &answer);
+            let mut failure = self.differs(Oracle::Deadline, sent, Class::Done, said, &answer);
             failure.model = words(self.model.next_deadline(), self.index);
             return Err(failure);
         }
-        self.tally.note(Kind::Tick, &answer);
+        self.counts.note(Kind::Tick, &answer);
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl Judge {
         machine: String,
         model: String,
     ) -> Box<Failure> {
-        let (done, commands) = (Class::Done, self.tally.commands);
+        let (done, commands) = (Class::Done, self.counts.commands);
         let signature = Signature { oracle, kind: None, machine: done, model: done };
         Box::new(Failure { signature, number: 0, commands, machine, model })
     }
@@ -197,7 +197,7 @@ impl Judge {
     fn differs(
         &self,
         oracle: Oracle,
-        made: Made<'_>,
+        sent: SentCall<'_>,
         machine_class: Class,
         machine: String,
         expected: &Answer,
@@ -205,12 +205,12 @@ impl Judge {
         Box::new(Failure {
             signature: Signature {
                 oracle,
-                kind: Some(kind_of(made.call)),
+                kind: Some(kind_of(sent.call)),
                 machine: machine_class,
                 model: Class::of(Some(expected)),
             },
-            number: made.number,
-            commands: self.tally.commands + 1,
+            number: sent.number,
+            commands: self.counts.commands + 1,
             machine,
             model: expected.to_string(),
         })
