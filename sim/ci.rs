@@ -16,7 +16,7 @@ use crate::mutation::selfcheck::Check;
 use crate::mutation::{kill_table as kills, regressions, selfcheck};
 use crate::report;
 use crate::runner;
-use crate::runner::{Fleet, Orders};
+use crate::runner::{RunOptions, run_seeds};
 
 /// Seeds that CI plays.
 const SEEDS: u64 = 2_000;
@@ -87,17 +87,18 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
 #[must_use]
 pub(crate) fn exhaustive(injected: InjectedFaults) -> (String, Exit) {
     let began = Stopwatch::start();
-    let closure = tiny::explore(tiny::ORDERS, injected);
+    let exploration = tiny::explore(tiny::ORDERS, injected);
     eprintln!("{} ms", began.elapsed().as_millis());
-    match closure.failed {
+    match exploration.failed {
         None => {
-            let (states, commands, depth) = (closure.states, closure.commands, closure.depth);
+            let (states, commands, depth) =
+                (exploration.states, exploration.commands, exploration.depth);
             let text = format!(
                 "{states} states, {commands} commands, at most {depth} deep: closed, all agree\n"
             );
             (text, Exit::Ok)
         }
-        Some((plan, failure)) => runner::told(&failure, "exhaustive", &plan, injected),
+        Some((plan, failure)) => runner::report_failure(&failure, "exhaustive", &plan, injected),
     }
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn exhaustive(injected: InjectedFaults) -> (String, Exit) {
 #[must_use]
 pub(crate) fn bugs() -> (String, Exit) {
     match regressions::replay(InjectedFaults::default()) {
-        Err((known, failure)) => runner::told(
+        Err((known, failure)) => runner::report_failure(
             &failure,
             &format!("bug {}", known.name),
             &known.plan,
@@ -115,7 +116,8 @@ pub(crate) fn bugs() -> (String, Exit) {
             let mut text = String::new();
             for known in regressions::all() {
                 let steps = known.plan.steps.len();
-                let _ = writeln!(text, "ok   {} ({steps} commands): {}", known.name, known.story);
+                let _ =
+                    writeln!(text, "ok   {} ({steps} commands): {}", known.name, known.description);
             }
             (text, Exit::Ok)
         }
@@ -125,17 +127,17 @@ pub(crate) fn bugs() -> (String, Exit) {
 /// The seeds of CI, and the marks they reach.
 #[must_use]
 pub(crate) fn marks() -> (String, Exit) {
-    let orders = Orders { jobs: cores(), steps: None, injected: InjectedFaults::default() };
-    let fleet = Fleet::sail(0..SEEDS, orders, |_| true);
-    if let Some((seed, failure)) = &fleet.failed {
-        return runner::seed_told(*seed, None, failure, InjectedFaults::default());
+    let options = RunOptions { jobs: cores(), steps: None, injected: InjectedFaults::default() };
+    let summary = run_seeds(0..SEEDS, options, |_| true);
+    if let Some((seed, failure)) = &summary.failed {
+        return runner::report_seed_failure(*seed, None, failure, InjectedFaults::default());
     }
-    let exit = if fleet.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
+    let exit = if summary.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
     let text = format!(
         "{SEEDS} seeds, {} commands, all agree; so many seeds reach:\n\n{}\n{}",
-        fleet.counts.commands,
-        coverage::picture(&fleet.reached),
-        coverage::missing(fleet.marks()),
+        summary.counts.commands,
+        coverage::picture(&summary.reached),
+        coverage::missing(summary.marks()),
     );
     (text, exit)
 }
@@ -147,11 +149,11 @@ pub(crate) fn mutants(only: Option<Bug>, jobs: usize) -> (String, Exit) {
     let kills = kills::kill_all(bugs, jobs);
     let mut text = kills::table(&kills);
     if let (Some(bug), Some((_, plan, ending))) =
-        (only, kills.first().and_then(|kill| kill.shown.as_ref()))
+        (only, kills.first().and_then(|kill| kill.counterexample.as_ref()))
     {
-        let _ = write!(text, "\n# {}\nplan v1\n", bug.story());
+        let _ = write!(text, "\n# {}\nplan v1\n", bug.description());
         text.push_str(&report::compared_plan(plan, *ending, InjectedFaults::with_bug(bug)));
     }
-    let exit = if kills.iter().all(kills::Kill::is_good) { Exit::Ok } else { Exit::Survivor };
+    let exit = if kills.iter().all(kills::KillResult::is_good) { Exit::Ok } else { Exit::Survivor };
     (text, exit)
 }

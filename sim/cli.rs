@@ -212,7 +212,7 @@ fn one(one: &One) -> (String, Exit) {
     let injected = one.planted.injected();
     match (one.layer, one.seed) {
         (Layer::Exhaustive, _) => ci::exhaustive(injected),
-        (Layer::Swarm, Some(seed)) => runner::one(seed, one.steps, injected),
+        (Layer::Swarm, Some(seed)) => runner::run_seed(seed, one.steps, injected),
         (Layer::Service, Some(seed)) => service::seed(seed, one.steps, injected),
         (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
     }
@@ -231,7 +231,14 @@ fn many(what: What) -> (String, Exit) {
         What::Run { seeds, layer: Layer::Swarm, planted, jobs, steps, time, until_stable } => {
             let injected = planted.injected();
             let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
-            runner::many(runner::Campaign { seeds, jobs, steps, time, until_stable, injected })
+            runner::run_many(runner::RunRequest {
+                seeds,
+                jobs,
+                steps,
+                time,
+                until_stable,
+                injected,
+            })
         }
         What::Replay { file, explain, planted } => {
             with_plan(&file, planted.injected(), |plan, injected| {
@@ -239,7 +246,9 @@ fn many(what: What) -> (String, Exit) {
                 match run.verdict {
                     Ok(()) if explain => (format!("plan v1\n{}", report::trace(plan)), Exit::Ok),
                     Ok(()) => (format!("{} commands, all agree\n", plan.steps.len()), Exit::Ok),
-                    Err(failure) => runner::told(&failure, &file.to_string_lossy(), plan, injected),
+                    Err(failure) => {
+                        runner::report_failure(&failure, &file.to_string_lossy(), plan, injected)
+                    }
                 }
             })
         }

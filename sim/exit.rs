@@ -41,7 +41,7 @@ impl Exit {
             | Oracle::Invariant
             | Oracle::Whole
             | Oracle::Law(_)
-            | Oracle::Crash { .. } => Self::Oracle,
+            | Oracle::Panic { .. } => Self::Oracle,
         }
     }
 }

@@ -18,7 +18,7 @@
 //! | a seed becomes a plan | `rng`, `world`, `generate`, `plan`, `plan_text` |
 //! | a run is checked | `checker`, `laws`, `swarm`, `exhaustive`, `failure` |
 //! | a failure becomes small and readable | `shrink`, `report` |
-//! | many seeds run on many cores | `fleet`, `campaign`, `counts`, `fingerprint` |
+//! | many seeds run on many cores | `summary`, `request`, `counts`, `fingerprint` |
 //! | it is proved to see what there is | `marks`, `marker`, `coverage` |
 //! | it is proved to find bugs | `mutants`, `bug_base`, `selfcheck`, `injected` |
 //! | people and CI ask | `cli`, `ci`, `exit`, `pages`, `crash`, `clock` |
@@ -40,6 +40,6 @@ mod shrink;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    check::panic::announce();
+    check::panic::install_hook();
     cli::run()
 }

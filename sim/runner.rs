@@ -29,7 +29,7 @@ use crate::{report, shrink};
 
 /// Many seeds.
 #[derive(Clone, Debug)]
-pub(crate) struct Campaign {
+pub(crate) struct RunRequest {
     /// Which.
     pub(crate) seeds: Range<u64>,
     /// Threads.
@@ -48,42 +48,42 @@ pub(crate) struct Campaign {
 const STABLE: u64 = 1_000;
 
 /// Plays one seed; the bugs of old first.
-pub(crate) fn one(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> (String, Exit) {
-    if let Some(back) = bug_is_back(injected) {
+pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> (String, Exit) {
+    if let Some(back) = failing_regression(injected) {
         return back;
     }
     let workload = Workload::of(seed);
     let run = swarm::play_seed(seed, &workload, steps.unwrap_or(workload.length), injected);
     match run.verdict {
         Ok(()) => (report::seed(seed, &workload, &run.checker), Exit::Ok),
-        Err(failure) => seed_told(seed, steps, &failure, injected),
+        Err(failure) => report_seed_failure(seed, steps, &failure, injected),
     }
 }
 
 /// Plays many seeds; the bugs of old first.
-pub(crate) fn many(campaign: Campaign) -> (String, Exit) {
-    let Campaign { seeds, jobs, steps, time, until_stable, injected } = campaign;
-    if let Some(back) = bug_is_back(injected) {
+pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
+    let RunRequest { seeds, jobs, steps, time, until_stable, injected } = request;
+    if let Some(back) = failing_regression(injected) {
         return back;
     }
     let began = Stopwatch::start();
     let bar = progress(seeds.end - seeds.start);
     let (mut marks, mut new_at) = (0, 0);
-    let fleet = Fleet::sail(seeds.clone(), Orders { jobs, steps, injected }, |fleet| {
-        bar.set_position(fleet.seeds);
-        if fleet.marks().count() > marks {
-            (marks, new_at) = (fleet.marks().count(), fleet.seeds);
+    let summary = run_seeds(seeds.clone(), RunOptions { jobs, steps, injected }, |summary| {
+        bar.set_position(summary.seeds);
+        if summary.marks().count() > marks {
+            (marks, new_at) = (summary.marks().count(), summary.seeds);
         }
-        let stable = until_stable && fleet.seeds - new_at >= STABLE;
+        let stable = until_stable && summary.seeds - new_at >= STABLE;
         !stable && time.is_none_or(|time| began.elapsed() < time)
     });
     bar.finish_and_clear();
-    tell_speed(fleet.counts.commands, jobs, began.elapsed());
-    if let Some((seed, failure)) = fleet.failed {
-        return seed_told(seed, steps, &failure, injected);
+    print_speed(summary.counts.commands, jobs, began.elapsed());
+    if let Some((seed, failure)) = summary.failed {
+        return report_seed_failure(seed, steps, &failure, injected);
     }
-    let last = seeds.start + fleet.seeds;
-    let counts = &fleet.counts;
+    let last = seeds.start + summary.seeds;
+    let counts = &summary.counts;
     let text = format!(
         "swarm · seeds {}..{last} · {} commands, all agree\n\
          orders {}: {} paid, {} cancelled, {} expired\n{}answers {}\n",
@@ -99,17 +99,17 @@ pub(crate) fn many(campaign: Campaign) -> (String, Exit) {
     (text, Exit::Ok)
 }
 
-fn bug_is_back(injected: InjectedFaults) -> Option<(String, Exit)> {
+fn failing_regression(injected: InjectedFaults) -> Option<(String, Exit)> {
     // With a bug planted they would only show that one.
     if injected.bug.is_some() {
         return None;
     }
     let (known, failure) = regressions::replay(injected).err()?;
-    Some(told(&failure, &format!("bug {}", known.name), &known.plan, injected))
+    Some(report_failure(&failure, &format!("bug {}", known.name), &known.plan, injected))
 }
 
 /// A seed that failed, shrunk and told on one screen, with the line that plays it again.
-pub(crate) fn seed_told(
+pub(crate) fn report_seed_failure(
     seed: u64,
     steps: Option<u32>,
     failure: &Failure,
@@ -122,7 +122,7 @@ pub(crate) fn seed_told(
     let mut plan =
         plan_of(seed, &workload, injected.has(SimulatorFault::DrawsIgnorePurpose), length);
     plan.steps.extend(run.checker.drained);
-    let (mut text, exit) = told(failure, &format!("seed {seed}"), &plan, injected);
+    let (mut text, exit) = report_failure(failure, &format!("seed {seed}"), &plan, injected);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
     let bug = injected.flag();
     let _ = write!(
@@ -134,7 +134,7 @@ pub(crate) fn seed_told(
 }
 
 /// A failing plan, shrunk and told on one screen.
-pub(crate) fn told(
+pub(crate) fn report_failure(
     failure: &Failure,
     origin: &str,
     plan: &Plan,
@@ -153,7 +153,7 @@ fn progress(seeds: u64) -> ProgressBar {
     ProgressBar::new(seeds).with_style(style)
 }
 
-fn tell_speed(commands: u64, jobs: usize, took: Duration) {
+fn print_speed(commands: u64, jobs: usize, took: Duration) {
     let micros = took.as_micros().max(1);
     let per_second = u128::from(commands) * 1_000_000 / micros;
     let millis = took.as_millis();
@@ -162,7 +162,7 @@ fn tell_speed(commands: u64, jobs: usize, took: Duration) {
 
 /// What came of many seeds.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct RunSummary {
     /// All of them together, up to the first failure.
     pub(crate) counts: Counts,
     /// How many there were.
@@ -173,9 +173,9 @@ pub(crate) struct Fleet {
     pub(crate) failed: Option<(u64, Box<Failure>)>,
 }
 
-/// How a fleet sails.
+/// How a summary sails.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Orders {
+pub(crate) struct RunOptions {
     /// Threads.
     pub(crate) jobs: usize,
     /// The most commands of a seed; none for as many as it has a mind to.
@@ -187,13 +187,13 @@ pub(crate) struct Orders {
 /// Seeds that a worker takes at a time: enough for the taking to cost nothing.
 const BATCH: u64 = 8;
 
-struct Report {
+struct SeedResult {
     seed: u64,
     counts: Counts,
     failure: Option<Box<Failure>>,
 }
 
-impl Fleet {
+impl RunSummary {
     fn new() -> Self {
         Self {
             counts: Counts::default(),
@@ -209,77 +209,82 @@ impl Fleet {
         self.counts.marks
     }
 
-    /// Plays these seeds. `seen` is told of each, in order, and says whether to go on.
-    #[must_use]
-    pub(crate) fn sail(
-        seeds: Range<u64>,
-        orders: Orders,
-        mut seen: impl FnMut(&Self) -> bool,
-    ) -> Self {
-        let next = AtomicU64::new(seeds.start);
-        let end = AtomicU64::new(seeds.end);
-        let mut fleet = Self::new();
-        thread::scope(|scope| {
-            let (send, receive) = mpsc::channel();
-            for _ in 0..orders.jobs.max(1) {
-                let (next, end, send) = (&next, &end, send.clone());
-                scope.spawn(move || work(next, end, orders, &send));
-            }
-            drop(send);
-            // What came early waits here for those before it.
-            let mut early = BTreeMap::new();
-            let mut due = seeds.start;
-            for reports in receive {
-                early.extend(reports.into_iter().map(|report| (report.seed, report)));
-                while let Some(report) = early.remove(&due) {
-                    due += 1;
-                    if fleet.failed.is_some() {
-                        continue;
-                    }
-                    fleet.take(report);
-                    if !seen(&fleet) || fleet.failed.is_some() {
-                        end.fetch_min(due, Ordering::Relaxed);
-                    }
+    fn take(&mut self, result: SeedResult) {
+        self.seeds += 1;
+        self.counts.add(&result.counts);
+        for (count, &mark) in self.reached.iter_mut().zip(Mark::ALL) {
+            *count += u64::from(result.counts.marks.has(mark));
+        }
+        self.failed = result.failure.map(|failure| (result.seed, failure));
+    }
+}
+
+/// Plays these seeds. `seen` is told of each, in order, and says whether to go on.
+#[must_use]
+pub(crate) fn run_seeds(
+    seeds: Range<u64>,
+    options: RunOptions,
+    mut seen: impl FnMut(&RunSummary) -> bool,
+) -> RunSummary {
+    let next = AtomicU64::new(seeds.start);
+    let end = AtomicU64::new(seeds.end);
+    let mut summary = RunSummary::new();
+    thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..options.jobs.max(1) {
+            let (next, end, send) = (&next, &end, send.clone());
+            scope.spawn(move || work(next, end, options, &send));
+        }
+        drop(send);
+        // What came early waits here for those before it.
+        let mut early = BTreeMap::new();
+        let mut due = seeds.start;
+        for results in receive {
+            early.extend(results.into_iter().map(|result| (result.seed, result)));
+            while let Some(result) = early.remove(&due) {
+                due += 1;
+                if summary.failed.is_some() {
+                    continue;
+                }
+                summary.take(result);
+                if !seen(&summary) || summary.failed.is_some() {
+                    end.fetch_min(due, Ordering::Relaxed);
                 }
             }
-        });
-        fleet
-    }
-
-    fn take(&mut self, report: Report) {
-        self.seeds += 1;
-        self.counts.add(&report.counts);
-        for (count, &mark) in self.reached.iter_mut().zip(Mark::ALL) {
-            *count += u64::from(report.counts.marks.has(mark));
         }
-        self.failed = report.failure.map(|failure| (report.seed, failure));
-    }
+    });
+    summary
 }
 
 /// A worker: takes seeds, a few at a time, until there are none. Those at hand when a seed fails
 /// are finished, since a lower one may fail too.
-fn work(next: &AtomicU64, end: &AtomicU64, orders: Orders, send: &mpsc::Sender<Vec<Report>>) {
+fn work(
+    next: &AtomicU64,
+    end: &AtomicU64,
+    options: RunOptions,
+    send: &mpsc::Sender<Vec<SeedResult>>,
+) {
     loop {
         let first = next.fetch_add(BATCH, Ordering::Relaxed);
-        let reports: Vec<Report> = (first..first.saturating_add(BATCH))
+        let results: Vec<SeedResult> = (first..first.saturating_add(BATCH))
             .take_while(|&seed| seed < end.load(Ordering::Relaxed))
-            .map(|seed| play(seed, end, orders))
+            .map(|seed| play(seed, end, options))
             .collect();
-        if reports.is_empty() || send.send(reports).is_err() {
+        if results.is_empty() || send.send(results).is_err() {
             return;
         }
     }
 }
 
-fn play(seed: u64, end: &AtomicU64, orders: Orders) -> Report {
+fn play(seed: u64, end: &AtomicU64, options: RunOptions) -> SeedResult {
     let workload = Workload::of(seed);
-    let length = orders.steps.unwrap_or(workload.length);
-    let run = play_seed(seed, &workload, length, orders.injected);
+    let length = options.steps.unwrap_or(workload.length);
+    let run = play_seed(seed, &workload, length, options.injected);
     let failure = run.verdict.err();
     if failure.is_some() {
         end.fetch_min(seed + 1, Ordering::Relaxed);
     }
-    Report { seed, counts: run.checker.counts, failure }
+    SeedResult { seed, counts: run.checker.counts, failure }
 }
 
 /// Does `work` for every number below `count` on so many threads; what came of it, in order.

@@ -7,7 +7,7 @@
 //! is not there; reads; and time passing, by itself and with a call. The checker compares after each,
 //! and in every new state it looks at everything once more.
 //!
-//! States that behave alike count as one ([`Essence`]): what is told of an order that has ended
+//! States that behave alike count as one ([`Behavior`]): what is told of an order that has ended
 //! does not matter any more, nor does the time on the clock, only what is left of it. Breadth
 //! first, so that what is found takes the fewest commands.
 
@@ -30,7 +30,7 @@ const WINDOW: u64 = 3;
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) struct Closure {
+pub(crate) struct Exploration {
     /// States that behave differently.
     pub(crate) states: usize,
     /// Commands that were checked on the way.
@@ -43,23 +43,23 @@ pub(crate) struct Closure {
 
 /// All that decides what a state will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Essence {
-    orders: Vec<Fate>,
+struct Behavior {
+    orders: Vec<OrderBehavior>,
     shelves: Vec<(u64, u64)>,
     /// What the key stands for, for each user.
-    keys: [Option<KeyEssence>; 2],
+    keys: [Option<KeyBehavior>; 2],
 }
 
 /// What decides how a key will be answered: its order, that order's lines, and the moments for
 /// which it stands for it; none left at the very moment at which it is forgotten.
-type KeyEssence = (u8, Vec<(u32, u32)>, u8);
+type KeyBehavior = (u8, Vec<(u32, u32)>, u8);
 
 /// What each user's key was last given to: the order, and the moment.
 type Keys = [Option<(u8, u64)>; 2];
 
 /// What decides how an order will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
+enum OrderBehavior {
     Awaiting { left: u8, lines: Vec<(u32, u32)> },
     Failed,
     Paid,
@@ -67,9 +67,9 @@ enum Fate {
     Expired,
 }
 
-/// A state that was reached: by which command from which state.
+/// A state that was visited: by which command from which state.
 #[derive(Clone, Copy, Debug)]
-struct Reached {
+struct Visited {
     from: usize,
     command: usize,
     depth: usize,
@@ -116,7 +116,7 @@ fn commands(orders: i64) -> Vec<Command> {
 
 /// Tries everything.
 #[must_use]
-pub(crate) fn explore(orders: usize, injected: InjectedFaults) -> Closure {
+pub(crate) fn explore(orders: usize, injected: InjectedFaults) -> Exploration {
     let world = World {
         stock: vec![(1, 3, 1), (2, 1, 0)],
         payment_timeout: TIMEOUT,
@@ -127,7 +127,7 @@ pub(crate) fn explore(orders: usize, injected: InjectedFaults) -> Closure {
     let commands = commands(room);
     let mut search = Search {
         known: BTreeSet::new(),
-        reached: vec![Reached { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
+        visited: vec![Visited { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
         orders,
         steps: Vec::new(),
         commands,
@@ -136,20 +136,20 @@ pub(crate) fn explore(orders: usize, injected: InjectedFaults) -> Closure {
         checked: 0,
     };
     let mut next = 0;
-    while next < search.reached.len() {
+    while next < search.visited.len() {
         if let Err(failed) = search.expand(next) {
-            return search.closure(Some(*failed));
+            return search.exploration(Some(*failed));
         }
         next += 1;
     }
-    search.closure(None)
+    search.exploration(None)
 }
 
 struct Search {
     /// Orders that there is room for.
     orders: usize,
-    known: BTreeSet<Essence>,
-    reached: Vec<Reached>,
+    known: BTreeSet<Behavior>,
+    visited: Vec<Visited>,
     /// The steps that lead to the state at hand.
     steps: Vec<Step>,
     commands: Vec<Command>,
@@ -159,11 +159,11 @@ struct Search {
 }
 
 impl Search {
-    fn closure(self, failed: Option<(Plan, Box<Failure>)>) -> Closure {
-        Closure {
+    fn exploration(self, failed: Option<(Plan, Box<Failure>)>) -> Exploration {
+        Exploration {
             states: self.known.len(),
             commands: self.checked,
-            depth: self.reached.last().map_or(0, |reached| reached.depth),
+            depth: self.visited.last().map_or(0, |visited| visited.depth),
             failed,
         }
     }
@@ -171,7 +171,7 @@ impl Search {
     /// Tries every command in a state.
     fn expand(&mut self, state: usize) -> Result<(), Box<(Plan, Box<Failure>)>> {
         let keys = self.retrace(state);
-        let depth = self.reached[state].depth;
+        let depth = self.visited[state].depth;
         let here = self.replay();
         let mut checker = here.clone();
         for command in 0..self.commands.len() {
@@ -181,16 +181,16 @@ impl Search {
                 continue;
             }
             self.steps.push(self.step(command));
-            let before = checker.machine.state.transitions();
+            let before = checker.subject.state.transitions();
             self.checked += 1;
             let verdict = checker.step(self.steps.last().expect("it was just pushed"));
             verdict.map_err(|failure| Box::new((self.plan(), failure)))?;
             let now = self.steps.last().map_or(0, |step| step.at);
             let keys = keys_after(keys, op, orders, &checker, now);
-            let moved = checker.machine.state.transitions() != before || gap > 0;
-            if moved && self.known.insert(essence(&checker, keys, now)) {
+            let moved = checker.subject.state.transitions() != before || gap > 0;
+            if moved && self.known.insert(behavior(&checker, keys, now)) {
                 checker.audit().map_err(|failure| Box::new((self.plan(), failure)))?;
-                self.reached.push(Reached { from: state, command, depth: depth + 1, keys });
+                self.visited.push(Visited { from: state, command, depth: depth + 1, keys });
             }
             self.steps.pop();
             if moved {
@@ -204,16 +204,16 @@ impl Search {
     fn retrace(&mut self, state: usize) -> Keys {
         let mut path = Vec::new();
         let mut at = state;
-        while self.reached[at].command != usize::MAX {
-            path.push(self.reached[at].command);
-            at = self.reached[at].from;
+        while self.visited[at].command != usize::MAX {
+            path.push(self.visited[at].command);
+            at = self.visited[at].from;
         }
         self.steps.clear();
         for &command in path.iter().rev() {
             let step = self.step(command);
             self.steps.push(step);
         }
-        self.reached[state].keys
+        self.visited[state].keys
     }
 
     fn step(&self, command: usize) -> Step {
@@ -250,24 +250,24 @@ fn keys_after(mut keys: Keys, op: Op, orders: usize, checker: &Checker, now: u64
     keys
 }
 
-fn essence(checker: &Checker, keys: Keys, now: u64) -> Essence {
-    let state = &checker.machine.state;
+fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
+    let state = &checker.subject.state;
     let small = |figure: u64| u8::try_from(figure).expect("a tiny world has tiny figures");
     let orders = state.orders().map(|order| match (order.status(), order.cause()) {
-        (OrderStatus::New | OrderStatus::AwaitingPayment, _) => Fate::Awaiting {
+        (OrderStatus::New | OrderStatus::AwaitingPayment, _) => OrderBehavior::Awaiting {
             left: small(order.created().as_nanos() + TIMEOUT - now),
             lines: order.lines().map(|line| (line.sku.get(), line.count.get())).collect(),
         },
-        (OrderStatus::Failed, _) => Fate::Failed,
-        (OrderStatus::Paid, _) => Fate::Paid,
-        (OrderStatus::Cancelled, Cause::PaymentTimeout) => Fate::Expired,
-        (OrderStatus::Cancelled, _) => Fate::Cancelled,
+        (OrderStatus::Failed, _) => OrderBehavior::Failed,
+        (OrderStatus::Paid, _) => OrderBehavior::Paid,
+        (OrderStatus::Cancelled, Cause::PaymentTimeout) => OrderBehavior::Expired,
+        (OrderStatus::Cancelled, _) => OrderBehavior::Cancelled,
     });
     let key = |(order, since): (u8, u64)| {
-        let info = checker.machine.order(i64::from(order)).expect("a key stands for an order");
+        let info = checker.subject.order(i64::from(order)).expect("a key stands for an order");
         (order, info.items, small(since + WINDOW - now))
     };
-    Essence {
+    Behavior {
         orders: orders.collect(),
         shelves: state.stock().map(|shelf| (shelf.total, shelf.reserved)).collect(),
         keys: keys.map(|given| given.map(key)),
@@ -281,15 +281,15 @@ mod tests {
 
     #[test]
     fn a_tiny_world_closes() {
-        let closure = explore(2, InjectedFaults::default());
-        assert!(closure.failed.is_none());
-        assert_eq!((closure.states, closure.depth), (1_155, 7));
+        let exploration = explore(2, InjectedFaults::default());
+        assert!(exploration.failed.is_none());
+        assert_eq!((exploration.states, exploration.depth), (1_155, 7));
     }
 
     #[test]
     fn what_is_found_takes_the_fewest_commands() {
-        let closure = explore(2, InjectedFaults::with_bug(Bug::PayAfterCancel));
-        let (plan, failure) = closure.failed.unwrap();
+        let exploration = explore(2, InjectedFaults::with_bug(Bug::PayAfterCancel));
+        let (plan, failure) = exploration.failed.unwrap();
         let calls: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         assert_eq!(
             calls,

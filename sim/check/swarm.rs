@@ -5,7 +5,7 @@ use crate::check::checker::{Checker, Verdict};
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::laws;
 use crate::check::panic;
-use crate::check::subject::{Machine, Reply};
+use crate::check::subject::{Subject, SubjectReply};
 use crate::model::contract::Answer;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::generator::{Generator, plan_of};
@@ -91,18 +91,18 @@ pub(crate) fn play_plan(plan: &Plan, injected: InjectedFaults, ending: Ending) -
 fn guarded(checker: &mut Checker, run: impl FnOnce(&mut Checker) -> Verdict) -> Verdict {
     match panic::caught(|| run(checker)) {
         Ok(verdict) => verdict,
-        Err(crash) => Err(checker.crashed(crash)),
+        Err(caught) => Err(checker.panicked(caught)),
     }
 }
 
 /// Plays the same steps on a fresh machine: it must come to the same end.
 fn replay_is_equal(checker: &Checker, seed: u64, workload: &Workload, length: u32) -> Verdict {
-    let mut machine = Machine::open(&workload.world);
+    let mut subject = Subject::open(&workload.world);
     let mut created = CreatedOrders::default();
     let mut play = |step: &Step| {
         let mut room = KeyText::default();
         let at = workload.start.saturating_add(step.at);
-        if let Reply::Created(order, _) = machine.call(at, step.call(&created, &mut room)) {
+        if let SubjectReply::Created(order, _) = subject.call(at, step.call(&created, &mut room)) {
             created.note(step.number, order.get());
         }
     };
@@ -113,7 +113,7 @@ fn replay_is_equal(checker: &Checker, seed: u64, workload: &Workload, length: u3
         play(&step);
     }
     checker.drained.iter().for_each(play);
-    let (first, again) = (checker.machine.state.digest(), machine.state.digest());
+    let (first, again) = (checker.subject.state.digest(), subject.state.digest());
     if first == again {
         return Ok(());
     }
@@ -121,14 +121,14 @@ fn replay_is_equal(checker: &Checker, seed: u64, workload: &Workload, length: u3
 }
 
 fn keeps_laws(plan: &Plan) -> Verdict {
-    laws::check(plan, Machine::open)
+    laws::check(plan, Subject::open)
         .map_err(|breach| at_the_end(Oracle::Law(breach.law), breach.one, breach.other))
 }
 
-fn at_the_end(oracle: Oracle, machine: String, model: String) -> Box<Failure> {
+fn at_the_end(oracle: Oracle, actual: String, expected: String) -> Box<Failure> {
     let nothing = Class::of(Some(&Answer::Done));
-    let signature = Signature { oracle, kind: None, machine: nothing, model: nothing };
-    Box::new(Failure { signature, number: 0, commands: 0, machine, model })
+    let signature = Signature { oracle, kind: None, actual: nothing, expected: nothing };
+    Box::new(Failure { signature, number: 0, commands: 0, actual, expected })
 }
 
 #[cfg(test)]
@@ -141,8 +141,8 @@ mod tests {
         let workload = Workload::of(1);
         let mut checker = Checker::open(&workload.world, workload.start, InjectedFaults::default());
         let failure = guarded(&mut checker, |_| panic!("out of stock")).unwrap_err();
-        assert!(matches!(failure.signature.oracle, Oracle::Crash { .. }));
-        assert_eq!(failure.machine, "out of stock");
+        assert!(matches!(failure.signature.oracle, Oracle::Panic { .. }));
+        assert_eq!(failure.actual, "out of stock");
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         let run = play_plan(&Plan::parse(text).unwrap(), injected, Ending::Drained);
         let failure = run.verdict.unwrap_err();
         assert_eq!((failure.signature.oracle, failure.number), (Oracle::Stock, 2));
-        assert_eq!(failure.machine, "SKU 1: total 1, reserved 0");
-        assert_eq!(failure.model, "SKU 1: total 2, reserved 0");
+        assert_eq!(failure.actual, "SKU 1: total 1, reserved 0");
+        assert_eq!(failure.expected, "SKU 1: total 2, reserved 0");
     }
 }

@@ -26,7 +26,7 @@ const PATIENCE: u64 = 4_000_000;
 
 /// What became of a bug.
 #[derive(Debug)]
-pub(crate) struct Kill {
+pub(crate) struct KillResult {
     /// The bug.
     pub(crate) bug: Bug,
     /// Commands in the shortest plan that the exhaustive layer kills it with.
@@ -36,10 +36,10 @@ pub(crate) struct Kill {
     /// What that may be.
     pub(crate) budget: Option<u64>,
     /// The first trial's failure, shrunk.
-    pub(crate) shown: Option<(Box<Failure>, Plan, Ending)>,
+    pub(crate) counterexample: Option<(Box<Failure>, Plan, Ending)>,
 }
 
-impl Kill {
+impl KillResult {
     /// Whether it died, and in time.
     #[must_use]
     pub(crate) fn is_good(&self) -> bool {
@@ -49,31 +49,31 @@ impl Kill {
 
 /// Sets all layers on these bugs.
 #[must_use]
-pub(crate) fn kill_all(bugs: &[Bug], jobs: usize) -> Vec<Kill> {
+pub(crate) fn kill_all(bugs: &[Bug], jobs: usize) -> Vec<KillResult> {
     in_order(bugs.len(), jobs, |place| kill(bugs[place]))
 }
 
-fn kill(bug: Bug) -> Kill {
+fn kill(bug: Bug) -> KillResult {
     let injected = InjectedFaults::with_bug(bug);
-    let closure = exhaustive::explore(ROOM, injected);
+    let exploration = exhaustive::explore(ROOM, injected);
     let mut trials: Vec<Option<u64>> = Vec::new();
-    let mut shown = None;
+    let mut counterexample = None;
     for trial in 0..TRIALS {
         let killed = swarm(trial * APART, injected);
         trials.push(killed.as_ref().map(|(commands, ..)| *commands));
-        if let (None, Some((_, plan, failure))) = (&shown, killed) {
+        if let (None, Some((_, plan, failure))) = (&counterexample, killed) {
             let (shrunk, ending) = shrink::failing(&plan, &failure, injected);
-            shown = Some((failure, shrunk.plan, ending));
+            counterexample = Some((failure, shrunk.plan, ending));
         }
     }
     // A trial in which it survived counts as the longest.
     trials.sort_by_key(|commands| commands.unwrap_or(u64::MAX));
-    Kill {
+    KillResult {
         bug,
-        exhaustive: closure.failed.map(|(plan, _)| plan.steps.len()),
+        exhaustive: exploration.failed.map(|(plan, _)| plan.steps.len()),
         commands: trials[trials.len() / 2],
         budget: budget(bug),
-        shown,
+        counterexample,
     }
 }
 
@@ -109,7 +109,7 @@ fn budget(bug: Bug) -> Option<u64> {
 
 /// The table, a line for each bug.
 #[must_use]
-pub(crate) fn table(kills: &[Kill]) -> String {
+pub(crate) fn table(kills: &[KillResult]) -> String {
     let mut text = format!(
         "{:<29}{:<13}{:<26}{:>8}{:>8}{:>8}\n",
         "bug, planted in the model", "exhaustive", "swarm: seen by", "median", "budget", "shrunk"
@@ -118,7 +118,7 @@ pub(crate) fn table(kills: &[Kill]) -> String {
         let exhaustive =
             kill.exhaustive.map_or("-".to_owned(), |steps| format!("{steps} commands"));
         let figure = |figure: Option<u64>| figure.map_or("NEVER".to_owned(), |n| n.to_string());
-        let (oracle, shrunk) = kill.shown.as_ref().map_or_else(
+        let (oracle, shrunk) = kill.counterexample.as_ref().map_or_else(
             || ("survives".to_owned(), "-".to_owned()),
             |(failure, plan, _)| {
                 let at = failure.signature.kind.map_or("the end", crate::plan::Kind::name);

@@ -24,7 +24,7 @@ pub(crate) struct Regression {
     /// The file's name, without `.plan`.
     pub(crate) name: &'static str,
     /// What the bug was: the file's first line.
-    pub(crate) story: &'static str,
+    pub(crate) description: &'static str,
     /// How it shows.
     pub(crate) plan: Plan,
 }
@@ -36,7 +36,7 @@ pub(crate) fn all() -> Vec<Regression> {
         .iter()
         .map(|&(name, text)| Regression {
             name,
-            story: text.lines().next().map_or("", |line| line.trim_start_matches(['#', ' '])),
+            description: text.lines().next().map_or("", |line| line.trim_start_matches(['#', ' '])),
             plan: Plan::parse(text).expect("a test reads every plan in sim/regressions"),
         })
         .collect()
@@ -71,7 +71,7 @@ mod tests {
         files.sort();
         let listed: Vec<String> = PLANS.iter().map(|(name, _)| format!("{name}.plan")).collect();
         assert_eq!(files, listed);
-        assert!(all().iter().all(|regression| !regression.story.is_empty()));
+        assert!(all().iter().all(|regression| !regression.description.is_empty()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::mutation::planted_bugs::Bug;
 use crate::plan::Kind;
 use crate::plan::generator::plan_of;
 use crate::plan::workload::Workload;
-use crate::runner::{Fleet, Orders};
+use crate::runner::{RunOptions, run_seeds};
 use crate::shrink;
 
 /// A check and how it came out.
@@ -66,8 +66,8 @@ pub(crate) fn all(jobs: usize) -> Vec<Check> {
 
 fn determinism(name: &str, jobs: usize, other_jobs: usize) -> Check {
     let sail = |jobs| {
-        let orders = Orders { jobs, steps: Some(2_000), injected: InjectedFaults::default() };
-        Fleet::sail(0..SEEDS, orders, |_| true)
+        let options = RunOptions { jobs, steps: Some(2_000), injected: InjectedFaults::default() };
+        run_seeds(0..SEEDS, options, |_| true)
     };
     let (one, other) = (sail(jobs), sail(other_jobs));
     let differs = one.counts != other.counts || one.reached != other.reached;
@@ -127,8 +127,8 @@ fn shrinking_keeps_the_failure(injected: InjectedFaults) -> Check {
 /// Draws that do not know what they are for go together, and much is then never drawn.
 fn draws_have_purposes(injected: InjectedFaults) -> Check {
     const ENOUGH: usize = 6;
-    let orders = Orders { jobs: 1, steps: Some(600), injected };
-    let missing = Fleet::sail(0..150, orders, |_| true).marks().missing().count();
+    let options = RunOptions { jobs: 1, steps: Some(600), injected };
+    let missing = run_seeds(0..150, options, |_| true).marks().missing().count();
     Check {
         name: "draws reach nearly every mark in 150 seeds".to_owned(),
         wrong: (missing > ENOUGH).then(|| format!("{missing} marks are missing")),
@@ -138,11 +138,11 @@ fn draws_have_purposes(injected: InjectedFaults) -> Check {
 
 /// Whatever clients leave undone, in the end nothing of it stays reserved.
 fn everything_ends(injected: InjectedFaults) -> Check {
-    let orders = Orders { jobs: 1, steps: Some(60), injected };
-    let failed = Fleet::sail(0..100, orders, |_| true).failed;
+    let options = RunOptions { jobs: 1, steps: Some(60), injected };
+    let failed = run_seeds(0..100, options, |_| true).failed;
     Check {
         name: "everything comes to its end".to_owned(),
-        wrong: failed.map(|(seed, failure)| format!("seed {seed}: {}", failure.machine)),
+        wrong: failed.map(|(seed, failure)| format!("seed {seed}: {}", failure.actual)),
         of_determinism: false,
     }
 }

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use crate::check::checker::Checker;
 use crate::check::failure::Failure;
 use crate::check::panic;
-use crate::check::subject::Machine;
+use crate::check::subject::Subject;
 use crate::check::swarm::Ending;
 use crate::coverage::marks::Mark;
 use crate::model::contract::Answer;
@@ -32,30 +32,30 @@ const LEFT: usize = 44;
 pub(crate) fn trace(plan: &Plan) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}\n{}", WorldLine(plan), StockLine(&plan.world));
-    let mut machine = Machine::open(&plan.world);
-    for (step, answer) in answers(plan, &mut machine) {
+    let mut subject = Subject::open(&plan.world);
+    for (step, answer) in answers(plan, &mut subject) {
         let answer =
             answer.map_or_else(|| "what no client can be told".to_owned(), |a| a.to_string());
         beside(&mut text, &step, &answer);
     }
-    shelves(&mut text, &machine);
+    shelves(&mut text, &subject);
     text
 }
 
 /// The answers of a machine to a plan.
-pub(crate) fn answers(plan: &Plan, machine: &mut Machine) -> Vec<(String, Option<Answer>)> {
+pub(crate) fn answers(plan: &Plan, subject: &mut Subject) -> Vec<(String, Option<Answer>)> {
     let mut created = CreatedOrders::default();
-    let mut crashed = false;
+    let mut panicked = false;
     plan.steps
         .iter()
         .map(|step| {
             let mut room = KeyText::default();
             let at = plan.start.saturating_add(step.at);
             let call = step.call(&created, &mut room);
-            // A machine that has crashed is not asked again.
-            let reply = if crashed { None } else { panic::caught(|| machine.call(at, call)).ok() };
-            crashed |= reply.is_none();
-            let answer = reply.and_then(|reply| machine.tell(reply));
+            // A machine that has panicked is not asked again.
+            let reply = if panicked { None } else { panic::caught(|| subject.call(at, call)).ok() };
+            panicked |= reply.is_none();
+            let answer = reply.and_then(|reply| subject.tell(reply));
             if let Some(Answer::Created { order, .. }) = answer {
                 created.note(step.number, order);
             }
@@ -69,8 +69,8 @@ fn beside(text: &mut String, left: &str, right: &str) {
 }
 
 /// The shelves, one line each.
-fn shelves(text: &mut String, machine: &Machine) {
-    for shelf in machine.state.stock() {
+fn shelves(text: &mut String, subject: &Subject) {
+    for shelf in subject.state.stock() {
         let (sku, total, reserved) = (shelf.opening.sku, shelf.total, shelf.reserved);
         let available = shelf.available();
         let _ = writeln!(
@@ -90,12 +90,12 @@ pub(crate) fn failure(
     injected: InjectedFaults,
     runs: u64,
 ) -> String {
-    let Failure { signature, number, commands, machine, model } = failure;
+    let Failure { signature, number, commands, actual, expected } = failure;
     let at = signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
     let mut text = String::new();
     let _ = writeln!(text, "FAIL {origin}: {} {at}, step {number}", signature.oracle.name());
-    let _ = writeln!(text, "  machine  {machine}");
-    let _ = writeln!(text, "  model    {model}");
+    let _ = writeln!(text, "  actual    {actual}");
+    let _ = writeln!(text, "  expected  {expected}");
     let steps = plan.steps.len();
     let _ = writeln!(text, "  shrunk from {commands} commands to {steps} in {runs} runs");
     text.push('\n');
@@ -112,10 +112,10 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
     let run = crate::check::swarm::play_plan(plan, injected, ending);
     let failure = run.verdict.err();
     let failed_at = failure.as_ref().map_or(0, |failure| failure.number);
-    let mut machine = Machine::open(&plan.world);
+    let mut subject = Subject::open(&plan.world);
     let hidden = plan.steps.len().saturating_sub(SCREEN);
     for (place, (step, (line, answer))) in
-        plan.steps.iter().zip(answers(plan, &mut machine)).enumerate()
+        plan.steps.iter().zip(answers(plan, &mut subject)).enumerate()
     {
         if hidden > 0 && (SCREEN / 2..SCREEN / 2 + hidden).contains(&place) {
             if place == SCREEN / 2 {
@@ -133,8 +133,8 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
         beside(&mut text, &line, &answer);
     }
     if let Some(failure) = failure {
-        let _ = writeln!(text, "#   machine  {}", failure.machine);
-        let _ = writeln!(text, "#   model    {}", failure.model);
+        let _ = writeln!(text, "#   actual    {}", failure.actual);
+        let _ = writeln!(text, "#   expected  {}", failure.expected);
     }
     text
 }
@@ -167,9 +167,9 @@ pub(crate) fn seed(seed: u64, workload: &Workload, checker: &Checker) -> String 
         text,
         "\norders {orders}: {paid} paid, {cancelled} cancelled, {expired} expired, {failed} failed"
     );
-    shelves(&mut text, &checker.machine);
+    shelves(&mut text, &checker.subject);
     let _ = writeln!(text, "marks  {} of {}", counts.marks.count(), Mark::ALL.len());
-    let _ = writeln!(text, "digest {}", checker.machine.state.digest());
+    let _ = writeln!(text, "digest {}", checker.subject.state.digest());
     text
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::check::subject::Machine;
+use crate::check::subject::Subject;
 use crate::check::swarm::{Ending, play_plan, play_seed};
 use crate::coverage;
 use crate::coverage::marks::{Mark, MarkSet};
@@ -52,7 +52,7 @@ pub(crate) fn seeds() -> Vec<Page> {
             *count += u64::from(counts.marks.has(mark));
         }
         let accepted = counts.commands - counts.refused();
-        let digest = run.checker.machine.state.digest().to_string();
+        let digest = run.checker.subject.state.digest().to_string();
         let _ = writeln!(
             lines,
             "{seed:>5} {:>9} {accepted:>9} {:>9} {:>7} {:>10} {:>8}  {}",
@@ -94,7 +94,7 @@ pub(crate) fn scenarios(jobs: usize) -> Vec<Page> {
     let pages = Mark::GROUPS.iter().map(|(group, marks)| {
         let mut text = String::new();
         for &mark in *marks {
-            let _ = writeln!(text, "{}: {}", mark.name(), mark.story());
+            let _ = writeln!(text, "{}: {}", mark.name(), mark.description());
             match plan_for(mark) {
                 Some(plan) => text.push_str(&scenario(plan)),
                 None => text.push_str("  NOT REACHED\n"),
@@ -139,8 +139,8 @@ fn scenario(plan: &Plan) -> String {
     if world.max_lines != SHIPPED.2 {
         let _ = write!(text, " · max_lines={}", world.max_lines);
     }
-    let mut machine = Machine::open(world);
-    let answers = report::answers(plan, &mut machine);
+    let mut subject = Subject::open(world);
+    let answers = report::answers(plan, &mut subject);
     let hidden = answers.len().saturating_sub(SHOWN);
     for (place, (step, answer)) in answers.iter().enumerate() {
         // Of a long one the beginning and the end.
@@ -156,7 +156,7 @@ fn scenario(plan: &Plan) -> String {
     if !world.stock.is_empty() {
         text.push_str("\n  in the end");
     }
-    for shelf in machine.state.stock() {
+    for shelf in subject.state.stock() {
         let (sku, total, reserved) = (shelf.opening.sku, shelf.total, shelf.reserved);
         let _ = write!(text, " {sku}={total}/{reserved}");
     }
@@ -179,13 +179,13 @@ pub(crate) fn kills(jobs: usize) -> Vec<Page> {
 #[must_use]
 pub(crate) fn bugs() -> Vec<Page> {
     let pages = regressions::all().into_iter().map(|known| {
-        let mut text = format!("{}\n", known.story);
+        let mut text = format!("{}\n", known.description);
         text.push_str(&report::trace(&known.plan));
         if let Some(bug) = Bug::parse(known.name) {
             let run = play_plan(&known.plan, InjectedFaults::with_bug(bug), Ending::Drained);
             if let Err(failure) = run.verdict {
                 let oracle = failure.signature.oracle.name();
-                let _ = writeln!(text, "with the bug, {oracle}: {}", failure.model);
+                let _ = writeln!(text, "with the bug, {oracle}: {}", failure.expected);
             }
         }
         (format!("sim_bug_{}", known.name.replace('-', "_")), text)

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 
 use super::history::Entry;
-use crate::check::subject::Machine;
+use crate::check::subject::Subject;
 use crate::layers::service::{HandClock, options};
 use crate::layers::wire;
 use crate::model::World;
@@ -80,7 +80,7 @@ pub(crate) fn run(load: &Load) -> io::Result<Run> {
     runtime.block_on(async {
         let clock = HandClock::default();
         clock.set(START);
-        let state = Machine::open(&load.world).state;
+        let state = Subject::open(&load.world).state;
         let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("http://{}", listener.local_addr()?);

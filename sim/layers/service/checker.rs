@@ -118,7 +118,7 @@ impl ServiceChecker {
             let words = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
             let mut failure =
                 self.differs(Oracle::Index, sent, Class::Done, words(heard.index), &expected);
-            failure.model = words(place);
+            failure.expected = words(place);
             return Err(failure);
         }
         self.counts.note(kind_of(sent.call), &expected);
@@ -140,7 +140,7 @@ impl ServiceChecker {
             let words = |at: Option<u64>, index| format!("next deadline {at:?}, command #{index}");
             let said = words(told.value, told.index);
             let mut failure = self.differs(Oracle::Deadline, sent, Class::Done, said, &answer);
-            failure.model = words(self.model.next_deadline(), self.index);
+            failure.expected = words(self.model.next_deadline(), self.index);
             return Err(failure);
         }
         self.counts.note(Kind::Tick, &answer);
@@ -176,7 +176,7 @@ impl ServiceChecker {
         });
         match wrong.expect(NEVER_BEHIND).value {
             None => Ok(()),
-            Some((oracle, machine, model)) => Err(self.at_the_end(oracle, machine, model)),
+            Some((oracle, actual, expected)) => Err(self.at_the_end(oracle, actual, expected)),
         }
     }
 
@@ -185,12 +185,12 @@ impl ServiceChecker {
     pub(crate) fn at_the_end(
         &self,
         oracle: Oracle,
-        machine: String,
-        model: String,
+        actual: String,
+        expected: String,
     ) -> Box<Failure> {
         let (done, commands) = (Class::Done, self.counts.commands);
-        let signature = Signature { oracle, kind: None, machine: done, model: done };
-        Box::new(Failure { signature, number: 0, commands, machine, model })
+        let signature = Signature { oracle, kind: None, actual: done, expected: done };
+        Box::new(Failure { signature, number: 0, commands, actual, expected })
     }
 
     #[cold]
@@ -198,21 +198,21 @@ impl ServiceChecker {
         &self,
         oracle: Oracle,
         sent: SentCall<'_>,
-        machine_class: Class,
-        machine: String,
+        actual_class: Class,
+        actual: String,
         expected: &Answer,
     ) -> Box<Failure> {
         Box::new(Failure {
             signature: Signature {
                 oracle,
                 kind: Some(kind_of(sent.call)),
-                machine: machine_class,
-                model: Class::of(Some(expected)),
+                actual: actual_class,
+                expected: Class::of(Some(expected)),
             },
             number: sent.number,
             commands: self.counts.commands + 1,
-            machine,
-            model: expected.to_string(),
+            actual,
+            expected: expected.to_string(),
         })
     }
 }

@@ -28,7 +28,7 @@ const CALM: &str = "net calm";
 const COST: u64 = 8;
 
 /// A page, for people, and how it went.
-type Report = (String, Exit);
+type Outcome = (String, Exit);
 
 /// A plan in its weather; none for a calm.
 #[derive(Clone, Debug)]
@@ -47,8 +47,8 @@ struct Course {
 impl Case {
     /// A panic of the service is a failure like any other.
     fn play(&self, injected: InjectedFaults) -> Result<Course, Box<Failure>> {
-        let crashed = |crash| Err(Box::new(Failure::of_crash(crash, None, 0, 0)));
-        panic::caught(|| self.course(injected)).unwrap_or_else(crashed)
+        let panicked = |caught| Err(Box::new(Failure::of_panic(caught, None, 0, 0)));
+        panic::caught(|| self.course(injected)).unwrap_or_else(panicked)
     }
 
     fn course(&self, injected: InjectedFaults) -> Result<Course, Box<Failure>> {
@@ -125,7 +125,7 @@ fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
 
 /// Plays a seed, calm and in its storm.
 #[must_use]
-pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Report {
+pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Outcome {
     let mut text = format!("seed {seed} · service\n");
     for case in cases(seed, steps) {
         match case.play(injected) {
@@ -142,7 +142,7 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> R
 
 /// Plays many seeds, up to the first that fails; and fails where some trouble never happened.
 #[must_use]
-pub(crate) fn seeds(seeds: Range<u64>, injected: InjectedFaults) -> Report {
+pub(crate) fn seeds(seeds: Range<u64>, injected: InjectedFaults) -> Outcome {
     let mut sum = Course::default();
     let mut speed = Speed::default();
     for seed in seeds.clone() {
@@ -174,7 +174,7 @@ pub(crate) fn seeds(seeds: Range<u64>, injected: InjectedFaults) -> Report {
 /// Plays a plan with its weather, as pages of failures have them; `None` where there is no
 /// weather in the text, or where it cannot be read.
 #[must_use]
-pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Report> {
+pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Outcome> {
     let case = if let Some((before, after)) = text.split_once(CALM) {
         Case { plan: retimed(Plan::parse(&format!("{before}{after}")).ok()?), weather: None }
     } else {
@@ -198,7 +198,7 @@ fn failed(
     case: &Case,
     failure: &Failure,
     injected: InjectedFaults,
-) -> Report {
+) -> Outcome {
     let small = case.shrink(injected, failure.signature);
     let told = small.play(injected).err().unwrap_or_else(|| Box::new(failure.clone()));
     let at =
@@ -207,7 +207,7 @@ fn failed(
     let weather = if case.weather.is_some() { "storm" } else { "calm" };
     let mut text = format!("FAIL {origin} · service, {weather}: {oracle} differs {at}");
     let _ = writeln!(text, ", step {}", told.number);
-    let _ = writeln!(text, "  server  {}\n  model   {}", told.machine, told.model);
+    let _ = writeln!(text, "  server  {}\n  model   {}", told.actual, told.expected);
     let _ = writeln!(
         text,
         "  shrunk from {} steps to {}\n",

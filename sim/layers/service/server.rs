@@ -12,7 +12,7 @@ use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::sequencer::{Clock, Sequencer};
 use loms::state_machine::Timestamp;
 
-use crate::check::subject::Machine;
+use crate::check::subject::Subject;
 use crate::layers::wire::{self, Heard};
 use crate::model::World;
 use crate::model::contract::Call;
@@ -59,7 +59,7 @@ impl Server {
     /// Starts with this world, and no orders.
     #[must_use]
     pub(crate) fn start(world: &World, clock: HandClock) -> Self {
-        let state = Machine::open(world).state;
+        let state = Subject::open(world).state;
         let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
         let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options(world)));
         Self { clock, sequencer, loms }

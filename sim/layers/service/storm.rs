@@ -384,8 +384,8 @@ impl<'a> Storm<'a> {
         if first == *order {
             return Ok(());
         }
-        let (machine, model) = (format!("order {order}, asked again"), format!("order {first}"));
-        Err(self.checker.at_the_end(Oracle::Retry, machine, model))
+        let (actual, expected) = (format!("order {order}, asked again"), format!("order {first}"));
+        Err(self.checker.at_the_end(Oracle::Retry, actual, expected))
     }
 
     fn reply(&mut self, place: usize) {
