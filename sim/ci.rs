@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use crate::check::exhaustive as tiny;
+use crate::check::exhaustive::{self, ExploreOptions};
 use crate::clock::Stopwatch;
 use crate::coverage;
 use crate::exit::Exit;
@@ -42,7 +42,7 @@ pub(crate) fn everything() -> (String, Exit) {
         ("exhaustive", || exhaustive(InjectedFaults::default())),
         ("bugs", bugs),
         ("seeds and marks", marks),
-        ("service", || service::seeds(0..SERVICE_SEEDS, InjectedFaults::default())),
+        ("service", || service::run_covered(0..SERVICE_SEEDS, cores(), InjectedFaults::default())),
         ("concurrent", || concurrent::run(8, CONCURRENT_CALLS, 1)),
         ("planted bugs", || mutants(None, cores())),
     ];
@@ -83,18 +83,27 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
     (text, exit)
 }
 
-/// The tiny world.
+/// Explores the tiny world completely.
 #[must_use]
 pub(crate) fn exhaustive(injected: InjectedFaults) -> (String, Exit) {
+    let (orders, jobs) = (exhaustive::ORDERS, cores());
+    explore(&ExploreOptions { orders, jobs, steps: None, time: None, injected })
+}
+
+/// Explores the tiny world.
+#[must_use]
+pub(crate) fn explore(options: &ExploreOptions) -> (String, Exit) {
     let began = Stopwatch::start();
-    let exploration = tiny::explore(tiny::ORDERS, injected);
+    let exploration = exhaustive::explore(options);
     eprintln!("{} ms", began.elapsed().as_millis());
+    let injected = options.injected;
     match exploration.failed {
         None => {
             let (states, commands, depth) =
                 (exploration.states, exploration.commands, exploration.depth);
+            let end = if exploration.closed { "closed" } else { "not closed" };
             let text = format!(
-                "{states} states, {commands} commands, at most {depth} deep: closed, all agree\n"
+                "{states} states, {commands} commands, at most {depth} deep: {end}, all agree\n"
             );
             (text, Exit::Ok)
         }

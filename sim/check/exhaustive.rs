@@ -12,14 +12,17 @@
 //! first, so that what is found takes the fewest commands.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use loms::state_machine::{Cause, OrderStatus};
 
 use crate::check::checker::Checker;
 use crate::check::failure::Failure;
+use crate::clock::Stopwatch;
 use crate::model::World;
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
+use crate::runner;
 
 /// Orders that there is room for.
 pub(crate) const ORDERS: usize = 4;
@@ -37,6 +40,8 @@ pub(crate) struct Exploration {
     pub(crate) commands: u64,
     /// The most commands that it takes to reach a state.
     pub(crate) depth: usize,
+    /// Whether no command leads to another state.
+    pub(crate) closed: bool,
     /// The first failure, with the plan that leads to it.
     pub(crate) failed: Option<(Plan, Box<Failure>)>,
 }
@@ -114,35 +119,64 @@ fn commands(orders: i64) -> Vec<Command> {
     commands
 }
 
+/// What is explored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExploreOptions {
+    /// Number of orders that there is room for.
+    pub(crate) orders: usize,
+    /// Number of threads.
+    pub(crate) jobs: usize,
+    /// The most commands of a program; `None` for no limit.
+    pub(crate) steps: Option<u32>,
+    /// Stops after this time, once all programs of one length are tried.
+    pub(crate) time: Option<Duration>,
+    /// What is deliberately wrong.
+    pub(crate) injected: InjectedFaults,
+}
+
 /// Tries everything.
 #[must_use]
-pub(crate) fn explore(orders: usize, injected: InjectedFaults) -> Exploration {
+pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
+    let began = Stopwatch::start();
     let world = World {
         stock: vec![(1, 3, 1), (2, 1, 0)],
         payment_timeout: TIMEOUT,
         idempotency_window: WINDOW,
         max_lines: 3,
     };
-    let room = i64::try_from(orders).expect("a few");
-    let commands = commands(room);
+    let room = i64::try_from(options.orders).expect("a few");
     let mut search = Search {
         known: BTreeSet::new(),
         visited: vec![Visited { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
-        orders,
-        steps: Vec::new(),
-        commands,
+        orders: options.orders,
+        commands: commands(room),
         world,
-        injected,
+        injected: options.injected,
         checked: 0,
     };
-    let mut next = 0;
-    while next < search.visited.len() {
-        if let Err(failed) = search.expand(next) {
-            return search.exploration(Some(*failed));
+    let mut first = 0;
+    // All states that so many commands lead to, level by level.
+    while first < search.visited.len() {
+        let depth = search.visited[first].depth;
+        let in_time = options.time.is_none_or(|time| began.elapsed() < time);
+        let deeper = options.steps.is_none_or(|steps| depth < usize_of(steps)) && in_time;
+        let level = first..search.visited.len();
+        first = level.end;
+        let expanded = runner::in_order(level.len(), options.jobs, |place| {
+            search.expand(level.start + place, deeper)
+        });
+        if let Err(failed) = search.take(level.start, expanded) {
+            return search.exploration(false, Some(failed));
         }
-        next += 1;
+        if !deeper {
+            return search.exploration(false, None);
+        }
     }
-    search.exploration(None)
+    search.exploration(true, None)
+}
+
+fn usize_of(steps: u32) -> usize {
+    usize::try_from(steps).unwrap_or(usize::MAX)
 }
 
 struct Search {
@@ -150,89 +184,131 @@ struct Search {
     orders: usize,
     known: BTreeSet<Behavior>,
     visited: Vec<Visited>,
-    /// The steps that lead to the state at hand.
-    steps: Vec<Step>,
     commands: Vec<Command>,
     world: World,
     injected: InjectedFaults,
     checked: u64,
 }
 
+/// A plan that fails, and how.
+type FailedPlan = (Plan, Box<Failure>);
+
+/// What comes of every command in one state.
+struct Expanded {
+    /// Whether everything in the state itself agrees.
+    audited: Result<(), FailedPlan>,
+    /// The new states, by the commands that lead to them.
+    next: Vec<(usize, Behavior, Keys)>,
+    /// Number of commands that were checked.
+    checked: u64,
+    /// The first command that failed.
+    failed: Option<FailedPlan>,
+}
+
 impl Search {
-    fn exploration(self, failed: Option<(Plan, Box<Failure>)>) -> Exploration {
+    fn exploration(self, closed: bool, failed: Option<FailedPlan>) -> Exploration {
         Exploration {
             states: self.known.len(),
             commands: self.checked,
             depth: self.visited.last().map_or(0, |visited| visited.depth),
+            closed,
             failed,
         }
     }
 
-    /// Tries every command in a state.
-    fn expand(&mut self, state: usize) -> Result<(), Box<(Plan, Box<Failure>)>> {
-        let keys = self.retrace(state);
-        let depth = self.visited[state].depth;
-        let here = self.replay();
-        let mut checker = here.clone();
-        for command in 0..self.commands.len() {
-            let orders = checker.orders();
-            let (gap, op, _) = self.commands[command];
-            if matches!(op, Op::Create { .. }) && orders >= self.orders {
-                continue;
+    /// Adds what came of the states from `first` on, in order. A failure of a state itself comes
+    /// before those of its commands: its plan is shorter.
+    fn take(&mut self, first: usize, expanded: Vec<Expanded>) -> Result<(), FailedPlan> {
+        let mut results = Vec::with_capacity(expanded.len());
+        for Expanded { audited, next, checked, failed } in expanded {
+            audited?;
+            results.push((next, checked, failed));
+        }
+        for (from, (next, checked, failed)) in (first..).zip(results) {
+            self.checked += checked;
+            if let Some(failed) = failed {
+                return Err(failed);
             }
-            self.steps.push(self.step(command));
-            let before = checker.subject.state.transitions();
-            self.checked += 1;
-            let verdict = checker.step(self.steps.last().expect("it was just pushed"));
-            verdict.map_err(|failure| Box::new((self.plan(), failure)))?;
-            let now = self.steps.last().map_or(0, |step| step.at);
-            let keys = keys_after(keys, op, orders, &checker, now);
-            let moved = checker.subject.state.transitions() != before || gap > 0;
-            if moved && self.known.insert(behavior(&checker, keys, now)) {
-                checker.audit().map_err(|failure| Box::new((self.plan(), failure)))?;
-                self.visited.push(Visited { from: state, command, depth: depth + 1, keys });
-            }
-            self.steps.pop();
-            if moved {
-                checker.clone_from(&here);
+            let depth = self.visited[from].depth + 1;
+            for (command, behavior, keys) in next {
+                if self.known.insert(behavior) {
+                    self.visited.push(Visited { from, command, depth, keys });
+                }
             }
         }
         Ok(())
     }
 
+    /// Looks at everything in a state, and tries every command in it if `deeper`.
+    fn expand(&self, state: usize, deeper: bool) -> Expanded {
+        let (mut steps, keys) = (self.retrace(state), self.visited[state].keys);
+        let here = self.replay(&steps);
+        let failed = |steps: &[Step], failure| (self.plan(steps), failure);
+        let audited = here.clone().audit().map_err(|failure| failed(&steps, failure));
+        let mut expanded = Expanded { audited, next: Vec::new(), checked: 0, failed: None };
+        let mut checker = here.clone();
+        let commands = if deeper { self.commands.len() } else { 0 };
+        for command in 0..commands {
+            let orders = checker.orders();
+            let (gap, op, _) = self.commands[command];
+            if matches!(op, Op::Create { .. }) && orders >= self.orders {
+                continue;
+            }
+            steps.push(self.step(&steps, command));
+            let step = steps.last().expect("it was just pushed");
+            let before = checker.subject.state.transitions();
+            expanded.checked += 1;
+            if let Err(failure) = checker.step(step) {
+                expanded.failed = Some(failed(&steps, failure));
+                return expanded;
+            }
+            let keys = keys_after(keys, op, orders, &checker, step.at);
+            let moved = checker.subject.state.transitions() != before || gap > 0;
+            if moved {
+                let behavior = behavior(&checker, keys, step.at);
+                if !self.known.contains(&behavior) {
+                    expanded.next.push((command, behavior, keys));
+                }
+                checker.clone_from(&here);
+            }
+            steps.pop();
+        }
+        expanded
+    }
+
     /// Finds the steps that lead to a state.
-    fn retrace(&mut self, state: usize) -> Keys {
+    fn retrace(&self, state: usize) -> Vec<Step> {
         let mut path = Vec::new();
         let mut at = state;
         while self.visited[at].command != usize::MAX {
             path.push(self.visited[at].command);
             at = self.visited[at].from;
         }
-        self.steps.clear();
+        let mut steps = Vec::new();
         for &command in path.iter().rev() {
-            let step = self.step(command);
-            self.steps.push(step);
+            steps.push(self.step(&steps, command));
         }
-        self.visited[state].keys
+        steps
     }
 
-    fn step(&self, command: usize) -> Step {
+    /// The command as the next step after these.
+    fn step(&self, steps: &[Step], command: usize) -> Step {
         let (gap, op, items) = &self.commands[command];
-        let at = self.steps.last().map_or(0, |step| step.at) + gap;
-        let number = u32::try_from(self.steps.len() + 1).expect("paths are short");
+        let at = steps.last().map_or(0, |step| step.at) + gap;
+        let number = u32::try_from(steps.len() + 1).expect("paths are short");
         Step { number, at, client: 0, op: *op, items: items.clone() }
     }
 
-    fn replay(&self) -> Checker {
+    fn replay(&self, steps: &[Step]) -> Checker {
         let mut checker = Checker::open(&self.world, 0, self.injected);
-        for step in &self.steps {
+        for step in steps {
             checker.step(step).expect("it was checked before");
         }
         checker
     }
 
-    fn plan(&self) -> Plan {
-        Plan { world: self.world.clone(), start: 0, steps: self.steps.clone() }
+    fn plan(&self, steps: &[Step]) -> Plan {
+        Plan { world: self.world.clone(), start: 0, steps: steps.to_vec() }
     }
 }
 
@@ -279,16 +355,41 @@ mod tests {
     use super::*;
     use crate::mutation::planted_bugs::Bug;
 
+    fn options(injected: InjectedFaults) -> ExploreOptions {
+        ExploreOptions { orders: 2, jobs: 1, steps: None, time: None, injected }
+    }
+
     #[test]
     fn a_tiny_world_closes() {
-        let exploration = explore(2, InjectedFaults::default());
-        assert!(exploration.failed.is_none());
+        let exploration = explore(&options(InjectedFaults::default()));
+        assert!(exploration.failed.is_none() && exploration.closed);
         assert_eq!((exploration.states, exploration.depth), (1_155, 7));
     }
 
     #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let bug = InjectedFaults::with_bug(Bug::PayAfterCancel);
+        for injected in [InjectedFaults::default(), bug] {
+            let one = explore(&options(injected));
+            let three = explore(&ExploreOptions { jobs: 3, ..options(injected) });
+            assert_eq!(format!("{one:?}"), format!("{three:?}"));
+        }
+    }
+
+    #[test]
+    fn steps_limit_the_length_of_programs() {
+        let short = ExploreOptions { steps: Some(2), ..options(InjectedFaults::default()) };
+        let exploration = explore(&short);
+        assert_eq!((exploration.depth, exploration.closed), (2, false));
+        let bug = InjectedFaults::with_bug(Bug::PayAfterCancel);
+        assert!(explore(&ExploreOptions { injected: bug, ..short }).failed.is_none());
+        let enough = ExploreOptions { injected: bug, steps: Some(3), ..short };
+        assert!(explore(&enough).failed.is_some());
+    }
+
+    #[test]
     fn what_is_found_takes_the_fewest_commands() {
-        let exploration = explore(2, InjectedFaults::with_bug(Bug::PayAfterCancel));
+        let exploration = explore(&options(InjectedFaults::with_bug(Bug::PayAfterCancel)));
         let (plan, failure) = exploration.failed.unwrap();
         let calls: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -16,6 +16,7 @@ use crate::mutation::injected::InjectedFaults;
 use crate::plan::generator::plan_of;
 use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
+use crate::runner::{self, RunRequest, SeedResult, StopRule};
 use crate::shrink;
 
 /// The most steps of a seed, where nobody asks for more.
@@ -133,42 +134,116 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> O
                 page(&mut text, &case, &course);
             }
             Err(failure) => {
-                return failed(&format!("seed {seed}"), Some(seed), &case, &failure, injected);
+                return report_seed_failure(seed, steps, &case, &failure, injected);
             }
         }
     }
     (text, Exit::Ok)
 }
 
-/// Plays many seeds, up to the first that fails; and fails where some trouble never happened.
+/// Plays many seeds, up to the first that fails.
 #[must_use]
-pub(crate) fn seeds(seeds: Range<u64>, injected: InjectedFaults) -> Outcome {
-    let mut sum = Course::default();
-    let mut speed = Speed::default();
-    for seed in seeds.clone() {
-        for case in cases(seed, None) {
-            let began = Stopwatch::start();
-            match case.play(injected) {
-                Ok(course) => {
-                    speed.note(&case, course.counts.commands, began.elapsed());
-                    sum.counts.add(&course.counts);
-                    sum.toll.add(&course.toll);
-                }
-                Err(failure) => {
-                    return failed(&format!("seed {seed}"), Some(seed), &case, &failure, injected);
-                }
+pub(crate) fn run_many(request: RunRequest) -> Outcome {
+    play_seeds(request).report()
+}
+
+/// Plays many seeds, and fails where one of the faults never happened.
+#[must_use]
+pub(crate) fn run_covered(seeds: Range<u64>, jobs: usize, injected: InjectedFaults) -> Outcome {
+    let (steps, time, until_stable) = (None, None, false);
+    let request = RunRequest { seeds, jobs, steps, time, until_stable, injected };
+    let summary = play_seeds(request);
+    let uncovered = summary.failed.is_none() && !summary.course.toll.missing().is_empty();
+    let (text, exit) = summary.report();
+    (text, if uncovered { Exit::Coverage } else { exit })
+}
+
+/// What many seeds come to.
+struct Summary {
+    request: RunRequest,
+    /// Number of seeds played.
+    seeds: u64,
+    course: Course,
+    /// The lowest seed that failed, and how.
+    failed: Option<(u64, Case, Box<Failure>)>,
+}
+
+/// What one seed comes to.
+#[derive(Default)]
+struct SeedCourse {
+    course: Course,
+    speed: Speed,
+    failed: Option<Case>,
+}
+
+fn play_seed(seed: u64, request: &RunRequest) -> SeedResult<SeedCourse> {
+    let mut played = SeedCourse::default();
+    for case in cases(seed, request.steps) {
+        let began = Stopwatch::start();
+        match case.play(request.injected) {
+            Ok(course) => {
+                played.speed.note(&case, course.counts.commands, began.elapsed());
+                played.course.add(&course);
+            }
+            Err(failure) => {
+                played.failed = Some(case);
+                return SeedResult { seed, counts: played, failure: Some(failure) };
             }
         }
     }
-    speed.tell();
-    let mut text = format!("seeds {}..{} · service\n", seeds.start, seeds.end);
-    let _ = writeln!(text, "calls  {}, answers {}", sum.counts.commands, sum.counts.fingerprint());
-    let missing = sum.toll.write(&mut text);
-    if !missing.is_empty() {
-        let _ = writeln!(text, "FAIL never happened: {}", missing.join(", "));
+    SeedResult { seed, counts: played, failure: None }
+}
+
+fn play_seeds(request: RunRequest) -> Summary {
+    let mut stop = StopRule::new(&request);
+    let bar = runner::progress(request.seeds.end - request.seeds.start);
+    let (mut seeds, mut course, mut speed) = (0, Course::default(), Speed::default());
+    let mut failed = None;
+    let play = |seed| play_seed(seed, &request);
+    runner::play_in_order(request.seeds.clone(), request.jobs, play, |result| {
+        let SeedResult { seed, counts: played, failure } = result;
+        seeds += 1;
+        course.add(&played.course);
+        speed.add(&played.speed);
+        failed = played.failed.zip(failure).map(|(case, failure)| (seed, case, failure));
+        bar.set_position(seeds);
+        stop.continues(seeds, course.reached())
+    });
+    bar.finish_and_clear();
+    speed.print();
+    Summary { request, seeds, course, failed }
+}
+
+impl Summary {
+    fn report(self) -> Outcome {
+        let Self { request: RunRequest { seeds, steps, injected, .. }, course, failed, .. } = self;
+        if let Some((seed, case, failure)) = failed {
+            return report_seed_failure(seed, steps, &case, &failure, injected);
+        }
+        let last = seeds.start + self.seeds;
+        let mut text = format!("seeds {}..{last} · service\n", seeds.start);
+        let (calls, answers) = (course.counts.commands, course.counts.fingerprint());
+        let _ = writeln!(text, "calls  {calls}, answers {answers}");
+        course.toll.write(&mut text);
+        let missing = course.toll.missing();
+        if !missing.is_empty() {
+            let _ = writeln!(text, "never happened: {}", missing.join(", "));
+        }
+        (text, Exit::Ok)
     }
-    let exit = if missing.is_empty() { Exit::Ok } else { Exit::Coverage };
-    (text, exit)
+}
+
+impl Course {
+    fn add(&mut self, next: &Self) {
+        self.counts.add(&next.counts);
+        self.toll.add(&next.toll);
+    }
+
+    /// Number of different faults and of different answers.
+    fn reached(&self) -> usize {
+        let answers = Kind::ALL.iter().map(|&kind| self.counts.by_class(kind).len()).sum::<usize>();
+        answers + self.toll.all().iter().filter(|&&(_, count)| count > 0).count()
+    }
 }
 
 /// Plays a plan with its weather, as pages of failures have them; `None` where there is no
@@ -188,13 +263,27 @@ pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Outcome> {
             page(&mut text, &case, &course);
             (text, Exit::Ok)
         }
-        Err(failure) => failed("plan", None, &case, &failure, injected),
+        Err(failure) => report_failure("plan", &case, &failure, injected),
     })
 }
 
-fn failed(
+/// The report of a seed that failed, with the command that plays it again.
+fn report_seed_failure(
+    seed: u64,
+    steps: Option<u32>,
+    case: &Case,
+    failure: &Failure,
+    injected: InjectedFaults,
+) -> Outcome {
+    let (mut text, exit) = report_failure(&format!("seed {seed}"), case, failure, injected);
+    let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
+    let arguments = format!("--seed {seed} --layer service{steps}{}", injected.flag());
+    let _ = writeln!(text, "or run again: cargo run --release --bin sim -- {arguments}");
+    (text, exit)
+}
+
+fn report_failure(
     origin: &str,
-    seed: Option<u64>,
     case: &Case,
     failure: &Failure,
     injected: InjectedFaults,
@@ -215,12 +304,7 @@ fn failed(
         small.plan.steps.len()
     );
     text.push_str(&small.text());
-    let bug = injected.flag();
-    if let Some(seed) = seed {
-        let again = format!("--seed {seed} --layer service{bug}");
-        let _ = writeln!(text, "\nagain: cargo run --release --bin sim -- {again}");
-    }
-    let _ = writeln!(text, "or paste the plan into: sim replay -{bug}");
+    let _ = writeln!(text, "\npaste the plan into: sim replay -{}", injected.flag());
     (text, Exit::of(failure))
 }
 
@@ -235,7 +319,7 @@ fn page(text: &mut String, case: &Case, course: &Course) {
         }
     }
     if case.weather.is_some() {
-        let _ = toll.write(text);
+        toll.write(text);
     }
 }
 
@@ -249,7 +333,14 @@ impl Speed {
         *sum = (sum.0 + calls, sum.1 + took);
     }
 
-    fn tell(&self) {
+    fn add(&mut self, next: &Self) {
+        for ((calls, took), (more_calls, more_time)) in self.0.iter_mut().zip(next.0) {
+            *calls += more_calls;
+            *took += more_time;
+        }
+    }
+
+    fn print(&self) {
         for (name, (calls, took)) in ["off, checked twice", "on"].iter().zip(self.0) {
             let each = took.as_nanos() / u128::from(calls.max(1));
             eprintln!("sim: service, faults {name}: {calls} calls in {took:.2?}, {each} ns each");
@@ -267,8 +358,8 @@ impl Toll {
         self.unseen += next.unseen;
     }
 
-    /// Writes the counts, and gives the names of those that are 0.
-    fn write(&self, text: &mut String) -> Vec<&'static str> {
+    /// All counts with their names.
+    fn all(&self) -> Vec<(&'static str, u64)> {
         let troubles = Trouble::NAMES.iter().copied().zip(self.troubles);
         let others = [
             ("resolved", self.resolved),
@@ -277,12 +368,19 @@ impl Toll {
             ("reordered", self.reordered),
             ("unseen", self.unseen),
         ];
-        let all: Vec<(&str, u64)> = troubles.chain(others).collect();
-        for row in all.chunks(8) {
+        troubles.chain(others).collect()
+    }
+
+    fn write(&self, text: &mut String) {
+        for row in self.all().chunks(8) {
             let row: Vec<String> =
                 row.iter().map(|(name, count)| format!("{count} {name}")).collect();
             let _ = writeln!(text, "  {}", row.join(", "));
         }
-        all.into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
+    }
+
+    /// The names of the counts that are 0.
+    fn missing(&self) -> Vec<&'static str> {
+        self.all().into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
     }
 }
