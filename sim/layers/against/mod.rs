@@ -17,12 +17,12 @@
 mod compare;
 mod probe;
 mod race;
+mod random_programs;
 mod rules;
 mod session;
 mod situation;
 #[cfg(test)]
 mod tests;
-mod wander;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -32,10 +32,10 @@ use loms::opening_stock;
 use loms::state_machine::OpeningStock;
 
 use self::compare::Facet;
-use self::probe::{Cast, Finding, Probed, probe};
-use self::race::{Raced, race};
+use self::probe::{Finding, ProbeResult, SkuChoice, probe};
+use self::race::{RaceResult, race};
+use self::random_programs::run_random;
 use self::session::{Session, Situation};
-use self::wander::wander;
 use crate::clock::Stopwatch;
 use crate::exit::Exit;
 use crate::layers::wire::Reply;
@@ -110,15 +110,15 @@ fn check_server(
         opens_as_told(&mut session, opening, &mut findings);
     }
     let world = session.world();
-    if Cast::choose(&world).is_none() {
+    if SkuChoice::choose(&world).is_none() {
         return nothing_to_buy(&world, &findings);
     }
     offers(&mut session, &mut findings);
     for rule in rules::all() {
         match probe(&mut session, &rule) {
-            Probed::Holds => findings.held += 1,
-            Probed::Undecided(why) => findings.undecided.push((rule.name, why)),
-            Probed::Broken(finding) => {
+            ProbeResult::Holds => findings.held += 1,
+            ProbeResult::Undecided(why) => findings.undecided.push((rule.name, why)),
+            ProbeResult::Broken(finding) => {
                 if rule.is_general {
                     session.ignored.extend(finding.facets());
                 }
@@ -179,8 +179,8 @@ fn opens_as_told(session: &mut Session, opening: &OpeningStock, findings: &mut F
 /// What newer fields the server has at all.
 fn offers(session: &mut Session, findings: &mut Findings) {
     let world = session.world();
-    let Some(cast) = Cast::choose(&world) else { return };
-    let steps = cast.steps("create user=1 Ax1;info order#1", &world);
+    let Some(skus) = SkuChoice::choose(&world) else { return };
+    let steps = skus.steps("create user=1 Ax1;info order#1", &world);
     for played in probe::play(session, &world, &steps) {
         if let Reply::Created { status, .. } = &played.reply
             && status.is_empty()
@@ -204,7 +204,7 @@ fn look_further(session: &mut Session, seed: u64, effort: Effort, findings: &mut
         if beyond >= MOST_BEYOND {
             break;
         }
-        if let Some(finding) = wander(session, &mut draws, round, &findings.situations) {
+        if let Some(finding) = run_random(session, &mut draws, round, &findings.situations) {
             learn(session, &finding, &mut findings.situations);
             findings.situations.extend(finding.situation());
             findings.broken.push(finding);
@@ -214,12 +214,12 @@ fn look_further(session: &mut Session, seed: u64, effort: Effort, findings: &mut
     let mut draws = Draws::new(seed, Domain::Network);
     for round in 0..effort.rounds {
         match race(session, &mut draws, round, &findings.situations) {
-            Raced::Explained => {}
-            Raced::Unexplained(story) => {
+            RaceResult::Explained => {}
+            RaceResult::Unexplained(story) => {
                 findings.pages.push(format!("BROKEN  calls at once are as if one by one\n{story}"));
                 return;
             }
-            Raced::NotPlayed => {
+            RaceResult::NotPlayed => {
                 let why = "what it builds on is broken, or not in stock";
                 findings.undecided.push(("calls at once are as if one by one", why.to_owned()));
                 return;

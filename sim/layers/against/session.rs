@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
 use super::compare::{Facet, differences};
-use crate::layers::wire::{self, Heard, Reply};
+use crate::layers::wire::{self, Received, Reply};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// Makes a call.
-    pub(crate) fn call(&mut self, call: Call<'_>) -> Heard {
+    pub(crate) fn call(&mut self, call: Call<'_>) -> Received {
         let Self { runtime, rpc, .. } = self;
         runtime.block_on(in_time(rpc, call))
     }
@@ -99,8 +99,9 @@ pub(crate) fn client(channel: Channel) -> LomsClient<Channel> {
 }
 
 /// A call that is given up in the end.
-pub(crate) async fn in_time(rpc: &mut LomsClient<Channel>, call: Call<'_>) -> Heard {
-    let given_up = || Heard { index: None, reply: Reply::Nothing("no answer in 5 s".to_owned()) };
+pub(crate) async fn in_time(rpc: &mut LomsClient<Channel>, call: Call<'_>) -> Received {
+    let given_up =
+        || Received { index: None, reply: Reply::Nothing("no answer in 5 s".to_owned()) };
     tokio::time::timeout(DEADLINE, wire::call(rpc, call)).await.unwrap_or_else(|_| given_up())
 }
 
@@ -111,7 +112,7 @@ fn now() -> SystemTime {
 
 /// What one step came to.
 #[derive(Clone, Debug)]
-pub(crate) struct Played {
+pub(crate) struct Exchange {
     /// What was heard.
     pub(crate) reply: Reply,
     /// What the model answers, in the server's ids.
@@ -186,7 +187,7 @@ impl<'a> Program<'a> {
     }
 
     /// Takes a step on both sides.
-    pub(crate) fn step(&mut self, step: &Step) -> Played {
+    pub(crate) fn step(&mut self, step: &Step) -> Exchange {
         let step = &self.with_new_key(step);
         let situation = self.situations(step)[0];
         let mut room = KeyText::default();
@@ -197,13 +198,13 @@ impl<'a> Program<'a> {
         let orders = self.model.orders();
         let mut expected = self.model.answer(0, call);
         let began = now();
-        let heard = self.session.call(self.theirs(call));
+        let received = self.session.call(self.theirs(call));
         let span = Moment { from: began - CLOCKS, to: now() + CLOCKS, after: self.told };
         if let Answer::Created { order, .. } = &expected {
             self.created.note(step.number, *order);
         }
         if self.model.orders() > orders {
-            self.new_order(&heard.reply);
+            self.new_order(&received.reply);
             self.moments.push([span, span]);
         }
         if let Some(order) = about
@@ -219,9 +220,9 @@ impl<'a> Program<'a> {
         {
             *order = self.ids[place(*order)];
         }
-        let mut facets = differences(&heard.reply, &expected);
+        let mut facets = differences(&received.reply, &expected);
         if let (Reply::Order(order), Some(about), Answer::Order(_)) =
-            (&heard.reply, about, &expected)
+            (&received.reply, about, &expected)
         {
             let [created, updated] = self.moments[place(about)];
             if !created.fits(order.created_at) || !updated.fits(order.updated_at) {
@@ -230,7 +231,7 @@ impl<'a> Program<'a> {
             self.told = self.told.max(order.created_at.max(order.updated_at).unwrap_or(0));
         }
         let facets = facets.difference(&self.session.ignored).copied().collect();
-        Played { reply: heard.reply, expected, facets, situation }
+        Exchange { reply: received.reply, expected, facets, situation }
     }
 
     /// The same step with a key that nobody has used yet, even for another user.

@@ -12,9 +12,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 
-use super::history::Entry;
+use super::history::CallRecord;
 use crate::check::subject::Subject;
-use crate::layers::service::{HandClock, options};
+use crate::layers::service::{ManualClock, options};
 use crate::layers::wire;
 use crate::model::World;
 use crate::plan::rng::{Domain, Draws, Purpose, Weights};
@@ -56,7 +56,7 @@ pub(crate) struct Run {
     /// Where it was.
     pub(crate) world: World,
     /// All calls, client by client.
-    pub(crate) history: Vec<Entry>,
+    pub(crate) history: Vec<CallRecord>,
 }
 
 /// What the clients share.
@@ -78,7 +78,7 @@ const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 pub(crate) fn run(load: &Load) -> io::Result<Run> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let clock = HandClock::default();
+        let clock = ManualClock::default();
         clock.set(START);
         let state = Subject::open(&load.world).state;
         let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
@@ -112,7 +112,7 @@ pub(crate) fn run(load: &Load) -> io::Result<Run> {
 }
 
 /// All calls of one client.
-async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -> Vec<Entry> {
+async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -> Vec<CallRecord> {
     let mut rpc = LomsClient::new(channel);
     let mut draws = Draws::new(load.seed, Domain::Commands);
     let calls = (load.calls + load.clients - 1 - client) / load.clients;
@@ -123,16 +123,16 @@ async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -
         let (mut step, order) = draw(&mut draws, newest);
         step.number = number;
         step.client = u8::try_from(client % 256).expect("a remainder of 256 fits");
-        let heard = wire::Heard { index: None, reply: wire::Reply::Done };
-        let mut entry = Entry { step, order, invoked: 0, returned: 0, heard };
+        let received = wire::Received { index: None, reply: wire::Reply::Done };
+        let mut entry = CallRecord { step, order, invoked: 0, returned: 0, received };
         entry.invoked = shared.moments.fetch_add(1, Ordering::SeqCst);
         let mut room = KeyText::default();
-        let heard = wire::call(&mut rpc, entry.call(&mut room)).await;
+        let received = wire::call(&mut rpc, entry.call(&mut room)).await;
         entry.returned = shared.moments.fetch_add(1, Ordering::SeqCst);
-        if let wire::Reply::Created { order, .. } = heard.reply {
+        if let wire::Reply::Created { order, .. } = received.reply {
             shared.newest.fetch_max(order, Ordering::SeqCst);
         }
-        entry.heard = heard;
+        entry.received = received;
         history.push(entry);
     }
     history

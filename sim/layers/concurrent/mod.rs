@@ -9,16 +9,16 @@
 //! | `search` | it does not: any order will do, for short histories |
 
 mod history;
+mod index_order;
 mod load;
 mod search;
 #[cfg(test)]
 mod tests;
-mod witness;
 
 use std::fmt::Write as _;
 
-pub(crate) use self::history::Entry;
-pub(crate) use self::search::{Found, search};
+pub(crate) use self::history::CallRecord;
+pub(crate) use self::search::{SearchResult, search};
 use crate::clock::Stopwatch;
 use crate::exit::Exit;
 use crate::model::contract::Answer;
@@ -39,11 +39,11 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
     let took = began.elapsed();
     eprintln!("sim: concurrent, {} calls in {took:.2?}", run.history.len());
     let began = Stopwatch::start();
-    let checked = witness::check(&run.world, load::START, &run.history);
+    let checked = index_order::check(&run.world, load::START, &run.history);
     eprintln!("sim: concurrent, checked in {:.2?}", began.elapsed());
-    if let Err(breach) = checked {
-        let _ = writeln!(text, "FAIL {}", breach.what);
-        breach.entries.iter().for_each(|&place| {
+    if let Err(violation) = checked {
+        let _ = writeln!(text, "FAIL {}", violation.what);
+        violation.entries.iter().for_each(|&place| {
             let _ = writeln!(text, "  {}", run.history[place].line());
         });
         let _ = writeln!(text, "  again: sim concurrent --clients {clients} --calls {calls}");
@@ -53,8 +53,9 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
     match load::run(&load::Load::short(clients.min(4), SHORT, seed)) {
         Ok(run) => {
             let found = search(&run.world, &run.history, 0, &fits);
-            text.push_str(&told(&found, &run.history));
-            let exit = if matches!(found, Found::None(_)) { Exit::Oracle } else { Exit::Ok };
+            text.push_str(&report(&found, &run.history));
+            let exit =
+                if matches!(found, SearchResult::Unexplained(_)) { Exit::Oracle } else { Exit::Ok };
             (text, exit)
         }
         Err(error) => (format!("sim: no server: {error}\n"), Exit::Usage),
@@ -62,7 +63,7 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
 }
 
 /// Whether what was heard is the model's answer, but for the times.
-fn fits(entry: &Entry, expected: &Answer) -> bool {
+fn fits(entry: &CallRecord, expected: &Answer) -> bool {
     let mut room = KeyText::default();
     let timeless = |answer: &Answer| {
         let mut answer = answer.clone();
@@ -72,18 +73,20 @@ fn fits(entry: &Entry, expected: &Answer) -> bool {
         answer
     };
     entry
-        .heard
+        .received
         .answer(entry.call(&mut room))
         .is_ok_and(|answer| timeless(&answer) == timeless(expected))
 }
 
 /// What a search came to, with the calls about which it failed.
 #[must_use]
-pub(crate) fn told(found: &Found, history: &[Entry]) -> String {
+pub(crate) fn report(found: &SearchResult, history: &[CallRecord]) -> String {
     match found {
-        Found::Order(_) => "ok   some order of the calls explains all answers\n".to_owned(),
-        Found::TooMany => "?    too many orders of the calls to try them all\n".to_owned(),
-        Found::None(longest) => {
+        SearchResult::Explained(_) => {
+            "ok   some order of the calls explains all answers\n".to_owned()
+        }
+        SearchResult::Undecided => "?    too many orders of the calls to try them all\n".to_owned(),
+        SearchResult::Unexplained(longest) => {
             let mut text =
                 "FAIL no order of the calls explains all answers; the longest\n".to_owned();
             for &place in longest.iter().skip(longest.len().saturating_sub(12)) {

@@ -1,16 +1,16 @@
 //! Histories by hand, legal and not, for both checks; and the shipped server under load.
 
-use super::history::Entry;
+use super::history::CallRecord;
 use super::load::{self, Load, START};
-use super::search::{Found, search};
-use super::{fits, run, witness};
+use super::search::{SearchResult, search};
+use super::{fits, index_order, run};
 use crate::exit::Exit;
-use crate::layers::wire::{Heard, Info, No, Reply};
+use crate::layers::wire::{ErrorInfo, ErrorStatus, Received, Reply};
 use crate::model::World;
 use crate::plan::{Plan, Target};
 
 /// A history by hand: invoked, returned, index, call, reply. There are 5 of SKU 1.
-fn history(calls: &[(u64, u64, u64, &str, Reply)]) -> (World, Vec<Entry>) {
+fn history(calls: &[(u64, u64, u64, &str, Reply)]) -> (World, Vec<CallRecord>) {
     let head = "plan v1\nworld timeout=0s window=1s max_lines=9 start=0s\nstock 1=5\n";
     let mut world = None;
     let entries = calls.iter().map(|(invoked, returned, index, call, reply)| {
@@ -21,8 +21,8 @@ fn history(calls: &[(u64, u64, u64, &str, Reply)]) -> (World, Vec<Entry>) {
             Some(Target::Id(order)) => order,
             Some(Target::CreatedBy(_)) | None => 0,
         };
-        let heard = Heard { index: Some(*index), reply: reply.clone() };
-        Entry { step, order, invoked: *invoked, returned: *returned, heard }
+        let received = Received { index: Some(*index), reply: reply.clone() };
+        CallRecord { step, order, invoked: *invoked, returned: *returned, received }
     });
     let entries = entries.collect();
     (world.unwrap(), entries)
@@ -37,10 +37,10 @@ fn not_awaiting(order: i64, status: &str) -> Reply {
     let facts = [("order_id", order.to_string()), ("status", status.to_owned())];
     let facts = facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
     let reason = "ORDER_NOT_AWAITING_PAYMENT".to_owned();
-    Reply::Refused(Box::new(No {
+    Reply::Refused(Box::new(ErrorStatus {
         code: tonic::Code::FailedPrecondition,
         message: "no".to_owned(),
-        info: Some(Info { domain: "loms".to_owned(), reason, facts }),
+        info: Some(ErrorInfo { domain: "loms".to_owned(), reason, facts }),
         violations: Vec::new(),
     }))
 }
@@ -49,8 +49,8 @@ fn not_awaiting(order: i64, status: &str) -> Reply {
 fn legal(calls: &[(u64, u64, u64, &str, Reply)]) -> (bool, bool) {
     let (world, history) = history(calls);
     let found = search(&world, &history, 0, &fits);
-    assert_ne!(found, Found::TooMany);
-    (witness::check(&world, 0, &history).is_ok(), matches!(found, Found::Order(_)))
+    assert_ne!(found, SearchResult::Undecided);
+    (index_order::check(&world, 0, &history).is_ok(), matches!(found, SearchResult::Explained(_)))
 }
 
 const BOTH: (bool, bool) = (true, true);
@@ -133,7 +133,7 @@ fn a_call_that_never_returned_may_have_been_done_or_not() {
             (0, u64::MAX, 1, "create user=1 1x2", Reply::Nothing("gone".to_owned())),
             (1, 2, 2, "stock 1", Reply::Stock(left)),
         ]);
-        assert!(matches!(search(&world, &history, 0, &fits), Found::Order(_)), "{left}");
+        assert!(matches!(search(&world, &history, 0, &fits), SearchResult::Explained(_)), "{left}");
     }
 }
 
@@ -146,9 +146,10 @@ fn the_shipped_server_passes_both_checks() {
 #[test]
 fn an_answer_changed_in_a_long_history_is_seen() {
     let mut run = load::run(&Load::busy(4, 400, 2)).unwrap();
-    assert_eq!(witness::check(&run.world, START, &run.history), Ok(()));
-    let place = run.history.iter().rposition(|entry| matches!(entry.heard.reply, Reply::Stock(_)));
-    run.history[place.unwrap()].heard.reply = Reply::Stock(7_777);
-    let breach = witness::check(&run.world, START, &run.history).unwrap_err();
-    assert_eq!(breach.entries, vec![place.unwrap()]);
+    assert_eq!(index_order::check(&run.world, START, &run.history), Ok(()));
+    let place =
+        run.history.iter().rposition(|entry| matches!(entry.received.reply, Reply::Stock(_)));
+    run.history[place.unwrap()].received.reply = Reply::Stock(7_777);
+    let violation = index_order::check(&run.world, START, &run.history).unwrap_err();
+    assert_eq!(violation.entries, vec![place.unwrap()]);
 }

@@ -6,7 +6,7 @@ use loms::sequencer::Sequencer;
 use crate::check::checker::Verdict;
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::coverage::counts::Counts;
-use crate::layers::wire::{self, Heard};
+use crate::layers::wire::{self, Received};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
@@ -82,7 +82,7 @@ impl ServiceChecker {
         &mut self,
         clock: u64,
         sent: SentCall<'_>,
-        heard: &Heard,
+        received: &Received,
     ) -> Result<Answer, Box<Failure>> {
         // What the machine stamps the command with, if it gets that far.
         let stamp = clock.max(self.now.saturating_add(1));
@@ -91,7 +91,7 @@ impl ServiceChecker {
         if !invalid {
             (self.index, self.now) = (self.index + 1, stamp);
         }
-        match heard.answer(sent.call) {
+        match received.answer(sent.call) {
             Ok(answer) if answer == expected => {}
             Ok(answer) => {
                 let class = Class::of(Some(&answer));
@@ -114,10 +114,10 @@ impl ServiceChecker {
             }
         }
         let place = (!invalid).then_some(self.index);
-        if heard.index != place {
+        if received.index != place {
             let words = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
             let mut failure =
-                self.differs(Oracle::Index, sent, Class::Done, words(heard.index), &expected);
+                self.differs(Oracle::Index, sent, Class::Done, words(received.index), &expected);
             failure.expected = words(place);
             return Err(failure);
         }

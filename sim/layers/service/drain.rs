@@ -1,12 +1,12 @@
 //! The end of a storm: faults stop, and everything comes to its end.
 
 use super::checker::SentCall;
-use super::server::call_at_once;
-use super::storm::Storm;
+use super::faulty_run::FaultyRun;
+use super::server::call_now;
 use crate::check::checker::Verdict;
 use crate::model::contract::Call;
 
-impl Storm<'_> {
+impl FaultyRun<'_> {
     /// What awaits payment is paid, cancelled or expires; then every order and every shelf is
     /// looked at.
     pub(super) fn drain(&mut self) -> Verdict {
@@ -33,8 +33,8 @@ impl Storm<'_> {
     }
 
     fn ask(&mut self, call: Call<'_>) -> Verdict {
-        let heard = call_at_once(&mut self.server.client(), call);
+        let received = call_now(&mut self.server.client(), call);
         let clock = self.server.clock.now();
-        self.checker.answered(clock, SentCall { number: 0, call }, &heard).map(drop)
+        self.checker.answered(clock, SentCall { number: 0, call }, &received).map(drop)
     }
 }

@@ -10,17 +10,17 @@
 //! | `faults` | what goes wrong, as data |
 //! | `run` | seeds, and failures made small |
 
-mod calm;
+mod channel;
 mod checker;
 mod drain;
-mod faults;
-mod line;
+mod fault_free;
+mod fault_schedule;
+mod faulty_run;
 mod run;
 mod server;
-mod storm;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::checker::kind_of;
 pub(crate) use self::run::{replay, run_covered, run_many, seed};
-pub(crate) use self::server::{HandClock, options};
+pub(crate) use self::server::{ManualClock, options};

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::calm::{self, retimed};
-use super::faults::{Trouble, Weather};
-use super::storm::{Storm, Toll};
+use super::fault_free::{self, retimed};
+use super::fault_schedule::{FaultSchedule, NetworkFault};
+use super::faulty_run::{FaultCounts, FaultyRun};
 use crate::check::failure::{Failure, Signature};
 use crate::check::panic;
 use crate::clock::Stopwatch;
@@ -22,8 +22,8 @@ use crate::shrink;
 /// The most steps of a seed, where nobody asks for more.
 const LENGTH: u32 = 600;
 
-/// Stands in a plan's text in place of a weather, where there is none.
-const CALM: &str = "net calm";
+/// Stands in a plan's text in place of a schedule, where there is none.
+const NO_FAULTS: &str = "net calm";
 
 /// What a step costs here, in the shrinker's commands.
 const COST: u64 = 8;
@@ -31,35 +31,35 @@ const COST: u64 = 8;
 /// A page, for people, and how it went.
 type Outcome = (String, Exit);
 
-/// A plan in its weather; none for a calm.
+/// A plan in its schedule; none for a calm.
 #[derive(Clone, Debug)]
 struct Case {
     plan: Plan,
-    weather: Option<Weather>,
+    schedule: Option<FaultSchedule>,
 }
 
 /// What a good run comes to.
 #[derive(Debug, Default)]
-struct Course {
+struct CaseResult {
     counts: Counts,
-    toll: Toll,
+    fault_counts: FaultCounts,
 }
 
 impl Case {
     /// A panic of the service is a failure like any other.
-    fn play(&self, injected: InjectedFaults) -> Result<Course, Box<Failure>> {
+    fn play(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
         let panicked = |caught| Err(Box::new(Failure::of_panic(caught, None, 0, 0)));
-        panic::caught(|| self.course(injected)).unwrap_or_else(panicked)
+        panic::caught(|| self.play_unguarded(injected)).unwrap_or_else(panicked)
     }
 
-    fn course(&self, injected: InjectedFaults) -> Result<Course, Box<Failure>> {
-        match &self.weather {
-            None => calm::play(&self.plan, injected)
-                .map(|counts| Course { counts, toll: Toll::default() }),
-            Some(weather) => {
-                let mut storm = Storm::open(&self.plan, weather, injected);
-                storm.play()?;
-                Ok(Course { counts: storm.checker.counts, toll: storm.toll })
+    fn play_unguarded(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
+        match &self.schedule {
+            None => fault_free::play(&self.plan, injected)
+                .map(|counts| CaseResult { counts, fault_counts: FaultCounts::default() }),
+            Some(schedule) => {
+                let mut run = FaultyRun::open(&self.plan, schedule, injected);
+                run.play()?;
+                Ok(CaseResult { counts: run.checker.counts, fault_counts: run.fault_counts })
             }
         }
     }
@@ -72,31 +72,31 @@ impl Case {
     fn shrink(&self, injected: InjectedFaults, signature: Signature) -> Self {
         let mut case = self.clone();
         case.drop_faults(injected, signature);
-        let weather = case.weather.clone();
+        let schedule = case.schedule.clone();
         let shrunk = shrink::keeping(&case.plan, |plan| {
-            let plan = if weather.is_none() { retimed(plan.clone()) } else { plan.clone() };
+            let plan = if schedule.is_none() { retimed(plan.clone()) } else { plan.clone() };
             let steps = u64::try_from(plan.steps.len()).expect("lengths fit 64 bits");
-            let candidate = Self { plan, weather: weather.clone() };
+            let candidate = Self { plan, schedule: schedule.clone() };
             (candidate.fails(injected, signature), COST * steps)
         });
-        case.plan = if weather.is_none() { retimed(shrunk.plan) } else { shrunk.plan };
+        case.plan = if schedule.is_none() { retimed(shrunk.plan) } else { shrunk.plan };
         case.drop_faults(injected, signature);
         case
     }
 
     fn drop_faults(&mut self, injected: InjectedFaults, signature: Signature) {
-        let Some(weather) = &mut self.weather else { return };
+        let Some(schedule) = &mut self.schedule else { return };
         let steps: std::collections::BTreeSet<u32> =
             self.plan.steps.iter().map(|step| step.number).collect();
-        weather.faults.retain(|fault| steps.contains(&fault.step));
-        let mut length = weather.faults.len().div_ceil(2);
+        schedule.faults.retain(|fault| steps.contains(&fault.step));
+        let mut length = schedule.faults.len().div_ceil(2);
         while length > 0 {
-            let mut end = self.weather.as_ref().map_or(0, |weather| weather.faults.len());
+            let mut end = self.schedule.as_ref().map_or(0, |schedule| schedule.faults.len());
             while end > 0 {
                 let from = end.saturating_sub(length);
                 let mut candidate = self.clone();
-                if let Some(weather) = &mut candidate.weather {
-                    weather.faults.drain(from..end);
+                if let Some(schedule) = &mut candidate.schedule {
+                    schedule.faults.drain(from..end);
                 }
                 if candidate.fails(injected, signature) {
                     *self = candidate;
@@ -108,9 +108,9 @@ impl Case {
     }
 
     fn text(&self) -> String {
-        let calm = || format!("{CALM}\n");
-        let weather = self.weather.as_ref().map_or_else(calm, Weather::to_string);
-        format!("{}{weather}", self.plan)
+        let calm = || format!("{NO_FAULTS}\n");
+        let schedule = self.schedule.as_ref().map_or_else(calm, FaultSchedule::to_string);
+        format!("{}{schedule}", self.plan)
     }
 }
 
@@ -119,9 +119,9 @@ fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length.min(LENGTH));
     let plan = plan_of(seed, &workload, false, length);
-    let weather = Weather::of(seed, &plan);
-    let calm = Case { plan: retimed(plan.clone()), weather: None };
-    [calm, Case { plan, weather: Some(weather) }]
+    let schedule = FaultSchedule::of(seed, &plan);
+    let calm = Case { plan: retimed(plan.clone()), schedule: None };
+    [calm, Case { plan, schedule: Some(schedule) }]
 }
 
 /// Plays a seed, calm and in its storm.
@@ -130,8 +130,8 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> O
     let mut text = format!("seed {seed} · service\n");
     for case in cases(seed, steps) {
         match case.play(injected) {
-            Ok(course) => {
-                page(&mut text, &case, &course);
+            Ok(result) => {
+                page(&mut text, &case, &result);
             }
             Err(failure) => {
                 return report_seed_failure(seed, steps, &case, &failure, injected);
@@ -153,7 +153,7 @@ pub(crate) fn run_covered(seeds: Range<u64>, jobs: usize, injected: InjectedFaul
     let (steps, time, until_stable) = (None, None, false);
     let request = RunRequest { seeds, jobs, steps, time, until_stable, injected };
     let summary = play_seeds(request);
-    let uncovered = summary.failed.is_none() && !summary.course.toll.missing().is_empty();
+    let uncovered = summary.failed.is_none() && !summary.total.fault_counts.missing().is_empty();
     let (text, exit) = summary.report();
     (text, if uncovered { Exit::Coverage } else { exit })
 }
@@ -163,27 +163,27 @@ struct Summary {
     request: RunRequest,
     /// Number of seeds played.
     seeds: u64,
-    course: Course,
+    total: CaseResult,
     /// The lowest seed that failed, and how.
     failed: Option<(u64, Case, Box<Failure>)>,
 }
 
 /// What one seed comes to.
 #[derive(Default)]
-struct SeedCourse {
-    course: Course,
+struct SeedTotals {
+    total: CaseResult,
     speed: Speed,
     failed: Option<Case>,
 }
 
-fn play_seed(seed: u64, request: &RunRequest) -> SeedResult<SeedCourse> {
-    let mut played = SeedCourse::default();
+fn play_seed(seed: u64, request: &RunRequest) -> SeedResult<SeedTotals> {
+    let mut played = SeedTotals::default();
     for case in cases(seed, request.steps) {
         let began = Stopwatch::start();
         match case.play(request.injected) {
-            Ok(course) => {
-                played.speed.note(&case, course.counts.commands, began.elapsed());
-                played.course.add(&course);
+            Ok(result) => {
+                played.speed.note(&case, result.counts.commands, began.elapsed());
+                played.total.add(&result);
             }
             Err(failure) => {
                 played.failed = Some(case);
@@ -197,35 +197,35 @@ fn play_seed(seed: u64, request: &RunRequest) -> SeedResult<SeedCourse> {
 fn play_seeds(request: RunRequest) -> Summary {
     let mut stop = StopRule::new(&request);
     let bar = runner::progress(request.seeds.end - request.seeds.start);
-    let (mut seeds, mut course, mut speed) = (0, Course::default(), Speed::default());
+    let (mut seeds, mut total, mut speed) = (0, CaseResult::default(), Speed::default());
     let mut failed = None;
     let play = |seed| play_seed(seed, &request);
     runner::play_in_order(request.seeds.clone(), request.jobs, play, |result| {
         let SeedResult { seed, counts: played, failure } = result;
         seeds += 1;
-        course.add(&played.course);
+        total.add(&played.total);
         speed.add(&played.speed);
         failed = played.failed.zip(failure).map(|(case, failure)| (seed, case, failure));
         bar.set_position(seeds);
-        stop.continues(seeds, course.reached())
+        stop.continues(seeds, total.reached())
     });
     bar.finish_and_clear();
     speed.print();
-    Summary { request, seeds, course, failed }
+    Summary { request, seeds, total, failed }
 }
 
 impl Summary {
     fn report(self) -> Outcome {
-        let Self { request: RunRequest { seeds, steps, injected, .. }, course, failed, .. } = self;
+        let Self { request: RunRequest { seeds, steps, injected, .. }, total, failed, .. } = self;
         if let Some((seed, case, failure)) = failed {
             return report_seed_failure(seed, steps, &case, &failure, injected);
         }
         let last = seeds.start + self.seeds;
         let mut text = format!("seeds {}..{last} · service\n", seeds.start);
-        let (calls, answers) = (course.counts.commands, course.counts.fingerprint());
+        let (calls, answers) = (total.counts.commands, total.counts.fingerprint());
         let _ = writeln!(text, "calls  {calls}, answers {answers}");
-        course.toll.write(&mut text);
-        let missing = course.toll.missing();
+        total.fault_counts.write(&mut text);
+        let missing = total.fault_counts.missing();
         if !missing.is_empty() {
             let _ = writeln!(text, "never happened: {}", missing.join(", "));
         }
@@ -233,34 +233,34 @@ impl Summary {
     }
 }
 
-impl Course {
+impl CaseResult {
     fn add(&mut self, next: &Self) {
         self.counts.add(&next.counts);
-        self.toll.add(&next.toll);
+        self.fault_counts.add(&next.fault_counts);
     }
 
     /// Number of different faults and of different answers.
     fn reached(&self) -> usize {
         let answers = Kind::ALL.iter().map(|&kind| self.counts.by_class(kind).len()).sum::<usize>();
-        answers + self.toll.all().iter().filter(|&&(_, count)| count > 0).count()
+        answers + self.fault_counts.all().iter().filter(|&&(_, count)| count > 0).count()
     }
 }
 
-/// Plays a plan with its weather, as pages of failures have them; `None` where there is no
-/// weather in the text, or where it cannot be read.
+/// Plays a plan with its schedule, as pages of failures have them; `None` where there is no
+/// schedule in the text, or where it cannot be read.
 #[must_use]
 pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Outcome> {
-    let case = if let Some((before, after)) = text.split_once(CALM) {
-        Case { plan: retimed(Plan::parse(&format!("{before}{after}")).ok()?), weather: None }
+    let case = if let Some((before, after)) = text.split_once(NO_FAULTS) {
+        Case { plan: retimed(Plan::parse(&format!("{before}{after}")).ok()?), schedule: None }
     } else {
         text.lines().find(|line| line.starts_with("net "))?;
-        let (weather, plan) = Weather::parse(text).ok()?;
-        Case { plan: Plan::parse(&plan).ok()?, weather: Some(weather) }
+        let (schedule, plan) = FaultSchedule::parse(text).ok()?;
+        Case { plan: Plan::parse(&plan).ok()?, schedule: Some(schedule) }
     };
     Some(match case.play(injected) {
-        Ok(course) => {
+        Ok(result) => {
             let mut text = String::new();
-            page(&mut text, &case, &course);
+            page(&mut text, &case, &result);
             (text, Exit::Ok)
         }
         Err(failure) => report_failure("plan", &case, &failure, injected),
@@ -293,8 +293,8 @@ fn report_failure(
     let at =
         told.signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
     let oracle = told.signature.oracle.name();
-    let weather = if case.weather.is_some() { "storm" } else { "calm" };
-    let mut text = format!("FAIL {origin} · service, {weather}: {oracle} differs {at}");
+    let schedule = if case.schedule.is_some() { "run" } else { "calm" };
+    let mut text = format!("FAIL {origin} · service, {schedule}: {oracle} differs {at}");
     let _ = writeln!(text, ", step {}", told.number);
     let _ = writeln!(text, "  server  {}\n  model   {}", told.actual, told.expected);
     let _ = writeln!(
@@ -308,18 +308,18 @@ fn report_failure(
     (text, Exit::of(failure))
 }
 
-fn page(text: &mut String, case: &Case, course: &Course) {
-    let Course { counts, toll } = course;
-    let weather = if case.weather.is_some() { "storm" } else { "calm" };
-    let _ = writeln!(text, "\n{weather}: {} calls, {}", counts.commands, counts.fingerprint());
+fn page(text: &mut String, case: &Case, result: &CaseResult) {
+    let CaseResult { counts, fault_counts } = result;
+    let schedule = if case.schedule.is_some() { "run" } else { "calm" };
+    let _ = writeln!(text, "\n{schedule}: {} calls, {}", counts.commands, counts.fingerprint());
     for kind in Kind::ALL {
         let counts = counts.by_class(kind);
         if !counts.is_empty() {
             let _ = writeln!(text, "  {:<7}{}", kind.name(), counts.join(", "));
         }
     }
-    if case.weather.is_some() {
-        toll.write(text);
+    if case.schedule.is_some() {
+        fault_counts.write(text);
     }
 }
 
@@ -329,7 +329,7 @@ struct Speed([(u64, Duration); 2]);
 
 impl Speed {
     fn note(&mut self, case: &Case, calls: u64, took: Duration) {
-        let sum = &mut self.0[usize::from(case.weather.is_some())];
+        let sum = &mut self.0[usize::from(case.schedule.is_some())];
         *sum = (sum.0 + calls, sum.1 + took);
     }
 
@@ -348,9 +348,9 @@ impl Speed {
     }
 }
 
-impl Toll {
+impl FaultCounts {
     fn add(&mut self, next: &Self) {
-        self.troubles.iter_mut().zip(next.troubles).for_each(|(mine, more)| *mine += more);
+        self.faults.iter_mut().zip(next.faults).for_each(|(mine, more)| *mine += more);
         self.resolved += next.resolved;
         self.given_up += next.given_up;
         self.retries += next.retries;
@@ -360,7 +360,7 @@ impl Toll {
 
     /// All counts with their names.
     fn all(&self) -> Vec<(&'static str, u64)> {
-        let troubles = Trouble::NAMES.iter().copied().zip(self.troubles);
+        let faults = NetworkFault::NAMES.iter().copied().zip(self.faults);
         let others = [
             ("resolved", self.resolved),
             ("given up", self.given_up),
@@ -368,7 +368,7 @@ impl Toll {
             ("reordered", self.reordered),
             ("unseen", self.unseen),
         ];
-        troubles.chain(others).collect()
+        faults.chain(others).collect()
     }
 
     fn write(&self, text: &mut String) {

@@ -20,14 +20,14 @@ const PAID: u64 = 2;
 const SHRINKING: u32 = 60;
 
 /// Plays a random program. Gives what it finds, made small.
-pub(crate) fn wander(
+pub(crate) fn run_random(
     session: &mut Session,
     draws: &mut Draws,
     round: u64,
     broken: &BTreeSet<Situation>,
 ) -> Option<Finding> {
     let world = session.world();
-    let (steps, differs) = stray(session, &world, draws, round, broken);
+    let (steps, differs) = random_program(session, &world, draws, round, broken);
     if !differs {
         return None;
     }
@@ -52,7 +52,7 @@ pub(crate) fn wander(
 }
 
 /// A random program up to its first difference.
-fn stray(
+fn random_program(
     session: &mut Session,
     world: &World,
     draws: &mut Draws,

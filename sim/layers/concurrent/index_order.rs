@@ -6,11 +6,11 @@ use crate::model::contract::Answer;
 use crate::model::{Model, World};
 use crate::plan::KeyText;
 
-use super::history::Entry;
+use super::history::CallRecord;
 
 /// Why a history is not what the server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Breach {
+pub(crate) struct OrderViolation {
     /// What is wrong.
     pub(crate) what: String,
     /// The calls that it is about, by their places in the history.
@@ -23,7 +23,11 @@ pub(crate) struct Breach {
 ///
 /// # Errors
 /// The first place at which it does not.
-pub(crate) fn check(world: &World, start: u64, history: &[Entry]) -> Result<(), Breach> {
+pub(crate) fn check(
+    world: &World,
+    start: u64,
+    history: &[CallRecord],
+) -> Result<(), OrderViolation> {
     let order = in_order(history)?;
     agrees_with_time(&order, history)?;
     let mut model = Model::new(world, None);
@@ -34,7 +38,7 @@ pub(crate) fn check(world: &World, start: u64, history: &[Entry]) -> Result<(), 
     // What the edge refuses depends on nothing that happened, so that any moment will do.
     let mut fresh = Model::new(world, None);
     for (place, entry) in history.iter().enumerate() {
-        if entry.heard.index.is_none() {
+        if entry.received.index.is_none() {
             agrees(&mut fresh, 0, history, place)?;
         }
     }
@@ -42,29 +46,32 @@ pub(crate) fn check(world: &World, start: u64, history: &[Entry]) -> Result<(), 
 }
 
 /// The places of all calls that the machine took, by index.
-fn in_order(history: &[Entry]) -> Result<Vec<(u64, usize)>, Breach> {
+fn in_order(history: &[CallRecord]) -> Result<Vec<(u64, usize)>, OrderViolation> {
     let mut order: Vec<(u64, usize)> = history
         .iter()
         .enumerate()
-        .filter_map(|(place, entry)| Some((entry.heard.index?, place)))
+        .filter_map(|(place, entry)| Some((entry.received.index?, place)))
         .collect();
     order.sort_unstable();
     for pair in order.windows(2) {
         if pair[0].0 == pair[1].0 {
             let entries = vec![pair[0].1, pair[1].1];
-            return Err(Breach { what: format!("two commands have index {}", pair[0].0), entries });
+            return Err(OrderViolation {
+                what: format!("two commands have index {}", pair[0].0),
+                entries,
+            });
         }
     }
     match order.first() {
         Some(&(0, place)) => {
-            Err(Breach { what: "a command has index 0".to_owned(), entries: vec![place] })
+            Err(OrderViolation { what: "a command has index 0".to_owned(), entries: vec![place] })
         }
         Some(_) | None => Ok(order),
     }
 }
 
 /// A call that returned before another was made comes before it.
-fn agrees_with_time(order: &[(u64, usize)], history: &[Entry]) -> Result<(), Breach> {
+fn agrees_with_time(order: &[(u64, usize)], history: &[CallRecord]) -> Result<(), OrderViolation> {
     let mut soonest: Option<usize> = None;
     for &(_, place) in order.iter().rev() {
         let returned = |place: usize| history[place].returned;
@@ -73,7 +80,7 @@ fn agrees_with_time(order: &[(u64, usize)], history: &[Entry]) -> Result<(), Bre
         {
             let what =
                 "a command returned before another was created, and comes after it".to_owned();
-            return Err(Breach { what, entries: vec![later, place] });
+            return Err(OrderViolation { what, entries: vec![later, place] });
         }
         if soonest.is_none_or(|soonest| returned(place) < returned(soonest)) {
             soonest = Some(place);
@@ -82,18 +89,23 @@ fn agrees_with_time(order: &[(u64, usize)], history: &[Entry]) -> Result<(), Bre
     Ok(())
 }
 
-fn agrees(model: &mut Model, at: u64, history: &[Entry], place: usize) -> Result<(), Breach> {
+fn agrees(
+    model: &mut Model,
+    at: u64,
+    history: &[CallRecord],
+    place: usize,
+) -> Result<(), OrderViolation> {
     let entry = &history[place];
     let mut room = KeyText::default();
     let call = entry.call(&mut room);
     let expected = model.answer(at, call);
-    let heard = entry.heard.answer(call);
+    let received = entry.received.answer(call);
     let invalid = matches!(expected, Answer::Refused(refusal) if wire::is_invalid(refusal));
-    if heard.as_ref() == Ok(&expected) && invalid == entry.heard.index.is_none() {
+    if received.as_ref() == Ok(&expected) && invalid == entry.received.index.is_none() {
         return Ok(());
     }
-    let said = heard.map_or_else(|strange| strange, |answer| answer.to_string());
-    Err(Breach {
+    let said = received.map_or_else(|strange| strange, |answer| answer.to_string());
+    Err(OrderViolation {
         what: format!("the server answers {said}; the model {expected}"),
         entries: vec![place],
     })

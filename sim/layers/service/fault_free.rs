@@ -4,7 +4,7 @@
 use loms::grpc::proto::loms_client::LomsClient;
 
 use super::checker::{SentCall, ServiceChecker};
-use super::server::{HandClock, Loms, Server, call_at_once};
+use super::server::{Loms, ManualClock, Server, call_now};
 use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
 use crate::check::swarm::{self, Ending};
@@ -36,7 +36,7 @@ pub(crate) fn retimed(mut plan: Plan) -> Plan {
 
 /// A calm run.
 #[derive(Debug)]
-pub(crate) struct Calm {
+pub(crate) struct FaultFreeRun {
     /// The server under test.
     server: Server,
     client: LomsClient<Loms>,
@@ -46,11 +46,11 @@ pub(crate) struct Calm {
     start: u64,
 }
 
-impl Calm {
+impl FaultFreeRun {
     /// A server that opens as the plan does.
     #[must_use]
     pub(crate) fn open(plan: &Plan, injected: InjectedFaults) -> Self {
-        let server = Server::start(&plan.world, HandClock::default());
+        let server = Server::start(&plan.world, ManualClock::default());
         let client = server.client();
         let checker = ServiceChecker::open(&plan.world, injected);
         Self { server, client, checker, created: CreatedOrders::default(), start: plan.start }
@@ -68,9 +68,9 @@ impl Calm {
         if call == Call::Tick {
             return self.checker.tick(at, step.number, &self.server.sequencer);
         }
-        let heard = call_at_once(&mut self.client, call);
+        let received = call_now(&mut self.client, call);
         let created = SentCall { number: step.number, call };
-        if let Answer::Created { order, .. } = self.checker.answered(at, created, &heard)? {
+        if let Answer::Created { order, .. } = self.checker.answered(at, created, &received)? {
             self.created.note(step.number, order);
         }
         Ok(())
@@ -85,7 +85,7 @@ pub(crate) fn play(
     plan: &Plan,
     injected: InjectedFaults,
 ) -> Result<Counts, Box<crate::check::failure::Failure>> {
-    let mut calm = Calm::open(plan, injected);
+    let mut calm = FaultFreeRun::open(plan, injected);
     plan.steps.iter().try_for_each(|step| calm.step(step))?;
     let swarm = swarm::play_plan(plan, injected, Ending::Abrupt);
     swarm.verdict?;
