@@ -29,9 +29,9 @@ use crate::shrink;
     name = "sim",
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 all is well, 1 machine and model differ, 2 usage, 3 something \
-                  stays reserved, 4 two equal runs differ, 5 a mark was not reached, 6 a planted \
-                  bug survives"
+    after_help = "Exit codes: 0 everything agrees, 1 service and model differ, 2 wrong usage, \
+                  3 stock stays reserved, 4 two equal runs differ, 5 a mark is not reached, \
+                  6 a planted bug is not found, 7 a check could not decide"
 )]
 struct Cli {
     #[command(subcommand)]

@@ -3,7 +3,7 @@
 use super::history::CallRecord;
 use super::load::{self, Load, START};
 use super::search::{SearchResult, search};
-use super::{fits, index_order, run};
+use super::{check_by_search, fits, index_order, run};
 use crate::exit::Exit;
 use crate::layers::wire::{ErrorInfo, ErrorStatus, Received, Reply};
 use crate::model::World;
@@ -135,6 +135,19 @@ fn a_call_that_never_returned_may_have_been_done_or_not() {
         ]);
         assert!(matches!(search(&world, &history, 0, &fits), SearchResult::Explained(_)), "{left}");
     }
+}
+
+#[test]
+fn a_history_with_too_many_orders_is_undecided() {
+    // Nobody knows which of these creates were done, nor in which order: there are too many
+    // possibilities to see that none of them leaves 6 of SKU 1.
+    let lost = |place| (place, u64::MAX, 1, "create user=1 1x1", Reply::Nothing("gone".to_owned()));
+    let mut calls: Vec<_> = (0..12).map(lost).collect();
+    calls.push((12, 13, 2, "stock 1", Reply::Stock(6)));
+    let (world, history) = history(&calls);
+    let (text, exit) = check_by_search(&world, &history);
+    assert_eq!(exit, Exit::Undecided, "{text}");
+    assert!(text.starts_with("?    13 calls have too many possible orders"), "{text}");
 }
 
 #[test]
