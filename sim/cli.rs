@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::check::exhaustive::{ExploreOptions, ORDERS};
 use crate::check::swarm;
 use crate::ci;
 use crate::exit::Exit;
@@ -221,10 +220,7 @@ fn one(one: &One) -> (String, Exit) {
     let injected = one.planted.injected();
     match (one.layer, one.seed) {
         (Layer::Exhaustive, Some(_)) => refused("--seed", one.layer),
-        (Layer::Exhaustive, None) => {
-            let (jobs, steps) = (ci::cores(), one.steps);
-            ci::explore(&ExploreOptions { orders: ORDERS, jobs, steps, time: None, injected })
-        }
+        (Layer::Exhaustive, None) => ci::explore(one.steps, None, ci::cores(), injected),
         (Layer::Swarm, Some(seed)) => runner::run_seed(seed, one.steps, injected),
         (Layer::Service, Some(seed)) => service::seed(seed, one.steps, injected),
         (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
@@ -238,7 +234,7 @@ fn run_layer(run: Run) -> (String, Exit) {
     if layer == Layer::Exhaustive {
         return match seeds {
             Some(_) => refused("--seeds", layer),
-            None => ci::explore(&ExploreOptions { orders: ORDERS, jobs, steps, time, injected }),
+            None => ci::explore(steps, time, jobs, injected),
         };
     }
     let seeds = seeds.unwrap_or(0..2_000);

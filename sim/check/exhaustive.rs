@@ -1,6 +1,8 @@
 //! The exhaustive layer: in a tiny world, everything that can be done, in every order, until
 //! nothing new comes of it.
 //!
+//! In [`Scope::ChangingRules`] the operator also changes the rules, at any time.
+//!
 //! The world has two SKUs and room for [`ORDERS`] orders, a payment timeout of two moments and a
 //! key window of three. From each state every command is tried: creates that fit, that fail and
 //! that never can, with and without a key; payment and cancellation of every order and of one that
@@ -26,10 +28,25 @@ use crate::runner;
 
 /// Orders that there is room for.
 pub(crate) const ORDERS: usize = 4;
+/// Orders that there is room for where the rules change.
+pub(crate) const ORDERS_WITH_CHANGES: usize = 3;
 /// Moments, in nanoseconds, that an order may await payment.
 const TIMEOUT: u64 = 2;
 /// Moments that a key is remembered.
 const WINDOW: u64 = 3;
+/// Timeouts and windows that the rules change between, in [`Scope::ChangingRules`].
+const RULES: [(u64, u64); 3] = [(TIMEOUT, WINDOW), (1, 1), (0, WINDOW + 1)];
+/// An age past which no timeout and no window of [`RULES`] makes a difference.
+const OLD: u64 = WINDOW + 2;
+
+/// What may happen in the tiny world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Calls, and time passing.
+    FixedRules,
+    /// The rules change as well: each of [`RULES`], at any time.
+    ChangingRules,
+}
 
 /// What came of it.
 #[derive(Debug)]
@@ -49,15 +66,16 @@ pub(crate) struct Exploration {
 /// All that decides what a state will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Behavior {
+    /// The timeout and the window.
+    rules: (u64, u64),
     orders: Vec<OrderBehavior>,
     shelves: Vec<(u64, u64)>,
     /// What the key stands for, for each user.
     keys: [Option<KeyBehavior>; 2],
 }
 
-/// What decides how a key will be answered: its order, that order's lines, and the moments for
-/// which it stands for it; none left at the very moment at which it is forgotten.
-type KeyBehavior = (u8, Vec<(u32, u32)>, u8);
+/// What decides how a key will be answered: its order, that order's lines, and the order's age.
+type KeyBehavior = (u8, Vec<(u32, u32)>, u64);
 
 /// What each user's key was last given to: the order, and the moment.
 type Keys = [Option<(u8, u64)>; 2];
@@ -65,7 +83,13 @@ type Keys = [Option<(u8, u64)>; 2];
 /// What decides how an order will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum OrderBehavior {
-    Awaiting { left: u8, lines: Vec<(u32, u32)> },
+    /// The moments that are left until it expires (none: it never does), and its age, which counts
+    /// when the rules change.
+    Awaiting {
+        left: Option<u64>,
+        age: u64,
+        lines: Vec<(u32, u32)>,
+    },
     Failed,
     Paid,
     Cancelled,
@@ -85,7 +109,7 @@ struct Visited {
 type Command = (u64, Op, Vec<(u32, u32)>);
 
 /// What may be done in any state: creates first, then what is about an order, then time.
-fn commands(orders: i64) -> Vec<Command> {
+fn commands(orders: i64, scope: Scope) -> Vec<Command> {
     let none = Key::NONE;
     let key = Key { name: 1, length: 0 };
     let mut commands = Vec::new();
@@ -116,6 +140,13 @@ fn commands(orders: i64) -> Vec<Command> {
     }
     commands.push((1, Op::Stock(1), Vec::new()));
     commands.push((1, Op::Create { user: 1, key: none }, vec![(1, 2)]));
+    if scope == Scope::ChangingRules {
+        for (timeout, window) in RULES {
+            for gap in [0, 1] {
+                commands.push((gap, Op::Rules { timeout, window }, Vec::new()));
+            }
+        }
+    }
     commands
 }
 
@@ -124,6 +155,8 @@ fn commands(orders: i64) -> Vec<Command> {
 pub(crate) struct ExploreOptions {
     /// Number of orders that there is room for.
     pub(crate) orders: usize,
+    /// What may happen.
+    pub(crate) scope: Scope,
     /// Number of threads.
     pub(crate) jobs: usize,
     /// The most commands of a program; `None` for no limit.
@@ -149,7 +182,7 @@ pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
         known: BTreeSet::new(),
         visited: vec![Visited { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
         orders: options.orders,
-        commands: commands(room),
+        commands: commands(room, options.scope),
         world,
         injected: options.injected,
         checked: 0,
@@ -256,14 +289,15 @@ impl Search {
             }
             steps.push(self.step(&steps, command));
             let step = steps.last().expect("it was just pushed");
-            let before = checker.subject.state.transitions();
+            let before = checker.subject.state.events();
             expanded.checked += 1;
             if let Err(failure) = checker.step(step) {
                 expanded.failed = Some(failed(&steps, failure));
                 return expanded;
             }
-            let keys = keys_after(keys, op, orders, &checker, step.at);
-            let moved = checker.subject.state.transitions() != before || gap > 0;
+            let window = here.subject.state.rules().idempotency_window.as_nanos();
+            let keys = keys_after(keys, op, orders, &checker, (window, step.at));
+            let moved = checker.subject.state.events() != before || gap > 0;
             if moved {
                 let behavior = behavior(&checker, keys, step.at);
                 if !self.known.contains(&behavior) {
@@ -313,9 +347,19 @@ impl Search {
 }
 
 /// What the users' keys stand for after a command.
-fn keys_after(mut keys: Keys, op: Op, orders: usize, checker: &Checker, now: u64) -> Keys {
-    // One that has run out is kept for a moment: the edge is where bugs live.
-    keys = keys.map(|key| key.filter(|&(_, since)| now <= since + WINDOW));
+fn keys_after(
+    mut keys: Keys,
+    op: Op,
+    orders: usize,
+    checker: &Checker,
+    (window, now): (u64, u64),
+) -> Keys {
+    // One that has run out is kept for a moment: the edge is where bugs live. A change of the
+    // rules ends that: what is forgotten then stays so.
+    let changes = matches!(op, Op::Rules { .. });
+    keys = keys.map(|key| {
+        key.filter(|&(_, since)| if changes { now < since + window } else { now <= since + window })
+    });
     if let Op::Create { user, key } = op
         && key.name > 0
         && checker.orders() > orders
@@ -328,10 +372,15 @@ fn keys_after(mut keys: Keys, op: Op, orders: usize, checker: &Checker, now: u64
 
 fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
     let state = &checker.subject.state;
-    let small = |figure: u64| u8::try_from(figure).expect("a tiny world has tiny figures");
+    let rules = state.rules();
+    let timeout = rules.payment_timeout.as_nanos();
     let orders = state.orders().map(|order| match (order.status(), order.cause()) {
         (OrderStatus::New | OrderStatus::AwaitingPayment, _) => OrderBehavior::Awaiting {
-            left: small(order.created().as_nanos() + TIMEOUT - now),
+            left: (timeout > 0).then(|| {
+                let deadline = order.created().as_nanos() + timeout;
+                deadline.max(state.rules_since().as_nanos()) - now
+            }),
+            age: (now - order.created().as_nanos()).min(OLD),
             lines: order.lines().map(|line| (line.sku.get(), line.count.get())).collect(),
         },
         (OrderStatus::Failed, _) => OrderBehavior::Failed,
@@ -341,9 +390,10 @@ fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
     });
     let key = |(order, since): (u8, u64)| {
         let info = checker.subject.order(i64::from(order)).expect("a key stands for an order");
-        (order, info.items, small(since + WINDOW - now))
+        (order, info.items, (now - since).min(OLD))
     };
     Behavior {
+        rules: (timeout, rules.idempotency_window.as_nanos()),
         orders: orders.collect(),
         shelves: state.stock().map(|shelf| (shelf.total, shelf.reserved)).collect(),
         keys: keys.map(|given| given.map(key)),
@@ -356,7 +406,14 @@ mod tests {
     use crate::mutation::planted_bugs::Bug;
 
     fn options(injected: InjectedFaults) -> ExploreOptions {
-        ExploreOptions { orders: 2, jobs: 1, steps: None, time: None, injected }
+        ExploreOptions {
+            orders: 2,
+            scope: Scope::FixedRules,
+            jobs: 1,
+            steps: None,
+            time: None,
+            injected,
+        }
     }
 
     #[test]
@@ -385,6 +442,15 @@ mod tests {
         assert!(explore(&ExploreOptions { injected: bug, ..short }).failed.is_none());
         let enough = ExploreOptions { injected: bug, steps: Some(3), ..short };
         assert!(explore(&enough).failed.is_some());
+    }
+
+    #[test]
+    fn a_tiny_world_with_changing_rules_closes() {
+        let fixed = options(InjectedFaults::default());
+        let exploration = explore(&ExploreOptions { scope: Scope::ChangingRules, ..fixed });
+        assert!(exploration.failed.is_none(), "{:?}", exploration.failed);
+        assert!(exploration.closed);
+        assert_eq!((exploration.states, exploration.depth), (0, 0));
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Generator {
                 let draw = self.draw(Purpose::SKU);
                 Op::Stock(self.draw_sku(draw))
             }
-            Kind::Tick => Op::Tick,
+            Kind::Tick | Kind::Rules => Op::Tick,
         };
     }
 

@@ -67,6 +67,13 @@ pub(crate) enum Op {
     /// Time passes.
     #[default]
     Tick,
+    /// The operator changes the rules.
+    Rules {
+        /// The payment timeout in nanoseconds; 0 for ever.
+        timeout: u64,
+        /// The idempotency window in nanoseconds; 0 not at all.
+        window: u64,
+    },
 }
 
 /// Which order a call is about.
@@ -98,12 +105,14 @@ pub(crate) enum Kind {
     Stock,
     /// Time passes.
     Tick,
+    /// The operator changes the rules.
+    Rules,
 }
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Create, Self::Info, Self::Pay, Self::Cancel, Self::Stock, Self::Tick];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Create, Self::Info, Self::Pay, Self::Cancel, Self::Stock, Self::Tick, Self::Rules];
 
     /// As plans and pages spell it.
     #[must_use]
@@ -115,6 +124,7 @@ impl Kind {
             Self::Cancel => "cancel",
             Self::Stock => "stock",
             Self::Tick => "tick",
+            Self::Rules => "rules",
         }
     }
 
@@ -128,6 +138,7 @@ impl Kind {
             Self::Cancel => 3,
             Self::Stock => 4,
             Self::Tick => 5,
+            Self::Rules => 6,
         }
     }
 }
@@ -143,6 +154,7 @@ impl Op {
             Self::Cancel(_) => Kind::Cancel,
             Self::Stock(_) => Kind::Stock,
             Self::Tick => Kind::Tick,
+            Self::Rules { .. } => Kind::Rules,
         }
     }
 
@@ -151,7 +163,7 @@ impl Op {
     pub(crate) const fn target(self) -> Option<Target> {
         match self {
             Self::Info(target) | Self::Pay(target) | Self::Cancel(target) => Some(target),
-            Self::Create { .. } | Self::Stock(_) | Self::Tick => None,
+            Self::Create { .. } | Self::Stock(_) | Self::Tick | Self::Rules { .. } => None,
         }
     }
 
@@ -162,7 +174,9 @@ impl Op {
             Self::Info(_) => Self::Info(target),
             Self::Pay(_) => Self::Pay(target),
             Self::Cancel(_) => Self::Cancel(target),
-            other @ (Self::Create { .. } | Self::Stock(_) | Self::Tick) => other,
+            other @ (Self::Create { .. } | Self::Stock(_) | Self::Tick | Self::Rules { .. }) => {
+                other
+            }
         }
     }
 }
@@ -264,6 +278,7 @@ impl Step {
             Op::Cancel(target) => Call::Cancel(created.find(target)),
             Op::Stock(sku) => Call::Stock(sku),
             Op::Tick => Call::Tick,
+            Op::Rules { timeout, window } => Call::ChangeRules { timeout, window },
         }
     }
 
