@@ -3,20 +3,21 @@
 
 use std::fmt::Write as _;
 use std::thread;
+use std::time::Duration;
 
-use crate::check::exhaustive::{self as tiny, Scope};
-use crate::clock::Began;
+use crate::check::exhaustive::{self, ExploreOptions, Scope};
+use crate::clock::Stopwatch;
 use crate::coverage;
 use crate::exit::Exit;
 use crate::layers::concurrent;
 use crate::layers::service;
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck::Check;
 use crate::mutation::{kill_table as kills, regressions, selfcheck};
 use crate::report;
 use crate::runner;
-use crate::runner::{Fleet, Orders};
+use crate::runner::{RunOptions, run_seeds};
 
 /// Seeds that CI plays.
 const SEEDS: u64 = 2_000;
@@ -39,16 +40,16 @@ pub(crate) fn everything() -> (String, Exit) {
     type Stage = (&'static str, fn() -> (String, Exit));
     let stages: [Stage; 7] = [
         ("selfcheck", || selfcheck(&selfcheck::all(cores()))),
-        ("exhaustive", || exhaustive(Rig::default())),
+        ("exhaustive", || exhaustive(InjectedFaults::default())),
         ("bugs", bugs),
         ("seeds and marks", marks),
-        ("service", || service::seeds(0..SERVICE_SEEDS, Rig::default())),
+        ("service", || service::run_covered(0..SERVICE_SEEDS, cores(), InjectedFaults::default())),
         ("concurrent", || concurrent::run(8, CONCURRENT_CALLS, 1)),
         ("planted bugs", || mutants(None, cores())),
     ];
     let mut all = String::new();
     for (name, stage) in stages {
-        let began = Began::now();
+        let began = Stopwatch::start();
         let (text, exit) = stage();
         eprintln!("{name}: {} ms", began.elapsed().as_millis());
         let _ = write!(all, "--- {name}\n{text}");
@@ -83,25 +84,40 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
     (text, exit)
 }
 
-/// The tiny world.
+/// Explores the tiny world completely.
 #[must_use]
-pub(crate) fn exhaustive(rig: Rig) -> (String, Exit) {
+pub(crate) fn exhaustive(injected: InjectedFaults) -> (String, Exit) {
+    explore(None, None, cores(), injected)
+}
+
+/// Explores the tiny world, with fixed and with changing rules.
+#[must_use]
+pub(crate) fn explore(
+    steps: Option<u32>,
+    time: Option<Duration>,
+    jobs: usize,
+    injected: InjectedFaults,
+) -> (String, Exit) {
     let mut text = String::new();
+    let began = Stopwatch::start();
     for (orders, scope, rules) in [
-        (tiny::ORDERS, Scope::FixedRules, "fixed rules"),
-        (tiny::ORDERS_WITH_CHANGES, Scope::ChangingRules, "changing rules"),
+        (exhaustive::ORDERS, Scope::FixedRules, "fixed rules"),
+        (exhaustive::ORDERS_WITH_CHANGES, Scope::ChangingRules, "changing rules"),
     ] {
-        let began = Began::now();
-        let closure = tiny::explore(orders, scope, rig);
-        eprintln!("{rules}: {} ms", began.elapsed().as_millis());
-        if let Some((plan, failure)) = closure.failed {
-            return runner::told(&failure, "exhaustive", &plan, rig);
+        let time = time.map(|time| time.saturating_sub(began.elapsed()));
+        let options = ExploreOptions { orders, scope, jobs, steps, time, injected };
+        let exploration = exhaustive::explore(&options);
+        eprintln!("{rules}: done after {} ms", began.elapsed().as_millis());
+        if let Some((plan, failure)) = exploration.failed {
+            return runner::report_failure(&failure, "exhaustive", &plan, injected);
         }
-        let (states, commands, depth) = (closure.states, closure.commands, closure.depth);
+        let (states, commands) = (exploration.states, exploration.commands);
+        let end = if exploration.closed { "closed" } else { "not closed" };
         let _ = writeln!(
             text,
-            "{orders} orders, {rules}: {states} states, {commands} commands, at most {depth} deep: \
-             closed, all agree"
+            "{orders} orders, {rules}: {states} states, {commands} commands, at most {} deep: \
+             {end}, all agree",
+            exploration.depth
         );
     }
     (text, Exit::Ok)
@@ -110,15 +126,19 @@ pub(crate) fn exhaustive(rig: Rig) -> (String, Exit) {
 /// The bugs of old.
 #[must_use]
 pub(crate) fn bugs() -> (String, Exit) {
-    match regressions::replay(Rig::default()) {
-        Err((known, failure)) => {
-            runner::told(&failure, &format!("bug {}", known.name), &known.plan, Rig::default())
-        }
+    match regressions::replay(InjectedFaults::default()) {
+        Err((known, failure)) => runner::report_failure(
+            &failure,
+            &format!("bug {}", known.name),
+            &known.plan,
+            InjectedFaults::default(),
+        ),
         Ok(_) => {
             let mut text = String::new();
             for known in regressions::all() {
                 let steps = known.plan.steps.len();
-                let _ = writeln!(text, "ok   {} ({steps} commands): {}", known.name, known.story);
+                let _ =
+                    writeln!(text, "ok   {} ({steps} commands): {}", known.name, known.description);
             }
             (text, Exit::Ok)
         }
@@ -128,17 +148,17 @@ pub(crate) fn bugs() -> (String, Exit) {
 /// The seeds of CI, and the marks they reach.
 #[must_use]
 pub(crate) fn marks() -> (String, Exit) {
-    let orders = Orders { jobs: cores(), steps: None, rig: Rig::default() };
-    let fleet = Fleet::sail(0..SEEDS, orders, |_| true);
-    if let Some((seed, failure)) = &fleet.failed {
-        return runner::seed_told(*seed, None, failure, Rig::default());
+    let options = RunOptions { jobs: cores(), steps: None, injected: InjectedFaults::default() };
+    let summary = run_seeds(0..SEEDS, options, |_| true);
+    if let Some((seed, failure)) = &summary.failed {
+        return runner::report_seed_failure(*seed, None, failure, InjectedFaults::default());
     }
-    let exit = if fleet.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
+    let exit = if summary.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
     let text = format!(
         "{SEEDS} seeds, {} commands, all agree; so many seeds reach:\n\n{}\n{}",
-        fleet.tally.commands,
-        coverage::picture(&fleet.reached),
-        coverage::missing(fleet.marks()),
+        summary.counts.commands,
+        coverage::picture(&summary.reached),
+        coverage::missing(summary.marks()),
     );
     (text, exit)
 }
@@ -150,11 +170,11 @@ pub(crate) fn mutants(only: Option<Bug>, jobs: usize) -> (String, Exit) {
     let kills = kills::kill_all(bugs, jobs);
     let mut text = kills::table(&kills);
     if let (Some(bug), Some((_, plan, ending))) =
-        (only, kills.first().and_then(|kill| kill.shown.as_ref()))
+        (only, kills.first().and_then(|kill| kill.counterexample.as_ref()))
     {
-        let _ = write!(text, "\n# {}\nplan v1\n", bug.story());
-        text.push_str(&report::judged(plan, *ending, Rig::with_bug(bug)));
+        let _ = write!(text, "\n# {}\nplan v1\n", bug.description());
+        text.push_str(&report::compared_plan(plan, *ending, InjectedFaults::with_bug(bug)));
     }
-    let exit = if kills.iter().all(kills::Kill::is_good) { Exit::Ok } else { Exit::Survivor };
+    let exit = if kills.iter().all(kills::KillResult::is_good) { Exit::Ok } else { Exit::Survivor };
     (text, exit)
 }

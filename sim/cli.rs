@@ -15,12 +15,13 @@ use crate::check::swarm;
 use crate::ci;
 use crate::exit::Exit;
 use crate::layers::{against, concurrent, service};
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck;
 use crate::plan::Plan;
 use crate::report::{self, pages};
-use crate::{load, runner, shrink};
+use crate::runner::{self, RunRequest};
+use crate::{load, shrink};
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
@@ -28,9 +29,9 @@ use crate::{load, runner, shrink};
     name = "sim",
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 all is well, 1 machine and model differ, 2 usage, 3 something \
-                  stays reserved, 4 two equal runs differ, 5 a mark was not reached, 6 a planted \
-                  bug survives"
+    after_help = "Exit codes: 0 everything agrees, 1 service and model differ, 2 wrong usage, \
+                  3 stock stays reserved, 4 two equal runs differ, 5 a mark is not reached, \
+                  6 a planted bug is not found, 7 a check could not decide"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,7 +49,7 @@ struct One {
     /// What is put to the test.
     #[arg(long, value_enum, default_value_t)]
     layer: Layer,
-    /// Commands, instead of as many as the seed has a mind to.
+    /// Number of commands (default: chosen by the seed).
     #[arg(long)]
     steps: Option<u32>,
     #[command(flatten)]
@@ -64,8 +65,8 @@ struct Planted {
 }
 
 impl Planted {
-    fn rig(self) -> Rig {
-        self.bug.map_or_else(Rig::default, Rig::with_bug)
+    fn injected(self) -> InjectedFaults {
+        self.bug.map_or_else(InjectedFaults::default, InjectedFaults::with_bug)
     }
 }
 
@@ -81,31 +82,38 @@ enum Layer {
     Service,
 }
 
+/// Many runs.
+#[derive(Debug, Args)]
+struct Run {
+    /// Seeds, from FIRST up to but not including END (default: 0..2000). The exhaustive layer has
+    /// no seeds.
+    #[arg(long, value_parser = range, value_name = "FIRST..END")]
+    seeds: Option<Range<u64>>,
+    /// Number of threads (default: number of cores). The output does not depend on it.
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
+    /// Number of commands of each seed (default: chosen by the seed). The exhaustive layer tries
+    /// all programs of at most so many commands (default: no limit).
+    #[arg(long)]
+    steps: Option<u32>,
+    /// What is tested.
+    #[arg(long, value_enum, default_value_t)]
+    layer: Layer,
+    /// Stops after this time, for example 60s, even if not everything is played.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// Stops after 1,000 seeds in a row that reach nothing new. The exhaustive layer always stops
+    /// when it reaches no new state.
+    #[arg(long)]
+    until_stable: bool,
+    #[command(flatten)]
+    planted: Planted,
+}
+
 #[derive(Debug, Subcommand)]
 enum What {
     /// Plays many seeds.
-    Run {
-        /// From the first up to, and without, the last.
-        #[arg(long, value_parser = range, default_value = "0..2000")]
-        seeds: Range<u64>,
-        /// Threads; as many as there are cores, unless told.
-        #[arg(long)]
-        jobs: Option<NonZeroUsize>,
-        /// Commands of each, instead of as many as the seed has a mind to.
-        #[arg(long)]
-        steps: Option<u32>,
-        /// What is put to the test.
-        #[arg(long, value_enum, default_value_t)]
-        layer: Layer,
-        /// Stops after this time, wherever it is.
-        #[arg(long, value_parser = humantime::parse_duration)]
-        time: Option<Duration>,
-        /// Stops once a thousand seeds have reached no new mark.
-        #[arg(long)]
-        until_stable: bool,
-        #[command(flatten)]
-        planted: Planted,
-    },
+    Run(Run),
     /// Plays a plan, from a file or from stdin (`-`).
     Replay {
         /// The plan.
@@ -217,48 +225,62 @@ fn say(text: &str) {
 }
 
 fn one(one: &One) -> (String, Exit) {
-    let rig = one.planted.rig();
+    let injected = one.planted.injected();
     match (one.layer, one.seed) {
-        (Layer::Exhaustive, _) => ci::exhaustive(rig),
-        (Layer::Swarm, Some(seed)) => runner::one(seed, one.steps, rig),
-        (Layer::Service, Some(seed)) => service::seed(seed, one.steps, rig),
+        (Layer::Exhaustive, Some(_)) => refused("--seed", one.layer),
+        (Layer::Exhaustive, None) => ci::explore(one.steps, None, ci::cores(), injected),
+        (Layer::Swarm, Some(seed)) => runner::run_seed(seed, one.steps, injected),
+        (Layer::Service, Some(seed)) => service::seed(seed, one.steps, injected),
         (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
     }
 }
 
+fn run_layer(run: Run) -> (String, Exit) {
+    let Run { seeds, jobs, steps, layer, time, until_stable, planted } = run;
+    let injected = planted.injected();
+    let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
+    if layer == Layer::Exhaustive {
+        return match seeds {
+            Some(_) => refused("--seeds", layer),
+            None => ci::explore(steps, time, jobs, injected),
+        };
+    }
+    let seeds = seeds.unwrap_or(0..2_000);
+    let request = RunRequest { seeds, jobs, steps, time, until_stable, injected };
+    if layer == Layer::Service { service::run_many(request) } else { runner::run_many(request) }
+}
+
+/// The answer to an option that a layer does not have.
+fn refused(option: &str, layer: Layer) -> (String, Exit) {
+    let layer = layer.to_possible_value().map_or_else(String::new, |it| it.get_name().to_owned());
+    (format!("sim: {option} does not apply to --layer {layer}\n"), Exit::Usage)
+}
+
 fn many(what: What) -> (String, Exit) {
     match what {
-        What::Run { layer: Layer::Exhaustive, planted, .. } => ci::exhaustive(planted.rig()),
-        What::Run { seeds, layer: Layer::Service, planted, jobs, steps, time, until_stable } => {
-            if jobs.is_some() || steps.is_some() || time.is_some() || until_stable {
-                let words = "sim: --jobs, --steps, --time and --until-stable go with the swarm\n";
-                return (words.to_owned(), Exit::Usage);
-            }
-            service::seeds(seeds, planted.rig())
+        What::Run(run) => run_layer(run),
+        What::Replay { file, explain, planted } => {
+            with_plan(&file, planted.injected(), |plan, injected| {
+                let run = swarm::play_plan(plan, injected, swarm::Ending::Drained);
+                match run.verdict {
+                    Ok(()) if explain => (format!("plan v1\n{}", report::trace(plan)), Exit::Ok),
+                    Ok(()) => (format!("{} commands, all agree\n", plan.steps.len()), Exit::Ok),
+                    Err(failure) => {
+                        runner::report_failure(&failure, &file.to_string_lossy(), plan, injected)
+                    }
+                }
+            })
         }
-        What::Run { seeds, layer: Layer::Swarm, planted, jobs, steps, time, until_stable } => {
-            let rig = planted.rig();
-            let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
-            runner::many(runner::Campaign { seeds, jobs, steps, time, until_stable, rig })
-        }
-        What::Replay { file, explain, planted } => with_plan(&file, planted.rig(), |plan, rig| {
-            let run = swarm::play_plan(plan, rig, swarm::Ending::Drained);
-            match run.verdict {
-                Ok(()) if explain => (format!("plan v1\n{}", report::trace(plan)), Exit::Ok),
-                Ok(()) => (format!("{} commands, all agree\n", plan.steps.len()), Exit::Ok),
-                Err(failure) => runner::told(&failure, &file.to_string_lossy(), plan, rig),
-            }
-        }),
-        What::Shrink { file, planted } => with_plan(&file, planted.rig(), |plan, rig| {
-            match swarm::play_plan(plan, rig, swarm::Ending::Drained).verdict {
+        What::Shrink { file, planted } => with_plan(&file, planted.injected(), |plan, injected| {
+            match swarm::play_plan(plan, injected, swarm::Ending::Drained).verdict {
                 Ok(()) => ("sim: the plan does not fail\n".to_owned(), Exit::Usage),
                 Err(failure) => {
-                    let (shrunk, _) = shrink::failing(plan, &failure, rig);
+                    let (shrunk, _) = shrink::failing(plan, &failure, injected);
                     (shrunk.plan.to_string(), Exit::Ok)
                 }
             }
         }),
-        What::Exhaustive { planted } => ci::exhaustive(planted.rig()),
+        What::Exhaustive { planted } => ci::exhaustive(planted.injected()),
         What::Mutants { only, jobs } => {
             ci::mutants(only, jobs.map_or_else(ci::cores, NonZeroUsize::get))
         }
@@ -311,8 +333,8 @@ fn many_words(arguments: &[&str]) -> String {
 /// there, and made small if it fails.
 fn with_plan(
     file: &Path,
-    rig: Rig,
-    play: impl FnOnce(&Plan, Rig) -> (String, Exit),
+    injected: InjectedFaults,
+    play: impl FnOnce(&Plan, InjectedFaults) -> (String, Exit),
 ) -> (String, Exit) {
     let mut text = String::new();
     let read = if file == Path::new("-") {
@@ -323,11 +345,11 @@ fn with_plan(
     if let Err(error) = read {
         return (format!("sim: cannot read {}: {error}\n", file.display()), Exit::Usage);
     }
-    if let Some(replayed) = service::replay(&text, rig) {
+    if let Some(replayed) = service::replay(&text, injected) {
         return replayed;
     }
     match Plan::parse(&text) {
-        Ok(plan) => play(&plan, rig),
+        Ok(plan) => play(&plan, injected),
         Err(unreadable) => (format!("sim: {}: {unreadable}\n", file.display()), Exit::Usage),
     }
 }

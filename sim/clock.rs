@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 /// A moment at which something began.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Began(Instant);
+pub(crate) struct Stopwatch(Instant);
 
-impl Began {
+impl Stopwatch {
     /// Now.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the simulator's one clock, outside all runs")]
-    pub(crate) fn now() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 

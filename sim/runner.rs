@@ -15,115 +15,154 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::check::failure::Failure;
 use crate::check::swarm;
 use crate::check::swarm::play_seed;
-use crate::clock::Began;
+use crate::clock::Stopwatch;
 use crate::coverage;
-use crate::coverage::counts::Tally;
+use crate::coverage::counts::Counts;
 use crate::coverage::marks::{Mark, MarkSet};
 use crate::exit::Exit;
-use crate::mutation::injected::{Rig, Sabotage};
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::mutation::regressions;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
-use crate::plan::workload::Habits;
+use crate::plan::workload::Workload;
 use crate::{report, shrink};
 
-/// Many seeds.
+/// What `sim run` plays.
 #[derive(Clone, Debug)]
-pub(crate) struct Campaign {
-    /// Which.
+pub(crate) struct RunRequest {
+    /// The seeds.
     pub(crate) seeds: Range<u64>,
-    /// Threads.
+    /// Number of threads.
     pub(crate) jobs: usize,
-    /// Commands of each; none for as many as the seed has a mind to.
+    /// Number of commands of each seed; `None` where the seed chooses it.
     pub(crate) steps: Option<u32>,
     /// Stops after this time.
     pub(crate) time: Option<Duration>,
-    /// Stops once [`STABLE`] seeds have reached no new mark.
+    /// Stops once [`STABLE`] seeds in a row have reached nothing new.
     pub(crate) until_stable: bool,
     /// What is deliberately wrong.
-    pub(crate) rig: Rig,
+    pub(crate) injected: InjectedFaults,
 }
 
-/// Seeds without a new mark, after which there is little hope of one.
+/// Seeds in a row without anything new, after which more of them are unlikely to help.
 const STABLE: u64 = 1_000;
 
 /// Plays one seed; the bugs of old first.
-pub(crate) fn one(seed: u64, steps: Option<u32>, rig: Rig) -> (String, Exit) {
-    if let Some(back) = bug_is_back(rig) {
+pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> (String, Exit) {
+    if let Some(back) = failing_regression(injected) {
         return back;
     }
-    let habits = Habits::of(seed);
-    let run = swarm::play_seed(seed, &habits, steps.unwrap_or(habits.length), rig);
+    let workload = Workload::of(seed);
+    let run = swarm::play_seed(seed, &workload, steps.unwrap_or(workload.length), injected);
     match run.verdict {
-        Ok(()) => (report::seed(seed, &habits, &run.judge), Exit::Ok),
-        Err(failure) => seed_told(seed, steps, &failure, rig),
+        Ok(()) => (report::seed(seed, &workload, &run.checker), Exit::Ok),
+        Err(failure) => report_seed_failure(seed, steps, &failure, injected),
     }
 }
 
-/// Plays many seeds; the bugs of old first.
-pub(crate) fn many(campaign: Campaign) -> (String, Exit) {
-    let Campaign { seeds, jobs, steps, time, until_stable, rig } = campaign;
-    if let Some(back) = bug_is_back(rig) {
+/// Plays many seeds of the swarm layer, after all regression plans.
+pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
+    if let Some(back) = failing_regression(request.injected) {
         return back;
     }
-    let began = Began::now();
+    let mut stop = StopRule::new(&request);
+    let RunRequest { seeds, jobs, steps, injected, .. } = request;
     let bar = progress(seeds.end - seeds.start);
-    let (mut marks, mut new_at) = (0, 0);
-    let fleet = Fleet::sail(seeds.clone(), Orders { jobs, steps, rig }, |fleet| {
-        bar.set_position(fleet.seeds);
-        if fleet.marks().count() > marks {
-            (marks, new_at) = (fleet.marks().count(), fleet.seeds);
-        }
-        let stable = until_stable && fleet.seeds - new_at >= STABLE;
-        !stable && time.is_none_or(|time| began.elapsed() < time)
+    let summary = run_seeds(seeds.clone(), RunOptions { jobs, steps, injected }, |summary| {
+        bar.set_position(summary.seeds);
+        let reached = summary.reached.iter().filter(|&&seeds| seeds > 0).count();
+        stop.continues(summary.seeds, reached)
     });
     bar.finish_and_clear();
-    tell_speed(fleet.tally.commands, jobs, began.elapsed());
-    if let Some((seed, failure)) = fleet.failed {
-        return seed_told(seed, steps, &failure, rig);
+    print_speed(summary.counts.commands, jobs, stop.elapsed());
+    if let Some((seed, failure)) = summary.failed {
+        return report_seed_failure(seed, steps, &failure, injected);
     }
-    let last = seeds.start + fleet.seeds;
-    let tally = &fleet.tally;
+    let last = seeds.start + summary.seeds;
+    let counts = &summary.counts;
     let text = format!(
         "swarm · seeds {}..{last} · {} commands, all agree\n\
          orders {}: {} paid, {} cancelled, {} expired\n{}answers {}\n",
         seeds.start,
-        tally.commands,
-        tally.orders,
-        tally.paid,
-        tally.cancelled,
-        tally.expired,
-        coverage::missing(tally.marks),
-        tally.fingerprint(),
+        counts.commands,
+        counts.orders,
+        counts.paid,
+        counts.cancelled,
+        counts.expired,
+        coverage::missing(counts.marks),
+        counts.fingerprint(),
     );
     (text, Exit::Ok)
 }
 
-fn bug_is_back(rig: Rig) -> Option<(String, Exit)> {
+/// Decides when a run of many seeds ends before its last seed.
+#[derive(Debug)]
+pub(crate) struct StopRule {
+    began: Stopwatch,
+    time: Option<Duration>,
+    until_stable: bool,
+    /// The most that was reached so far, and the number of seeds played when it was.
+    reached: usize,
+    reached_at: u64,
+}
+
+impl StopRule {
+    /// The rule that the request asks for. Its time starts now.
+    #[must_use]
+    pub(crate) fn new(request: &RunRequest) -> Self {
+        Self {
+            began: Stopwatch::start(),
+            time: request.time,
+            until_stable: request.until_stable,
+            reached: 0,
+            reached_at: 0,
+        }
+    }
+
+    /// Whether to play another seed after the first `seeds`, which reached so many different
+    /// marks together.
+    #[must_use]
+    pub(crate) fn continues(&mut self, seeds: u64, reached: usize) -> bool {
+        if reached > self.reached {
+            (self.reached, self.reached_at) = (reached, seeds);
+        }
+        let stable = self.until_stable && seeds - self.reached_at >= STABLE;
+        !stable && self.time.is_none_or(|time| self.elapsed() < time)
+    }
+
+    /// The time since the run began.
+    #[must_use]
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+fn failing_regression(injected: InjectedFaults) -> Option<(String, Exit)> {
     // With a bug planted they would only show that one.
-    if rig.bug.is_some() {
+    if injected.bug.is_some() {
         return None;
     }
-    let (known, failure) = regressions::replay(rig).err()?;
-    Some(told(&failure, &format!("bug {}", known.name), &known.plan, rig))
+    let (known, failure) = regressions::replay(injected).err()?;
+    Some(report_failure(&failure, &format!("bug {}", known.name), &known.plan, injected))
 }
 
 /// A seed that failed, shrunk and told on one screen, with the line that plays it again.
-pub(crate) fn seed_told(
+pub(crate) fn report_seed_failure(
     seed: u64,
     steps: Option<u32>,
     failure: &Failure,
-    rig: Rig,
+    injected: InjectedFaults,
 ) -> (String, Exit) {
-    let habits = Habits::of(seed);
-    let length = steps.unwrap_or(habits.length);
+    let workload = Workload::of(seed);
+    let length = steps.unwrap_or(workload.length);
     // What the drain did is of the plan, too.
-    let run = swarm::play_seed(seed, &habits, length, rig);
-    let mut plan = plan_of(seed, &habits, rig.has(Sabotage::BlindDraws), length);
-    plan.steps.extend(run.judge.drained);
-    let (mut text, exit) = told(failure, &format!("seed {seed}"), &plan, rig);
+    let run = swarm::play_seed(seed, &workload, length, injected);
+    let mut plan =
+        plan_of(seed, &workload, injected.has(SimulatorFault::DrawsIgnorePurpose), length);
+    plan.steps.extend(run.checker.drained);
+    let (mut text, exit) = report_failure(failure, &format!("seed {seed}"), &plan, injected);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
-    let bug = rig.flag();
+    let bug = injected.flag();
     let _ = write!(
         text,
         "\nagain: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\
@@ -133,21 +172,26 @@ pub(crate) fn seed_told(
 }
 
 /// A failing plan, shrunk and told on one screen.
-pub(crate) fn told(failure: &Failure, origin: &str, plan: &Plan, rig: Rig) -> (String, Exit) {
-    let (shrunk, ending) = shrink::failing(plan, failure, rig);
-    let text = report::failure(failure, origin, &shrunk.plan, ending, rig, shrunk.runs);
+pub(crate) fn report_failure(
+    failure: &Failure,
+    origin: &str,
+    plan: &Plan,
+    injected: InjectedFaults,
+) -> (String, Exit) {
+    let (shrunk, ending) = shrink::failing(plan, failure, injected);
+    let text = report::failure(failure, origin, &shrunk.plan, ending, injected, shrunk.runs);
     (text, Exit::of(failure))
 }
 
-fn progress(seeds: u64) -> ProgressBar {
+/// A progress bar on stderr, shown only where that is a terminal.
+pub(crate) fn progress(seeds: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{bar:40} {pos} of {len} seeds, {per_sec}, {eta} left")
             .expect("the template is sound");
-    // On stderr, and only where that is a terminal.
     ProgressBar::new(seeds).with_style(style)
 }
 
-fn tell_speed(commands: u64, jobs: usize, took: Duration) {
+fn print_speed(commands: u64, jobs: usize, took: Duration) {
     let micros = took.as_micros().max(1);
     let per_second = u128::from(commands) * 1_000_000 / micros;
     let millis = took.as_millis();
@@ -156,9 +200,9 @@ fn tell_speed(commands: u64, jobs: usize, took: Duration) {
 
 /// What came of many seeds.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct RunSummary {
     /// All of them together, up to the first failure.
-    pub(crate) tally: Tally,
+    pub(crate) counts: Counts,
     /// How many there were.
     pub(crate) seeds: u64,
     /// How many seeds reached each mark, by its place in [`Mark::ALL`].
@@ -167,108 +211,138 @@ pub(crate) struct Fleet {
     pub(crate) failed: Option<(u64, Box<Failure>)>,
 }
 
-/// How a fleet sails.
+/// How a summary sails.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Orders {
+pub(crate) struct RunOptions {
     /// Threads.
     pub(crate) jobs: usize,
     /// The most commands of a seed; none for as many as it has a mind to.
     pub(crate) steps: Option<u32>,
     /// What is deliberately wrong.
-    pub(crate) rig: Rig,
+    pub(crate) injected: InjectedFaults,
 }
 
-/// Seeds that a worker takes at a time: enough for the taking to cost nothing.
-const BATCH: u64 = 8;
-
-struct Report {
-    seed: u64,
-    tally: Tally,
-    failure: Option<Box<Failure>>,
-}
-
-impl Fleet {
+impl RunSummary {
     fn new() -> Self {
-        Self { tally: Tally::default(), seeds: 0, reached: vec![0; Mark::ALL.len()], failed: None }
+        Self {
+            counts: Counts::default(),
+            seeds: 0,
+            reached: vec![0; Mark::ALL.len()],
+            failed: None,
+        }
     }
 
     /// The marks that any seed reached.
     #[must_use]
     pub(crate) const fn marks(&self) -> MarkSet {
-        self.tally.marks
+        self.counts.marks
     }
 
-    /// Plays these seeds. `seen` is told of each, in order, and says whether to go on.
-    #[must_use]
-    pub(crate) fn sail(
-        seeds: Range<u64>,
-        orders: Orders,
-        mut seen: impl FnMut(&Self) -> bool,
-    ) -> Self {
-        let next = AtomicU64::new(seeds.start);
-        let end = AtomicU64::new(seeds.end);
-        let mut fleet = Self::new();
-        thread::scope(|scope| {
-            let (send, receive) = mpsc::channel();
-            for _ in 0..orders.jobs.max(1) {
-                let (next, end, send) = (&next, &end, send.clone());
-                scope.spawn(move || work(next, end, orders, &send));
-            }
-            drop(send);
-            // What came early waits here for those before it.
-            let mut early = BTreeMap::new();
-            let mut due = seeds.start;
-            for reports in receive {
-                early.extend(reports.into_iter().map(|report| (report.seed, report)));
-                while let Some(report) = early.remove(&due) {
-                    due += 1;
-                    if fleet.failed.is_some() {
-                        continue;
-                    }
-                    fleet.take(report);
-                    if !seen(&fleet) || fleet.failed.is_some() {
-                        end.fetch_min(due, Ordering::Relaxed);
-                    }
-                }
-            }
-        });
-        fleet
-    }
-
-    fn take(&mut self, report: Report) {
+    fn take(&mut self, result: SeedResult<Counts>) {
         self.seeds += 1;
-        self.tally.add(&report.tally);
+        self.counts.add(&result.counts);
         for (count, &mark) in self.reached.iter_mut().zip(Mark::ALL) {
-            *count += u64::from(report.tally.marks.has(mark));
+            *count += u64::from(result.counts.marks.has(mark));
         }
-        self.failed = report.failure.map(|failure| (report.seed, failure));
+        self.failed = result.failure.map(|failure| (result.seed, failure));
     }
 }
 
-/// A worker: takes seeds, a few at a time, until there are none. Those at hand when a seed fails
-/// are finished, since a lower one may fail too.
-fn work(next: &AtomicU64, end: &AtomicU64, orders: Orders, send: &mpsc::Sender<Vec<Report>>) {
+/// Plays these seeds of the swarm layer, up to the first that fails. `seen` gets the summary
+/// after each seed, in order, and decides whether to continue.
+#[must_use]
+pub(crate) fn run_seeds(
+    seeds: Range<u64>,
+    options: RunOptions,
+    mut seen: impl FnMut(&RunSummary) -> bool,
+) -> RunSummary {
+    let RunOptions { jobs, steps, injected } = options;
+    let mut summary = RunSummary::new();
+    let play = |seed| {
+        let workload = Workload::of(seed);
+        let run = play_seed(seed, &workload, steps.unwrap_or(workload.length), injected);
+        SeedResult { seed, counts: run.checker.counts, failure: run.verdict.err() }
+    };
+    play_in_order(seeds, jobs, play, |result| {
+        summary.take(result);
+        seen(&summary)
+    });
+    summary
+}
+
+/// Seeds that a worker takes at a time: enough to make the cost of taking them negligible.
+const BATCH: u64 = 8;
+
+/// The result of one seed.
+#[derive(Debug)]
+pub(crate) struct SeedResult<T> {
+    /// The seed.
+    pub(crate) seed: u64,
+    /// What was counted up to its end, or to its failure.
+    pub(crate) counts: T,
+    /// Why it failed.
+    pub(crate) failure: Option<Box<Failure>>,
+}
+
+/// Plays these seeds on so many threads, up to the first that fails. `take` gets the results one
+/// by one, in the order of the seeds, and decides whether to continue; so what it gets does not
+/// depend on the number of threads.
+pub(crate) fn play_in_order<T: Send>(
+    seeds: Range<u64>,
+    jobs: usize,
+    play: impl Fn(u64) -> SeedResult<T> + Sync,
+    mut take: impl FnMut(SeedResult<T>) -> bool,
+) {
+    let next = AtomicU64::new(seeds.start);
+    let end = AtomicU64::new(seeds.end);
+    thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..jobs.max(1) {
+            let (next, end, play, send) = (&next, &end, &play, send.clone());
+            scope.spawn(move || work(next, end, play, &send));
+        }
+        drop(send);
+        // Results that come early wait here for those of lower seeds.
+        let mut early = BTreeMap::new();
+        let mut due = seeds.start;
+        let mut continues = true;
+        for results in receive {
+            early.extend(results.into_iter().map(|result| (result.seed, result)));
+            while let Some(result) = early.remove(&due).filter(|_| continues) {
+                due += 1;
+                let failed = result.failure.is_some();
+                continues = take(result) && !failed;
+            }
+            if !continues {
+                end.fetch_min(due, Ordering::Relaxed);
+            }
+        }
+    });
+}
+
+/// A worker: takes seeds, a few at a time, until there are none. The seeds that it has taken when
+/// another seed fails are finished if they are lower, since they may fail too.
+fn work<T>(
+    next: &AtomicU64,
+    end: &AtomicU64,
+    play: &impl Fn(u64) -> SeedResult<T>,
+    send: &mpsc::Sender<Vec<SeedResult<T>>>,
+) {
     loop {
         let first = next.fetch_add(BATCH, Ordering::Relaxed);
-        let reports: Vec<Report> = (first..first.saturating_add(BATCH))
+        let results: Vec<SeedResult<T>> = (first..first.saturating_add(BATCH))
             .take_while(|&seed| seed < end.load(Ordering::Relaxed))
-            .map(|seed| play(seed, end, orders))
+            .map(play)
+            .inspect(|result| {
+                if result.failure.is_some() {
+                    end.fetch_min(result.seed + 1, Ordering::Relaxed);
+                }
+            })
             .collect();
-        if reports.is_empty() || send.send(reports).is_err() {
+        if results.is_empty() || send.send(results).is_err() {
             return;
         }
     }
-}
-
-fn play(seed: u64, end: &AtomicU64, orders: Orders) -> Report {
-    let habits = Habits::of(seed);
-    let length = orders.steps.unwrap_or(habits.length);
-    let run = play_seed(seed, &habits, length, orders.rig);
-    let failure = run.verdict.err();
-    if failure.is_some() {
-        end.fetch_min(seed + 1, Ordering::Relaxed);
-    }
-    Report { seed, tally: run.judge.tally, failure }
 }
 
 /// Does `work` for every number below `count` on so many threads; what came of it, in order.

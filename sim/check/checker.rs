@@ -1,4 +1,4 @@
-//! The judge: machine and model side by side, compared after every command.
+//! The checker: machine and model side by side, compared after every command.
 //!
 //! | when | what must agree |
 //! |---|---|
@@ -11,15 +11,15 @@
 use loms::state_machine::{Cause, Event, Fact, OrderStatus, StockView, Transition};
 
 use crate::check::failure::{Failure, Oracle, Signature};
-use crate::check::panic::Crash;
-use crate::check::subject::{Machine, Reply};
-use crate::coverage::counts::Tally;
-use crate::coverage::marker::{Marker, Sight};
-use crate::coverage::marks::Standing;
+use crate::check::panic::CaughtPanic;
+use crate::check::subject::{Subject, SubjectReply};
+use crate::coverage::counts::Counts;
+use crate::coverage::marker::{Marker, Observation};
+use crate::coverage::marks::OrderState;
 use crate::model::contract::{Answer, Call, Reason, Refusal};
 use crate::model::{Model, World};
-use crate::mutation::injected::{Rig, Sabotage};
-use crate::plan::{KeyText, Kind, Made, Op, Step, Target};
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
+use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step, Target};
 use crate::report::words::Class;
 
 /// Whether the whole state is looked at after this step: 64, 1,024 and so on. It goes by the
@@ -33,20 +33,20 @@ pub(crate) type Verdict = Result<(), Box<Failure>>;
 
 /// A run under judgement.
 #[derive(Clone, Debug)]
-pub(crate) struct Judge {
+pub(crate) struct Checker {
     /// The machine under test, to read.
-    pub(crate) machine: Machine,
+    pub(crate) subject: Subject,
     /// What came of the run so far.
-    pub(crate) tally: Tally,
+    pub(crate) counts: Counts,
     /// The steps that the drain took.
     pub(crate) drained: Vec<Step>,
     world: World,
     start: u64,
-    rig: Rig,
+    injected: InjectedFaults,
     model: Model,
-    made: Made,
+    created: CreatedOrders,
     /// Every order, as the transitions tell it.
-    orders: Vec<Told>,
+    orders: Vec<FoldedOrder>,
     sequence: u64,
     marker: Marker,
     /// Of each shelf, what can be promised.
@@ -58,47 +58,47 @@ pub(crate) struct Judge {
 
 /// An order as the transitions tell it.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct FoldedOrder {
     status: OrderStatus,
     expired: bool,
     /// The step that made it.
-    made_by: u32,
+    created_by: u32,
 }
 
-impl Told {
-    fn standing(self) -> Standing {
+impl FoldedOrder {
+    fn order_state(self) -> OrderState {
         match self.status {
-            OrderStatus::New | OrderStatus::AwaitingPayment => Standing::Awaiting,
-            OrderStatus::Failed => Standing::Failed,
-            OrderStatus::Paid => Standing::Paid,
-            OrderStatus::Cancelled if self.expired => Standing::Expired,
-            OrderStatus::Cancelled => Standing::Cancelled,
+            OrderStatus::New | OrderStatus::AwaitingPayment => OrderState::Awaiting,
+            OrderStatus::Failed => OrderState::Failed,
+            OrderStatus::Paid => OrderState::Paid,
+            OrderStatus::Cancelled if self.expired => OrderState::Expired,
+            OrderStatus::Cancelled => OrderState::Cancelled,
         }
     }
 }
 
 /// A call, with all that is to be said of it in a failure.
 #[derive(Clone, Copy, Debug)]
-struct Scene<'a> {
+struct Comparison<'a> {
     step: &'a Step,
     at: u64,
-    reply: Reply,
+    reply: SubjectReply,
     answer: &'a Answer,
 }
 
-impl Judge {
+impl Checker {
     /// A run in this world, whose first moment is at `start`.
     #[must_use]
-    pub(crate) fn open(world: &World, start: u64, rig: Rig) -> Self {
+    pub(crate) fn open(world: &World, start: u64, injected: InjectedFaults) -> Self {
         Self {
-            machine: Machine::open(world),
-            tally: Tally::default(),
+            subject: Subject::open(world),
+            counts: Counts::default(),
             drained: Vec::new(),
             world: world.clone(),
             start,
-            rig,
-            model: Model::new(world, rig.bug),
-            made: Made::default(),
+            injected,
+            model: Model::new(world, injected.bug),
+            created: CreatedOrders::default(),
             orders: Vec::new(),
             sequence: 0,
             marker: Marker::default(),
@@ -118,58 +118,58 @@ impl Judge {
         (self.last_at, self.last_number) = (step.at, step.number);
         self.last_kind = Some(step.op.kind());
         let mut room = KeyText::default();
-        let call = step.call(&self.made, &mut room);
+        let call = step.call(&self.created, &mut room);
         let about = match call {
             Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => Some(order),
             Call::Create { .. } | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. } => None,
         };
-        let mut before = about.map_or(Standing::Missing, |order| self.standing(order));
+        let mut before = about.map_or(OrderState::Missing, |order| self.order_state(order));
         let mut expiries = Expiries::default();
         let probe = is_probe(step.number);
         let digest = if probe {
             // A tick of the same moment changes nothing but what the call itself would.
-            let reply = self.machine.call(at, Call::Tick);
+            let reply = self.subject.call(at, Call::Tick);
             let answer = self.model.answer(at, Call::Tick);
-            self.fold(Scene { step, at, reply, answer: &answer }, &mut expiries)?;
-            Some(self.machine.state.digest())
+            self.fold(Comparison { step, at, reply, answer: &answer }, &mut expiries)?;
+            Some(self.subject.state.digest())
         } else {
             None
         };
         let orders_before = self.orders.len();
-        let reply = self.machine.call(at, call);
+        let reply = self.subject.call(at, call);
         let mut answer = self.model.answer(at, call);
-        if self.rig.lie == Some(step.op.kind()) {
+        if self.injected.wrong_answers == Some(step.op.kind()) {
             answer = Answer::Refused(Refusal::InvalidSku);
         }
-        let scene = Scene { step, at, reply, answer: &answer };
-        let skipped = matches!(call, Call::Info(_)) && self.rig.has(Sabotage::SkipsInfo);
-        if !skipped && !self.machine.gives(reply, &answer) {
-            return self.answers_differ(scene);
+        let comparison = Comparison { step, at, reply, answer: &answer };
+        let skipped = matches!(call, Call::Info(_)) && self.injected.has(SimulatorFault::SkipsInfo);
+        if !skipped && !self.subject.gives(reply, &answer) {
+            return self.answers_differ(comparison);
         }
         if let Answer::Created { order, .. } = answer {
-            self.made.note(step.number, order);
-            before = self.standing(order);
+            self.created.note(step.number, order);
+            before = self.order_state(order);
         }
-        self.fold(scene, &mut expiries)?;
+        self.fold(comparison, &mut expiries)?;
         let new_order = self.orders.len() > orders_before;
         if let (Answer::Created { order, .. }, false) = (&answer, new_order) {
-            self.compare_order(scene, *order)?;
+            self.compare_order(comparison, *order)?;
         } else if let (Some(order), false) = (about, matches!(call, Call::Info(_))) {
-            self.compare_order(scene, order)?;
+            self.compare_order(comparison, order)?;
         }
-        self.compare_shelves(scene)?;
-        self.compare_clocks(scene)?;
+        self.compare_shelves(comparison)?;
+        self.compare_clocks(comparison)?;
         if let Some(digest) = digest {
-            let moved = digest != self.machine.state.digest();
-            let happened = !self.machine.events.is_empty();
+            let moved = digest != self.subject.state.digest();
+            let happened = !self.subject.events.is_empty();
             if moved != happened {
-                let machine = format!("the digest {}", if moved { "moved" } else { "stayed" });
-                let model = format!("something happened: {happened}");
-                return self.fail(Oracle::Digest, Some(scene), machine, model);
+                let actual = format!("the digest {}", if moved { "moved" } else { "stayed" });
+                let expected = format!("something happened: {happened}");
+                return self.fail(Oracle::Digest, Some(comparison), actual, expected);
             }
         }
-        self.tally.note(step.op.kind(), &answer);
-        self.see(call, scene, before, new_order, &expiries);
+        self.counts.note(step.op.kind(), &answer);
+        self.observe(call, comparison, before, new_order, &expiries);
         if probe {
             self.audit()?;
         }
@@ -182,52 +182,57 @@ impl Judge {
         self.orders.len()
     }
 
-    fn standing(&self, order: i64) -> Standing {
+    fn order_state(&self, order: i64) -> OrderState {
         if order <= 0 {
-            return Standing::Invalid;
+            return OrderState::Invalid;
         }
         let told = usize::try_from(order - 1).ok().and_then(|place| self.orders.get(place));
-        told.map_or(Standing::Missing, |told| told.standing())
+        told.map_or(OrderState::Missing, |told| told.order_state())
     }
 
     /// Marks what there was to see.
-    fn see(
+    fn observe(
         &mut self,
         call: Call<'_>,
-        scene: Scene<'_>,
-        before: Standing,
+        comparison: Comparison<'_>,
+        before: OrderState,
         new_order: bool,
         expiries: &Expiries,
     ) {
-        let order = match (call, scene.answer) {
+        let order = match (call, comparison.answer) {
             (Call::Info(order) | Call::Pay(order) | Call::Cancel(order), _) => order,
             (Call::Create { .. }, Answer::Created { order, .. }) => *order,
             (Call::Create { .. } | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. }, _) => 0,
         };
-        let due = before == Standing::Awaiting && expiries.orders.contains(&order);
-        self.marker.see(&Sight {
+        let due = before == OrderState::Awaiting && expiries.orders.contains(&order);
+        self.marker.observe(&Observation {
             world: &self.world,
-            at: scene.at,
+            at: comparison.at,
             call,
-            answer: scene.answer,
-            before: if due { Standing::Due } else { before },
+            answer: comparison.answer,
+            before: if due { OrderState::Due } else { before },
             new_order,
             expired: expiries.orders.len(),
             in_turn: expiries.in_turn,
-            machine: &self.machine,
+            subject: &self.subject,
             available: &self.available,
         });
-        self.tally.marks = self.marker.reached;
+        self.counts.marks = self.marker.reached;
     }
 
     /// Folds the call's transitions into what is told of each order, and compares each of those.
-    fn fold(&mut self, scene: Scene<'_>, expiries: &mut Expiries) -> Verdict {
+    fn fold(&mut self, comparison: Comparison<'_>, expiries: &mut Expiries) -> Verdict {
         let mut last = None;
-        for place in 0..self.machine.events.len() {
-            let Event { sequence, at, fact } = self.machine.events[place];
+        for place in 0..self.subject.events.len() {
+            let Event { sequence, at, fact } = self.subject.events[place];
             if sequence != self.sequence + 1 {
                 let model = format!("#{} before it", self.sequence);
-                return self.fail(Oracle::Transitions, Some(scene), format!("#{sequence}"), model);
+                return self.fail(
+                    Oracle::Transitions,
+                    Some(comparison),
+                    format!("#{sequence}"),
+                    model,
+                );
             }
             self.sequence = sequence;
             let Fact::Order(transition) = fact else {
@@ -242,39 +247,44 @@ impl Judge {
                 && (from.is_some() || index == self.orders.len());
             if !in_line {
                 let told = format!("order {order} at {from:?}, after #{}", self.sequence);
-                return self.fail(Oracle::Transitions, Some(scene), transition.to_string(), told);
+                return self.fail(
+                    Oracle::Transitions,
+                    Some(comparison),
+                    transition.to_string(),
+                    told,
+                );
             }
             let expired = cause == Cause::PaymentTimeout;
             match self.orders.get_mut(index) {
                 Some(told) => (told.status, told.expired) = (to, expired),
-                None => self.orders.push(Told {
+                None => self.orders.push(FoldedOrder {
                     status: to,
                     expired: false,
-                    made_by: scene.step.number,
+                    created_by: comparison.step.number,
                 }),
             }
             match cause {
                 Cause::PaymentTimeout => {
-                    self.tally.expired += 1;
+                    self.counts.expired += 1;
                     expiries.note(order, at.as_nanos());
                 }
-                Cause::Payment => self.tally.paid += 1,
-                Cause::CancelledByClient => self.tally.cancelled += 1,
-                Cause::Placement => self.tally.orders += 1,
+                Cause::Payment => self.counts.paid += 1,
+                Cause::CancelledByClient => self.counts.cancelled += 1,
+                Cause::Placement => self.counts.orders += 1,
                 Cause::Reservation | Cause::OutOfStock => {}
             }
             if last != Some(order) {
                 if let Some(last) = last {
-                    self.compare_order(scene, last)?;
+                    self.compare_order(comparison, last)?;
                 }
                 last = Some(order);
             }
         }
-        last.map_or(Ok(()), |last| self.compare_order(scene, last))
+        last.map_or(Ok(()), |last| self.compare_order(comparison, last))
     }
 
-    fn compare_order(&self, scene: Scene<'_>, order: i64) -> Verdict {
-        if !self.machine.agrees_on_order(order, &self.model) {
+    fn compare_order(&self, comparison: Comparison<'_>, order: i64) -> Verdict {
+        if !self.subject.agrees_on_order(order, &self.model) {
             let told = self.model.order(order);
             let words = |info: Option<_>| {
                 info.map_or_else(
@@ -282,28 +292,29 @@ impl Judge {
                     |info| format!("order {order}: {info}"),
                 )
             };
-            let (machine, model) = (words(self.machine.order(order)), words(told));
-            return self.fail(Oracle::Order, Some(scene), machine, model);
+            let (actual, expected) = (words(self.subject.order(order)), words(told));
+            return self.fail(Oracle::Order, Some(comparison), actual, expected);
         }
-        let status =
-            self.model.look(order, |look| (look.status, look.reason == Reason::PaymentTimeout));
+        let status = self
+            .model
+            .with_order(order, |look| (look.status, look.reason == Reason::PaymentTimeout));
         let folded = usize::try_from(order.saturating_sub(1))
             .ok()
             .and_then(|place| self.orders.get(place))
             .map(|told| (crate::check::subject::status_of(told.status), told.expired));
         if status.map(|(status, expired)| (Some(status), expired)) != folded {
-            let machine = format!("transitions of order {order} fold to {folded:?}");
-            let model = format!("it is {status:?}");
-            return self.fail(Oracle::Transitions, Some(scene), machine, model);
+            let actual = format!("transitions of order {order} fold to {folded:?}");
+            let expected = format!("it is {status:?}");
+            return self.fail(Oracle::Transitions, Some(comparison), actual, expected);
         }
         Ok(())
     }
 
-    fn compare_shelves(&mut self, scene: Scene<'_>) -> Verdict {
+    fn compare_shelves(&mut self, comparison: Comparison<'_>) -> Verdict {
         self.available.clear();
         let mut model = self.model.stock();
         let mut differing = None;
-        for shelf in self.machine.state.stock() {
+        for shelf in self.subject.state.stock() {
             let StockView { opening, total, reserved } = shelf;
             let told = model.next();
             let sound = reserved <= total && opening.reserved <= reserved;
@@ -318,36 +329,36 @@ impl Judge {
             Some((StockView { opening, total, reserved }, told)) => {
                 let words =
                     |sku, total, reserved| format!("SKU {sku}: total {total}, reserved {reserved}");
-                let machine = words(opening.sku.get(), total, reserved);
-                let model = told.map_or("no such shelf".to_owned(), |(sku, total, reserved)| {
+                let actual = words(opening.sku.get(), total, reserved);
+                let expected = told.map_or("no such shelf".to_owned(), |(sku, total, reserved)| {
                     words(sku, total, reserved)
                 });
-                self.fail(Oracle::Stock, Some(scene), machine, model)
+                self.fail(Oracle::Stock, Some(comparison), actual, expected)
             }
         }
     }
 
-    fn compare_clocks(&self, scene: Scene<'_>) -> Verdict {
-        let machine = self.machine.state.next_deadline().map(|time| time.as_nanos());
+    fn compare_clocks(&self, comparison: Comparison<'_>) -> Verdict {
+        let machine = self.subject.state.next_deadline().map(|time| time.as_nanos());
         let model = self.model.next_deadline();
         if machine != model {
             let words = |deadline: Option<u64>| match deadline {
                 Some(at) => format!("next deadline at {at}ns"),
                 None => "no next deadline".to_owned(),
             };
-            return self.fail(Oracle::Deadline, Some(scene), words(machine), words(model));
+            return self.fail(Oracle::Deadline, Some(comparison), words(machine), words(model));
         }
-        let (machine, model) = (self.machine.state.index(), self.model.entries());
+        let (machine, model) = (self.subject.state.index(), self.model.entries());
         if machine != model {
             let (machine, model) = (format!("entry {machine}"), format!("entry {model}"));
-            return self.fail(Oracle::Index, Some(scene), machine, model);
+            return self.fail(Oracle::Index, Some(comparison), machine, model);
         }
-        let (machine, model) = (self.machine.state.events(), self.model.transitions());
+        let (machine, model) = (self.subject.state.events(), self.model.transitions());
         if machine != model || machine != self.sequence || self.orders.len() != self.model.orders()
         {
-            let machine = format!("{machine} transitions, {} orders", self.orders.len());
-            let model = format!("{model} transitions, {} orders", self.model.orders());
-            return self.fail(Oracle::Transitions, Some(scene), machine, model);
+            let actual = format!("{machine} transitions, {} orders", self.orders.len());
+            let expected = format!("{model} transitions, {} orders", self.model.orders());
+            return self.fail(Oracle::Transitions, Some(comparison), actual, expected);
         }
         Ok(())
     }
@@ -357,22 +368,22 @@ impl Judge {
     /// # Errors
     /// They differ, or one of them contradicts itself.
     pub(crate) fn audit(&mut self) -> Verdict {
-        if let Err(violation) = self.machine.state.check_invariants() {
+        if let Err(violation) = self.subject.state.check_invariants() {
             return self.fail(Oracle::Invariant, None, violation.to_string(), String::new());
         }
         if let Err(violation) = self.model.audit() {
             return self.fail(Oracle::Invariant, None, String::new(), violation);
         }
         for order in (1..).take(self.orders.len()) {
-            if !self.machine.agrees_on_order(order, &self.model) {
+            if !self.subject.agrees_on_order(order, &self.model) {
                 let told = self.model.order(order);
                 let words = |info: Option<_>| {
                     info.map_or(format!("no order {order}"), |info| {
                         format!("order {order}: {info}")
                     })
                 };
-                let (machine, model) = (words(self.machine.order(order)), words(told));
-                return self.fail(Oracle::Whole, None, machine, model);
+                let (actual, expected) = (words(self.subject.order(order)), words(told));
+                return self.fail(Oracle::Whole, None, actual, expected);
             }
         }
         Ok(())
@@ -381,17 +392,19 @@ impl Judge {
     /// Brings everything to its end: what awaits payment is paid, cancelled or expires.
     ///
     /// # Errors
-    /// As for [`Judge::step`], or something stays reserved.
+    /// As for [`Checker::step`], or something stays reserved.
     pub(crate) fn drain(&mut self) -> Verdict {
-        if self.rig.has(Sabotage::ForgetfulDrain) {
+        if self.injected.has(SimulatorFault::IncompleteDrain) {
             return self.all_has_ended();
         }
         let awaiting: Vec<i64> = self.model.awaiting().collect();
         let expires = self.model.next_deadline().is_some();
         for (turn, order) in awaiting.into_iter().enumerate() {
             let place = usize::try_from(order - 1).expect("order ids start at 1");
-            let target =
-                self.orders.get(place).map_or(Target::Id(order), |told| Target::Made(told.made_by));
+            let target = self
+                .orders
+                .get(place)
+                .map_or(Target::Id(order), |told| Target::CreatedBy(told.created_by));
             match (turn % 3, expires) {
                 (0, _) => self.drain_step(Op::Pay(target), self.last_at)?,
                 (1, _) | (_, false) => self.drain_step(Op::Cancel(target), self.last_at)?,
@@ -411,11 +424,11 @@ impl Judge {
 
     /// Nothing but what was reserved as it opened is reserved.
     fn all_has_ended(&self) -> Verdict {
-        for StockView { opening, reserved, .. } in self.machine.state.stock() {
+        for StockView { opening, reserved, .. } in self.subject.state.stock() {
             if reserved != opening.reserved {
-                let machine = format!("SKU {}: {reserved} reserved in the end", opening.sku);
-                let model = format!("{} as it opened", opening.reserved);
-                return self.fail(Oracle::Liveness, None, machine, model);
+                let actual = format!("SKU {}: {reserved} reserved in the end", opening.sku);
+                let expected = format!("{} as it opened", opening.reserved);
+                return self.fail(Oracle::Liveness, None, actual, expected);
             }
         }
         Ok(())
@@ -429,44 +442,44 @@ impl Judge {
     }
 
     /// The failure of a machine that stopped the process, with what it said.
-    pub(crate) fn crashed(&self, crash: Crash) -> Box<Failure> {
-        let commands = self.tally.commands + 1;
-        Box::new(Failure::of_crash(crash, self.last_kind, self.last_number, commands))
+    pub(crate) fn panicked(&self, caught: CaughtPanic) -> Box<Failure> {
+        let commands = self.counts.commands + 1;
+        Box::new(Failure::of_panic(caught, self.last_kind, self.last_number, commands))
     }
 
     #[cold]
-    fn answers_differ(&self, scene: Scene<'_>) -> Verdict {
-        let machine = self.machine.tell(scene.reply).map_or_else(
-            || format!("{:?}, which no client can be told", scene.reply),
+    fn answers_differ(&self, comparison: Comparison<'_>) -> Verdict {
+        let machine = self.subject.tell(comparison.reply).map_or_else(
+            || format!("{:?}, which no client can be told", comparison.reply),
             |answer| answer.to_string(),
         );
-        self.fail(Oracle::Answer, Some(scene), machine, scene.answer.to_string())
+        self.fail(Oracle::Answer, Some(comparison), machine, comparison.answer.to_string())
     }
 
     #[cold]
     fn fail(
         &self,
         oracle: Oracle,
-        scene: Option<Scene<'_>>,
-        machine: String,
-        model: String,
+        comparison: Option<Comparison<'_>>,
+        actual: String,
+        expected: String,
     ) -> Verdict {
-        let classes = |scene: Scene<'_>| {
-            let told = self.machine.tell(scene.reply);
-            (Class::of(told.as_ref()), Class::of(Some(scene.answer)))
+        let classes = |comparison: Comparison<'_>| {
+            let told = self.subject.tell(comparison.reply);
+            (Class::of(told.as_ref()), Class::of(Some(comparison.answer)))
         };
-        let (machine_class, model_class) = scene.map_or((Class::Done, Class::Done), classes);
+        let (actual_class, expected_class) = comparison.map_or((Class::Done, Class::Done), classes);
         Err(Box::new(Failure {
             signature: Signature {
                 oracle,
-                kind: scene.map(|scene| scene.step.op.kind()),
-                machine: machine_class,
-                model: model_class,
+                kind: comparison.map(|comparison| comparison.step.op.kind()),
+                actual: actual_class,
+                expected: expected_class,
             },
-            number: scene.map_or(0, |scene| scene.step.number),
-            commands: self.tally.commands + u64::from(scene.is_some()),
-            machine,
-            model,
+            number: comparison.map_or(0, |comparison| comparison.step.number),
+            commands: self.counts.commands + u64::from(comparison.is_some()),
+            actual,
+            expected,
         }))
     }
 }

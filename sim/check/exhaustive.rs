@@ -6,22 +6,25 @@
 //! The world has two SKUs and room for [`ORDERS`] orders, a payment timeout of two moments and a
 //! key window of three. From each state every command is tried: creates that fit, that fail and
 //! that never can, with and without a key; payment and cancellation of every order and of one that
-//! is not there; reads; and time passing, by itself and with a call. The judge compares after each,
+//! is not there; reads; and time passing, by itself and with a call. The checker compares after each,
 //! and in every new state it looks at everything once more.
 //!
-//! States that behave alike count as one ([`Essence`]): what is told of an order that has ended
+//! States that behave alike count as one ([`Behavior`]): what is told of an order that has ended
 //! does not matter any more, nor does the time on the clock, only what is left of it. Breadth
 //! first, so that what is found takes the fewest commands.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use loms::state_machine::{Cause, OrderStatus};
 
-use crate::check::checker::Judge;
+use crate::check::checker::Checker;
 use crate::check::failure::Failure;
+use crate::clock::Stopwatch;
 use crate::model::World;
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
+use crate::runner;
 
 /// Orders that there is room for.
 pub(crate) const ORDERS: usize = 4;
@@ -47,37 +50,39 @@ pub(crate) enum Scope {
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) struct Closure {
+pub(crate) struct Exploration {
     /// States that behave differently.
     pub(crate) states: usize,
-    /// Commands that were judged on the way.
+    /// Commands that were checked on the way.
     pub(crate) commands: u64,
     /// The most commands that it takes to reach a state.
     pub(crate) depth: usize,
+    /// Whether no command leads to another state.
+    pub(crate) closed: bool,
     /// The first failure, with the plan that leads to it.
     pub(crate) failed: Option<(Plan, Box<Failure>)>,
 }
 
 /// All that decides what a state will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Essence {
+struct Behavior {
     /// The timeout and the window.
     rules: (u64, u64),
-    orders: Vec<Fate>,
+    orders: Vec<OrderBehavior>,
     shelves: Vec<(u64, u64)>,
     /// What the key stands for, for each user.
-    keys: [Option<KeyEssence>; 2],
+    keys: [Option<KeyBehavior>; 2],
 }
 
 /// What decides how a key will be answered: its order, that order's lines, and the order's age.
-type KeyEssence = (u8, Vec<(u32, u32)>, u64);
+type KeyBehavior = (u8, Vec<(u32, u32)>, u64);
 
 /// What each user's key was last given to: the order, and the moment.
 type Keys = [Option<(u8, u64)>; 2];
 
 /// What decides how an order will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
+enum OrderBehavior {
     /// The moments that are left until it expires (none: it never does), and its age, which counts
     /// when the rules change.
     Awaiting {
@@ -91,9 +96,9 @@ enum Fate {
     Expired,
 }
 
-/// A state that was reached: by which command from which state.
+/// A state that was visited: by which command from which state.
 #[derive(Clone, Copy, Debug)]
-struct Reached {
+struct Visited {
     from: usize,
     command: usize,
     depth: usize,
@@ -145,126 +150,199 @@ fn commands(orders: i64, scope: Scope) -> Vec<Command> {
     commands
 }
 
+/// What is explored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExploreOptions {
+    /// Number of orders that there is room for.
+    pub(crate) orders: usize,
+    /// What may happen.
+    pub(crate) scope: Scope,
+    /// Number of threads.
+    pub(crate) jobs: usize,
+    /// The most commands of a program; `None` for no limit.
+    pub(crate) steps: Option<u32>,
+    /// Stops after this time, once all programs of one length are tried.
+    pub(crate) time: Option<Duration>,
+    /// What is deliberately wrong.
+    pub(crate) injected: InjectedFaults,
+}
+
 /// Tries everything.
 #[must_use]
-pub(crate) fn explore(orders: usize, scope: Scope, rig: Rig) -> Closure {
+pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
+    let began = Stopwatch::start();
     let world = World {
         stock: vec![(1, 3, 1), (2, 1, 0)],
         payment_timeout: TIMEOUT,
         idempotency_window: WINDOW,
         max_lines: 3,
     };
-    let room = i64::try_from(orders).expect("a few");
-    let commands = commands(room, scope);
+    let room = i64::try_from(options.orders).expect("a few");
     let mut search = Search {
         known: BTreeSet::new(),
-        reached: vec![Reached { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
-        orders,
-        steps: Vec::new(),
-        commands,
+        visited: vec![Visited { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
+        orders: options.orders,
+        commands: commands(room, options.scope),
         world,
-        rig,
-        judged: 0,
+        injected: options.injected,
+        checked: 0,
     };
-    let mut next = 0;
-    while next < search.reached.len() {
-        if let Err(failed) = search.expand(next) {
-            return search.closure(Some(*failed));
+    let mut first = 0;
+    // All states that so many commands lead to, level by level.
+    while first < search.visited.len() {
+        let depth = search.visited[first].depth;
+        let in_time = options.time.is_none_or(|time| began.elapsed() < time);
+        let deeper = options.steps.is_none_or(|steps| depth < usize_of(steps)) && in_time;
+        let level = first..search.visited.len();
+        first = level.end;
+        let expanded = runner::in_order(level.len(), options.jobs, |place| {
+            search.expand(level.start + place, deeper)
+        });
+        if let Err(failed) = search.take(level.start, expanded) {
+            return search.exploration(false, Some(failed));
         }
-        next += 1;
+        if !deeper {
+            return search.exploration(false, None);
+        }
     }
-    search.closure(None)
+    search.exploration(true, None)
+}
+
+fn usize_of(steps: u32) -> usize {
+    usize::try_from(steps).unwrap_or(usize::MAX)
 }
 
 struct Search {
     /// Orders that there is room for.
     orders: usize,
-    known: BTreeSet<Essence>,
-    reached: Vec<Reached>,
-    /// The steps that lead to the state at hand.
-    steps: Vec<Step>,
+    known: BTreeSet<Behavior>,
+    visited: Vec<Visited>,
     commands: Vec<Command>,
     world: World,
-    rig: Rig,
-    judged: u64,
+    injected: InjectedFaults,
+    checked: u64,
+}
+
+/// A plan that fails, and how.
+type FailedPlan = (Plan, Box<Failure>);
+
+/// What comes of every command in one state.
+struct Expanded {
+    /// Whether everything in the state itself agrees.
+    audited: Result<(), FailedPlan>,
+    /// The new states, by the commands that lead to them.
+    next: Vec<(usize, Behavior, Keys)>,
+    /// Number of commands that were checked.
+    checked: u64,
+    /// The first command that failed.
+    failed: Option<FailedPlan>,
 }
 
 impl Search {
-    fn closure(self, failed: Option<(Plan, Box<Failure>)>) -> Closure {
-        Closure {
+    fn exploration(self, closed: bool, failed: Option<FailedPlan>) -> Exploration {
+        Exploration {
             states: self.known.len(),
-            commands: self.judged,
-            depth: self.reached.last().map_or(0, |reached| reached.depth),
+            commands: self.checked,
+            depth: self.visited.last().map_or(0, |visited| visited.depth),
+            closed,
             failed,
         }
     }
 
-    /// Tries every command in a state.
-    fn expand(&mut self, state: usize) -> Result<(), Box<(Plan, Box<Failure>)>> {
-        let keys = self.retrace(state);
-        let depth = self.reached[state].depth;
-        let here = self.replay();
-        let mut judge = here.clone();
-        for command in 0..self.commands.len() {
-            let orders = judge.orders();
-            let (gap, op, _) = self.commands[command];
-            if matches!(op, Op::Create { .. }) && orders >= self.orders {
-                continue;
+    /// Adds what came of the states from `first` on, in order. A failure of a state itself comes
+    /// before those of its commands: its plan is shorter.
+    fn take(&mut self, first: usize, expanded: Vec<Expanded>) -> Result<(), FailedPlan> {
+        let mut results = Vec::with_capacity(expanded.len());
+        for Expanded { audited, next, checked, failed } in expanded {
+            audited?;
+            results.push((next, checked, failed));
+        }
+        for (from, (next, checked, failed)) in (first..).zip(results) {
+            self.checked += checked;
+            if let Some(failed) = failed {
+                return Err(failed);
             }
-            self.steps.push(self.step(command));
-            let before = judge.machine.state.events();
-            self.judged += 1;
-            let verdict = judge.step(self.steps.last().expect("it was just pushed"));
-            verdict.map_err(|failure| Box::new((self.plan(), failure)))?;
-            let now = self.steps.last().map_or(0, |step| step.at);
-            let window = here.machine.state.rules().idempotency_window.as_nanos();
-            let keys = keys_after(keys, op, orders, &judge, (window, now));
-            let moved = judge.machine.state.events() != before || gap > 0;
-            if moved && self.known.insert(essence(&judge, keys, now)) {
-                judge.audit().map_err(|failure| Box::new((self.plan(), failure)))?;
-                self.reached.push(Reached { from: state, command, depth: depth + 1, keys });
-            }
-            self.steps.pop();
-            if moved {
-                judge.clone_from(&here);
+            let depth = self.visited[from].depth + 1;
+            for (command, behavior, keys) in next {
+                if self.known.insert(behavior) {
+                    self.visited.push(Visited { from, command, depth, keys });
+                }
             }
         }
         Ok(())
     }
 
-    /// Finds the steps that lead to a state.
-    fn retrace(&mut self, state: usize) -> Keys {
-        let mut path = Vec::new();
-        let mut at = state;
-        while self.reached[at].command != usize::MAX {
-            path.push(self.reached[at].command);
-            at = self.reached[at].from;
+    /// Looks at everything in a state, and tries every command in it if `deeper`.
+    fn expand(&self, state: usize, deeper: bool) -> Expanded {
+        let (mut steps, keys) = (self.retrace(state), self.visited[state].keys);
+        let here = self.replay(&steps);
+        let failed = |steps: &[Step], failure| (self.plan(steps), failure);
+        let audited = here.clone().audit().map_err(|failure| failed(&steps, failure));
+        let mut expanded = Expanded { audited, next: Vec::new(), checked: 0, failed: None };
+        let mut checker = here.clone();
+        let commands = if deeper { self.commands.len() } else { 0 };
+        for command in 0..commands {
+            let orders = checker.orders();
+            let (gap, op, _) = self.commands[command];
+            if matches!(op, Op::Create { .. }) && orders >= self.orders {
+                continue;
+            }
+            steps.push(self.step(&steps, command));
+            let step = steps.last().expect("it was just pushed");
+            let before = checker.subject.state.events();
+            expanded.checked += 1;
+            if let Err(failure) = checker.step(step) {
+                expanded.failed = Some(failed(&steps, failure));
+                return expanded;
+            }
+            let window = here.subject.state.rules().idempotency_window.as_nanos();
+            let keys = keys_after(keys, op, orders, &checker, (window, step.at));
+            let moved = checker.subject.state.events() != before || gap > 0;
+            if moved {
+                let behavior = behavior(&checker, keys, step.at);
+                if !self.known.contains(&behavior) {
+                    expanded.next.push((command, behavior, keys));
+                }
+                checker.clone_from(&here);
+            }
+            steps.pop();
         }
-        self.steps.clear();
-        for &command in path.iter().rev() {
-            let step = self.step(command);
-            self.steps.push(step);
-        }
-        self.reached[state].keys
+        expanded
     }
 
-    fn step(&self, command: usize) -> Step {
+    /// Finds the steps that lead to a state.
+    fn retrace(&self, state: usize) -> Vec<Step> {
+        let mut path = Vec::new();
+        let mut at = state;
+        while self.visited[at].command != usize::MAX {
+            path.push(self.visited[at].command);
+            at = self.visited[at].from;
+        }
+        let mut steps = Vec::new();
+        for &command in path.iter().rev() {
+            steps.push(self.step(&steps, command));
+        }
+        steps
+    }
+
+    /// The command as the next step after these.
+    fn step(&self, steps: &[Step], command: usize) -> Step {
         let (gap, op, items) = &self.commands[command];
-        let at = self.steps.last().map_or(0, |step| step.at) + gap;
-        let number = u32::try_from(self.steps.len() + 1).expect("paths are short");
+        let at = steps.last().map_or(0, |step| step.at) + gap;
+        let number = u32::try_from(steps.len() + 1).expect("paths are short");
         Step { number, at, client: 0, op: *op, items: items.clone() }
     }
 
-    fn replay(&self) -> Judge {
-        let mut judge = Judge::open(&self.world, 0, self.rig);
-        for step in &self.steps {
-            judge.step(step).expect("it was judged before");
+    fn replay(&self, steps: &[Step]) -> Checker {
+        let mut checker = Checker::open(&self.world, 0, self.injected);
+        for step in steps {
+            checker.step(step).expect("it was checked before");
         }
-        judge
+        checker
     }
 
-    fn plan(&self) -> Plan {
-        Plan { world: self.world.clone(), start: 0, steps: self.steps.clone() }
+    fn plan(&self, steps: &[Step]) -> Plan {
+        Plan { world: self.world.clone(), start: 0, steps: steps.to_vec() }
     }
 }
 
@@ -273,7 +351,7 @@ fn keys_after(
     mut keys: Keys,
     op: Op,
     orders: usize,
-    judge: &Judge,
+    checker: &Checker,
     (window, now): (u64, u64),
 ) -> Keys {
     // One that has run out is kept for a moment: the edge is where bugs live. A change of the
@@ -284,7 +362,7 @@ fn keys_after(
     });
     if let Op::Create { user, key } = op
         && key.name > 0
-        && judge.orders() > orders
+        && checker.orders() > orders
     {
         let place = usize::from(user == 2);
         keys[place] = Some((u8::try_from(orders + 1).expect("there are a few orders"), now));
@@ -292,12 +370,12 @@ fn keys_after(
     keys
 }
 
-fn essence(judge: &Judge, keys: Keys, now: u64) -> Essence {
-    let state = &judge.machine.state;
+fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
+    let state = &checker.subject.state;
     let rules = state.rules();
     let timeout = rules.payment_timeout.as_nanos();
     let orders = state.orders().map(|order| match (order.status(), order.cause()) {
-        (OrderStatus::New | OrderStatus::AwaitingPayment, _) => Fate::Awaiting {
+        (OrderStatus::New | OrderStatus::AwaitingPayment, _) => OrderBehavior::Awaiting {
             left: (timeout > 0).then(|| {
                 let deadline = order.created().as_nanos() + timeout;
                 deadline.max(state.rules_since().as_nanos()) - now
@@ -305,16 +383,16 @@ fn essence(judge: &Judge, keys: Keys, now: u64) -> Essence {
             age: (now - order.created().as_nanos()).min(OLD),
             lines: order.lines().map(|line| (line.sku.get(), line.count.get())).collect(),
         },
-        (OrderStatus::Failed, _) => Fate::Failed,
-        (OrderStatus::Paid, _) => Fate::Paid,
-        (OrderStatus::Cancelled, Cause::PaymentTimeout) => Fate::Expired,
-        (OrderStatus::Cancelled, _) => Fate::Cancelled,
+        (OrderStatus::Failed, _) => OrderBehavior::Failed,
+        (OrderStatus::Paid, _) => OrderBehavior::Paid,
+        (OrderStatus::Cancelled, Cause::PaymentTimeout) => OrderBehavior::Expired,
+        (OrderStatus::Cancelled, _) => OrderBehavior::Cancelled,
     });
     let key = |(order, since): (u8, u64)| {
-        let info = judge.machine.order(i64::from(order)).expect("a key stands for an order");
+        let info = checker.subject.order(i64::from(order)).expect("a key stands for an order");
         (order, info.items, (now - since).min(OLD))
     };
-    Essence {
+    Behavior {
         rules: (timeout, rules.idempotency_window.as_nanos()),
         orders: orders.collect(),
         shelves: state.stock().map(|shelf| (shelf.total, shelf.reserved)).collect(),
@@ -327,24 +405,58 @@ mod tests {
     use super::*;
     use crate::mutation::planted_bugs::Bug;
 
+    fn options(injected: InjectedFaults) -> ExploreOptions {
+        ExploreOptions {
+            orders: 2,
+            scope: Scope::FixedRules,
+            jobs: 1,
+            steps: None,
+            time: None,
+            injected,
+        }
+    }
+
     #[test]
     fn a_tiny_world_closes() {
-        let closure = explore(2, Scope::FixedRules, Rig::default());
-        assert!(closure.failed.is_none());
-        assert_eq!((closure.states, closure.depth), (1_155, 7));
+        let exploration = explore(&options(InjectedFaults::default()));
+        assert!(exploration.failed.is_none() && exploration.closed);
+        assert_eq!((exploration.states, exploration.depth), (1_155, 7));
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let bug = InjectedFaults::with_bug(Bug::PayAfterCancel);
+        for injected in [InjectedFaults::default(), bug] {
+            let one = explore(&options(injected));
+            let three = explore(&ExploreOptions { jobs: 3, ..options(injected) });
+            assert_eq!(format!("{one:?}"), format!("{three:?}"));
+        }
+    }
+
+    #[test]
+    fn steps_limit_the_length_of_programs() {
+        let short = ExploreOptions { steps: Some(2), ..options(InjectedFaults::default()) };
+        let exploration = explore(&short);
+        assert_eq!((exploration.depth, exploration.closed), (2, false));
+        let bug = InjectedFaults::with_bug(Bug::PayAfterCancel);
+        assert!(explore(&ExploreOptions { injected: bug, ..short }).failed.is_none());
+        let enough = ExploreOptions { injected: bug, steps: Some(3), ..short };
+        assert!(explore(&enough).failed.is_some());
     }
 
     #[test]
     fn a_tiny_world_with_changing_rules_closes() {
-        let closure = explore(2, Scope::ChangingRules, Rig::default());
-        assert!(closure.failed.is_none(), "{:?}", closure.failed);
-        assert_eq!((closure.states, closure.depth), (4_646, 8));
+        let fixed = options(InjectedFaults::default());
+        let exploration = explore(&ExploreOptions { scope: Scope::ChangingRules, ..fixed });
+        assert!(exploration.failed.is_none(), "{:?}", exploration.failed);
+        assert!(exploration.closed);
+        assert_eq!((exploration.states, exploration.depth), (4_646, 8));
     }
 
     #[test]
     fn what_is_found_takes_the_fewest_commands() {
-        let closure = explore(2, Scope::FixedRules, Rig::with_bug(Bug::PayAfterCancel));
-        let (plan, failure) = closure.failed.unwrap();
+        let exploration = explore(&options(InjectedFaults::with_bug(Bug::PayAfterCancel)));
+        let (plan, failure) = exploration.failed.unwrap();
         let calls: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         assert_eq!(
             calls,

@@ -1,7 +1,7 @@
 //! What was wrong: which oracle saw it, at which call, and both sides' words.
 
 use crate::check::laws::Law;
-use crate::check::panic::Crash;
+use crate::check::panic::CaughtPanic;
 use crate::plan::Kind;
 use crate::report::words::Class;
 
@@ -31,7 +31,7 @@ pub(crate) enum Oracle {
     /// In the end something stays reserved, or awaiting.
     Liveness,
     /// The machine would have stopped the process.
-    Crash {
+    Panic {
         /// The line of the source that did.
         line: u32,
     },
@@ -57,7 +57,7 @@ impl Oracle {
             Self::Replay => "replay",
             Self::Law(law) => law.name(),
             Self::Liveness => "liveness",
-            Self::Crash { .. } => "crash",
+            Self::Panic { .. } => "panic",
             Self::Index => "index",
             Self::Retry => "retry",
         }
@@ -72,9 +72,9 @@ pub(crate) struct Signature {
     /// At what kind of call; none at the end of a run.
     pub(crate) kind: Option<Kind>,
     /// What the machine answered.
-    pub(crate) machine: Class,
+    pub(crate) actual: Class,
     /// What the model answered.
-    pub(crate) model: Class,
+    pub(crate) expected: Class,
 }
 
 /// Something was wrong.
@@ -87,27 +87,32 @@ pub(crate) struct Failure {
     /// Commands up to and with that step.
     pub(crate) commands: u64,
     /// The machine's side, in words.
-    pub(crate) machine: String,
+    pub(crate) actual: String,
     /// The model's side, in words.
-    pub(crate) model: String,
+    pub(crate) expected: String,
 }
 
 impl Failure {
     /// The machine would have stopped the process, at a call of this kind.
     #[must_use]
-    pub(crate) fn of_crash(crash: Crash, kind: Option<Kind>, number: u32, commands: u64) -> Self {
-        let Crash { said, line } = crash;
+    pub(crate) fn of_panic(
+        caught: CaughtPanic,
+        kind: Option<Kind>,
+        number: u32,
+        commands: u64,
+    ) -> Self {
+        let CaughtPanic { message, line } = caught;
         Self {
             signature: Signature {
-                oracle: Oracle::Crash { line },
+                oracle: Oracle::Panic { line },
                 kind,
-                machine: Class::Impossible,
-                model: Class::Done,
+                actual: Class::Impossible,
+                expected: Class::Done,
             },
             number,
             commands,
-            machine: said,
-            model: "goes on".to_owned(),
+            actual: message,
+            expected: "goes on".to_owned(),
         }
     }
 }

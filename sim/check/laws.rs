@@ -2,10 +2,10 @@
 //! and are held to the machine and to the model alike, which shows that they can be broken: each
 //! law has a planted bug that breaks it.
 
-use crate::check::subject::Machine;
+use crate::check::subject::Subject;
 use crate::model::contract::{Answer, Call, OrderInfo, Refusal, Shortage, Status};
 use crate::model::{Model, World};
-use crate::plan::{KeyText, Made, Op, Plan, Step};
+use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 
 /// What holds of two runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,14 +34,14 @@ impl Law {
 }
 
 /// What can be held to a law.
-pub(crate) trait Subject: Clone {
+pub(crate) trait LawSubject: Clone {
     /// Answers a call at a moment.
     fn ask(&mut self, at: u64, call: Call<'_>) -> Option<Answer>;
     /// SKU, total and reserved, by ascending SKU.
     fn shelves(&self) -> Vec<(u32, u64, u64)>;
 }
 
-impl Subject for Machine {
+impl LawSubject for Subject {
     fn ask(&mut self, at: u64, call: Call<'_>) -> Option<Answer> {
         let reply = self.call(at, call);
         self.tell(reply)
@@ -53,7 +53,7 @@ impl Subject for Machine {
     }
 }
 
-impl Subject for Model {
+impl LawSubject for Model {
     fn ask(&mut self, at: u64, call: Call<'_>) -> Option<Answer> {
         Some(self.answer(at, call))
     }
@@ -65,7 +65,7 @@ impl Subject for Model {
 
 /// Where a law is broken: both runs, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Breach {
+pub(crate) struct LawViolation {
     /// The law.
     pub(crate) law: Law,
     /// The run as it was.
@@ -78,16 +78,19 @@ pub(crate) struct Breach {
 ///
 /// # Errors
 /// The first law that it breaks.
-pub(crate) fn check<S: Subject>(plan: &Plan, open: impl Fn(&World) -> S) -> Result<(), Breach> {
-    let (answers, subject) = run(plan, &open);
+pub(crate) fn check<S: LawSubject>(
+    plan: &Plan,
+    open: impl Fn(&World) -> S,
+) -> Result<(), LawViolation> {
+    let (answers, side) = run(plan, &open);
     let at = plan.start.saturating_add(plan.steps.last().map_or(0, |step| step.at));
-    create_then_cancel(plan, subject.clone(), at)?;
-    disjoint_commute(plan, &subject, at)?;
+    create_then_cancel(plan, side.clone(), at)?;
+    disjoint_commute(plan, &side, at)?;
     let law = Law::SplitIsMerged;
     for other in [rewritten(plan, merge), rewritten(plan, split)] {
         let (answers_of_other, subject_of_other) = run(&other, &open);
         compare(law, &answers, &answers_of_other)?;
-        compare(law, &subject.shelves(), &subject_of_other.shelves())?;
+        compare(law, &side.shelves(), &subject_of_other.shelves())?;
     }
     let (mut answers_of_other, other) = run(&relabelled(plan), &open);
     answers_of_other.iter_mut().flatten().for_each(relabel_answer);
@@ -102,75 +105,83 @@ pub(crate) fn check<S: Subject>(plan: &Plan, open: impl Fn(&World) -> S) -> Resu
     let mut shelves = other.shelves();
     shelves.iter_mut().for_each(|shelf| shelf.0 = relabel(shelf.0));
     shelves.sort_unstable();
-    compare(Law::Relabelled, &subject.shelves(), &shelves)
+    compare(Law::Relabelled, &side.shelves(), &shelves)
 }
 
-fn compare<T: PartialEq + std::fmt::Debug>(law: Law, one: &[T], other: &[T]) -> Result<(), Breach> {
+fn compare<T: PartialEq + std::fmt::Debug>(
+    law: Law,
+    one: &[T],
+    other: &[T],
+) -> Result<(), LawViolation> {
     match one.iter().zip(other).find(|(one, other)| one != other) {
         None if one.len() == other.len() => Ok(()),
-        None => Err(Breach {
+        None => Err(LawViolation {
             law,
             one: format!("{} of them", one.len()),
             other: format!("{} of them", other.len()),
         }),
         Some((one, other)) => {
-            Err(Breach { law, one: format!("{one:?}"), other: format!("{other:?}") })
+            Err(LawViolation { law, one: format!("{one:?}"), other: format!("{other:?}") })
         }
     }
 }
 
-fn run<S: Subject>(plan: &Plan, open: &impl Fn(&World) -> S) -> (Vec<Option<Answer>>, S) {
-    let mut subject = open(&plan.world);
-    let mut made = Made::default();
+fn run<S: LawSubject>(plan: &Plan, open: &impl Fn(&World) -> S) -> (Vec<Option<Answer>>, S) {
+    let mut side = open(&plan.world);
+    let mut created = CreatedOrders::default();
     let mut answers = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
         let mut room = KeyText::default();
         let at = plan.start.saturating_add(step.at);
-        let answer = subject.ask(at, step.call(&made, &mut room));
+        let answer = side.ask(at, step.call(&created, &mut room));
         if let Some(Answer::Created { order, .. }) = answer {
-            made.note(step.number, order);
+            created.note(step.number, order);
         }
         answers.push(answer);
     }
-    (answers, subject)
+    (answers, side)
 }
 
-fn create_then_cancel<S: Subject>(plan: &Plan, mut subject: S, at: u64) -> Result<(), Breach> {
+fn create_then_cancel<S: LawSubject>(
+    plan: &Plan,
+    mut side: S,
+    at: u64,
+) -> Result<(), LawViolation> {
     let most = usize::try_from(plan.world.max_lines).unwrap_or(usize::MAX);
     // Time first: an expiry on the way would be another matter.
-    subject.ask(at, Call::Tick);
-    let before = subject.shelves();
+    side.ask(at, Call::Tick);
+    let before = side.shelves();
     let mut items: Vec<(u32, u32)> = before
         .iter()
         .filter(|(_, total, reserved)| total > reserved)
         .map(|shelf| (shelf.0, 1))
         .collect();
     items.truncate(most);
-    let reserved = subject.ask(at, Call::Create { user: 1, items: &items, key: "" });
+    let reserved = side.ask(at, Call::Create { user: 1, items: &items, key: "" });
     let Some(Answer::Created { order, status: Status::AwaitingPayment, .. }) = reserved else {
         return Ok(());
     };
-    subject.ask(at, Call::Cancel(order));
-    compare(Law::CreateThenCancel, &before, &subject.shelves())
+    side.ask(at, Call::Cancel(order));
+    compare(Law::CreateThenCancel, &before, &side.shelves())
 }
 
-fn disjoint_commute<S: Subject>(plan: &Plan, subject: &S, at: u64) -> Result<(), Breach> {
+fn disjoint_commute<S: LawSubject>(plan: &Plan, side: &S, at: u64) -> Result<(), LawViolation> {
     let [first, .., last] = *plan.world.stock else { return Ok(()) };
     let (one, other) = ([(first.0, 1)], [(last.0, 1)]);
-    let play = |mut subject: S, turns: [&[(u32, u32)]; 2]| {
+    let play = |mut side: S, turns: [&[(u32, u32)]; 2]| {
         let orders =
-            turns.map(|items| match subject.ask(at, Call::Create { user: 1, items, key: "" }) {
+            turns.map(|items| match side.ask(at, Call::Create { user: 1, items, key: "" }) {
                 Some(Answer::Created { order, .. }) => order,
                 _ => 0,
             });
         // Whichever came first, the first SKU's is paid and the last one's is cancelled.
         let [paid, cancelled] = if turns[0] == one { orders } else { [orders[1], orders[0]] };
-        subject.ask(at, Call::Pay(paid));
-        subject.ask(at, Call::Cancel(cancelled));
-        subject.shelves()
+        side.ask(at, Call::Pay(paid));
+        side.ask(at, Call::Cancel(cancelled));
+        side.shelves()
     };
-    let there = play(subject.clone(), [&one, &other]);
-    let back = play(subject.clone(), [&other, &one]);
+    let there = play(side.clone(), [&one, &other]);
+    let back = play(side.clone(), [&other, &one]);
     compare(Law::DisjointCommute, &there, &back)
 }
 
@@ -250,20 +261,20 @@ mod tests {
     use super::*;
     use crate::mutation::planted_bugs::Bug;
     use crate::plan::generator::plan_of;
-    use crate::plan::workload::Habits;
+    use crate::plan::workload::Workload;
 
     fn breach_of(bug: Bug) -> Option<Law> {
         (0..400).find_map(|seed| {
-            let plan = plan_of(seed, &Habits::of(seed), false, 40);
-            check(&plan, |world| Model::new(world, Some(bug))).err().map(|breach| breach.law)
+            let plan = plan_of(seed, &Workload::of(seed), false, 40);
+            check(&plan, |world| Model::new(world, Some(bug))).err().map(|violation| violation.law)
         })
     }
 
     #[test]
     fn machine_and_model_keep_the_laws() {
         for seed in 0..60 {
-            let plan = plan_of(seed, &Habits::of(seed), false, 40);
-            assert_eq!(check(&plan, Machine::open), Ok(()), "machine, seed {seed}");
+            let plan = plan_of(seed, &Workload::of(seed), false, 40);
+            assert_eq!(check(&plan, Subject::open), Ok(()), "machine, seed {seed}");
             let model = check(&plan, |world| Model::new(world, None));
             assert_eq!(model, Ok(()), "model, seed {seed}");
         }

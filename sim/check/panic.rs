@@ -13,15 +13,15 @@ thread_local! {
 
 /// A panic that was caught.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Crash {
+pub(crate) struct CaughtPanic {
     /// What it said.
-    pub(crate) said: String,
+    pub(crate) message: String,
     /// The line at which it was raised: what it said may hold figures, which shrink.
     pub(crate) line: u32,
 }
 
 /// From now on a panic within a run says nothing by itself: it is told with all the rest.
-pub(crate) fn announce() {
+pub(crate) fn install_hook() {
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         LINE.set(info.location().map_or(0, |place| place.line()));
@@ -35,13 +35,13 @@ pub(crate) fn announce() {
 ///
 /// # Errors
 /// The panic.
-pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Crash> {
+pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, CaughtPanic> {
     RUNNING.set(true);
     LINE.set(0);
     // Of what is left half done nothing is used but for what the failure tells.
     let result = panic::catch_unwind(AssertUnwindSafe(run));
     RUNNING.set(false);
-    result.map_err(|panic| Crash { said: words(&*panic), line: LINE.get() })
+    result.map_err(|panic| CaughtPanic { message: words(&*panic), line: LINE.get() })
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {

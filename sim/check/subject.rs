@@ -11,7 +11,7 @@ use loms::state_machine::{
 };
 
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
-use crate::model::{Look, Model, World};
+use crate::model::{Model, OrderFields, World};
 
 /// The secret of every machine under test. It never shows in an answer.
 pub(crate) const KEY_HASH_SECRET: u64 = 0x5eed;
@@ -27,7 +27,7 @@ pub(crate) fn rules(timeout: u64, window: u64) -> Rules {
 
 /// A machine behind the checks of its edge.
 #[derive(Clone, Debug)]
-pub(crate) struct Machine {
+pub(crate) struct Subject {
     /// The machine itself, to read.
     pub(crate) state: LomsState,
     /// The events of the last call.
@@ -37,7 +37,7 @@ pub(crate) struct Machine {
 
 /// What the machine answers, with what can be looked up left where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub(crate) enum SubjectReply {
     /// OrderCreate: this order, which then had this status.
     Created(OrderId, Status),
     /// OrderInfo: this order, as it is.
@@ -52,7 +52,7 @@ pub(crate) enum Reply {
     Impossible(Rejection),
 }
 
-impl Machine {
+impl Subject {
     /// A machine that opens as this world does.
     #[must_use]
     pub(crate) fn open(world: &World) -> Self {
@@ -75,14 +75,18 @@ impl Machine {
     }
 
     /// Makes a call at a moment, in nanoseconds since 1970.
-    pub(crate) fn call(&mut self, at: u64, call: Call<'_>) -> Reply {
+    pub(crate) fn call(&mut self, at: u64, call: Call<'_>) -> SubjectReply {
         self.events.clear();
         // The service never shows the machine a call that breaks a rule: not even time passes.
         self.checked_call(Timestamp::from_nanos(at), call)
-            .unwrap_or_else(|invalid| Reply::Refused(invalid_refusal(invalid)))
+            .unwrap_or_else(|invalid| SubjectReply::Refused(invalid_refusal(invalid)))
     }
 
-    fn checked_call(&mut self, at: Timestamp, call: Call<'_>) -> Result<Reply, InvalidRequest> {
+    fn checked_call(
+        &mut self,
+        at: Timestamp,
+        call: Call<'_>,
+    ) -> Result<SubjectReply, InvalidRequest> {
         match call {
             Call::Create { user, items, key } => {
                 let items = items.iter().copied();
@@ -97,15 +101,16 @@ impl Machine {
                 let order = convert::order_id(order)?;
                 self.expire_until(at);
                 Ok(match self.state.order(order) {
-                    Some(_) => Reply::Order(order),
-                    None => Reply::Refused(Refusal::OrderNotFound),
+                    Some(_) => SubjectReply::Order(order),
+                    None => SubjectReply::Refused(Refusal::OrderNotFound),
                 })
             }
             Call::Stock(sku) => {
                 let sku = convert::sku(sku)?;
                 self.expire_until(at);
                 let available = self.state.available(sku);
-                Ok(available.map_or(Reply::Refused(Refusal::SkuNotFound), Reply::Stock))
+                Ok(available
+                    .map_or(SubjectReply::Refused(Refusal::SkuNotFound), SubjectReply::Stock))
             }
             Call::Tick => Ok(self.submit(at, Command::Tick)),
             Call::ChangeRules { timeout, window } => {
@@ -115,13 +120,13 @@ impl Machine {
     }
 
     /// Executes a command as the sequencer does: what is due expires first, as an entry of its own.
-    fn submit(&mut self, at: Timestamp, command: Command) -> Reply {
+    fn submit(&mut self, at: Timestamp, command: Command) -> SubjectReply {
         self.expire_until(at);
         match self.apply(at, command) {
-            Ok(Outcome::Reserved(order)) => Reply::Created(order, Status::AwaitingPayment),
-            Ok(Outcome::OutOfStock { order, .. }) => Reply::Created(order, Status::Failed),
+            Ok(Outcome::Reserved(order)) => SubjectReply::Created(order, Status::AwaitingPayment),
+            Ok(Outcome::OutOfStock { order, .. }) => SubjectReply::Created(order, Status::Failed),
             Ok(Outcome::Repeated { order, answered, .. }) => {
-                Reply::Created(order, status_of(answered).unwrap_or(Status::Cancelled))
+                SubjectReply::Created(order, status_of(answered).unwrap_or(Status::Cancelled))
             }
             Ok(
                 Outcome::Paid
@@ -131,18 +136,18 @@ impl Machine {
                 | Outcome::Ticked
                 | Outcome::RulesChanged
                 | Outcome::RulesUnchanged,
-            ) => Reply::Done,
+            ) => SubjectReply::Done,
             Err(Rejection::KeyReused { order }) => {
-                Reply::Refused(Refusal::IdempotencyKeyReused(order.get()))
+                SubjectReply::Refused(Refusal::IdempotencyKeyReused(order.get()))
             }
-            Err(Rejection::UnknownOrder(_)) => Reply::Refused(Refusal::OrderNotFound),
-            Err(Rejection::OrderExpired(_)) => Reply::Refused(Refusal::OrderExpired),
+            Err(Rejection::UnknownOrder(_)) => SubjectReply::Refused(Refusal::OrderNotFound),
+            Err(Rejection::OrderExpired(_)) => SubjectReply::Refused(Refusal::OrderExpired),
             Err(rejection @ Rejection::NotAwaitingPayment { status, .. }) => status_of(status)
-                .map_or(Reply::Impossible(rejection), |status| {
-                    Reply::Refused(Refusal::OrderNotAwaitingPayment(status))
+                .map_or(SubjectReply::Impossible(rejection), |status| {
+                    SubjectReply::Refused(Refusal::OrderNotAwaitingPayment(status))
                 }),
             Err(rejection @ (Rejection::ClockWentBack { .. } | Rejection::Full)) => {
-                Reply::Impossible(rejection)
+                SubjectReply::Impossible(rejection)
             }
         }
     }
@@ -161,26 +166,29 @@ impl Machine {
 
     /// Whether a reply is this answer, in full.
     #[must_use]
-    pub(crate) fn gives(&self, reply: Reply, answer: &Answer) -> bool {
+    pub(crate) fn gives(&self, reply: SubjectReply, answer: &Answer) -> bool {
         match (reply, answer) {
-            (Reply::Created(id, status), Answer::Created { order, status: said, shortages }) => {
+            (
+                SubjectReply::Created(id, status),
+                Answer::Created { order, status: said, shortages },
+            ) => {
                 id.get() == *order
                     && status == *said
                     && self.state.order(id).is_some_and(|view| same_shortages(&view, shortages))
             }
-            (Reply::Order(id), Answer::Order(info)) => {
-                self.state.order(id).is_some_and(|view| is_order(&view, look_of(info)))
+            (SubjectReply::Order(id), Answer::Order(info)) => {
+                self.state.order(id).is_some_and(|view| is_order(&view, fields_of(info)))
             }
-            (Reply::Done, Answer::Done) => true,
-            (Reply::Stock(units), Answer::Stock(said)) => units == *said,
-            (Reply::Refused(refusal), Answer::Refused(said)) => refusal == *said,
+            (SubjectReply::Done, Answer::Done) => true,
+            (SubjectReply::Stock(units), Answer::Stock(said)) => units == *said,
+            (SubjectReply::Refused(refusal), Answer::Refused(said)) => refusal == *said,
             (
-                Reply::Created(..)
-                | Reply::Order(_)
-                | Reply::Done
-                | Reply::Stock(_)
-                | Reply::Refused(_)
-                | Reply::Impossible(_),
+                SubjectReply::Created(..)
+                | SubjectReply::Order(_)
+                | SubjectReply::Done
+                | SubjectReply::Stock(_)
+                | SubjectReply::Refused(_)
+                | SubjectReply::Impossible(_),
                 _,
             ) => false,
         }
@@ -188,18 +196,18 @@ impl Machine {
 
     /// A reply written out; `None` for one that no client can be sent.
     #[must_use]
-    pub(crate) fn tell(&self, reply: Reply) -> Option<Answer> {
+    pub(crate) fn tell(&self, reply: SubjectReply) -> Option<Answer> {
         Some(match reply {
-            Reply::Created(order, status) => Answer::Created {
+            SubjectReply::Created(order, status) => Answer::Created {
                 order: order.get(),
                 status,
                 shortages: self.state.order(order)?.shortages().map(shortage).collect(),
             },
-            Reply::Order(order) => Answer::Order(order_info(&self.state.order(order)?)?),
-            Reply::Done => Answer::Done,
-            Reply::Stock(units) => Answer::Stock(units),
-            Reply::Refused(refusal) => Answer::Refused(refusal),
-            Reply::Impossible(_) => return None,
+            SubjectReply::Order(order) => Answer::Order(order_info(&self.state.order(order)?)?),
+            SubjectReply::Done => Answer::Done,
+            SubjectReply::Stock(units) => Answer::Stock(units),
+            SubjectReply::Refused(refusal) => Answer::Refused(refusal),
+            SubjectReply::Impossible(_) => return None,
         })
     }
 
@@ -213,7 +221,7 @@ impl Machine {
     #[must_use]
     pub(crate) fn agrees_on_order(&self, id: i64, model: &Model) -> bool {
         let view = OrderId::new(id).and_then(|id| self.state.order(id));
-        let same = model.look(id, |look| view.is_some_and(|view| is_order(&view, look)));
+        let same = model.with_order(id, |look| view.is_some_and(|view| is_order(&view, look)));
         same.unwrap_or(view.is_none())
     }
 }
@@ -251,13 +259,13 @@ fn same_shortages(view: &OrderView<'_>, told: &[Shortage]) -> bool {
     view.shortages().map(shortage).eq(told.iter().copied())
 }
 
-fn look_of(info: &OrderInfo) -> Look<'_> {
+fn fields_of(info: &OrderInfo) -> OrderFields<'_> {
     let OrderInfo { status, user, created_at, updated_at, reason, .. } = *info;
     let (items, shortages) = (&info.items, &info.shortages);
-    Look { status, user, items, created_at, updated_at, reason, shortages }
+    OrderFields { status, user, items, created_at, updated_at, reason, shortages }
 }
 
-fn is_order(view: &OrderView<'_>, info: Look<'_>) -> bool {
+fn is_order(view: &OrderView<'_>, info: OrderFields<'_>) -> bool {
     status_of(view.status()) == Some(info.status)
         && reason_of(view.cause()) == info.reason
         && view.user().get() == info.user

@@ -1,16 +1,16 @@
-//! The swarm layer: random programs of many clients against the machine, judged by the model.
+//! The swarm layer: random programs of many clients against the machine, checked by the model.
 //! One seed is one run; a plan is one run too. Both end with a drain and a look at everything.
 
-use crate::check::checker::{Judge, Verdict};
+use crate::check::checker::{Checker, Verdict};
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::laws;
 use crate::check::panic;
-use crate::check::subject::{Machine, Reply};
+use crate::check::subject::{Subject, SubjectReply};
 use crate::model::contract::Answer;
-use crate::mutation::injected::{Rig, Sabotage};
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::generator::{Generator, plan_of};
-use crate::plan::workload::Habits;
-use crate::plan::{KeyText, Made, Plan, Step};
+use crate::plan::workload::Workload;
+use crate::plan::{CreatedOrders, KeyText, Plan, Step};
 use crate::report::words::Class;
 
 /// One seed in this many is played twice, and one in as many is held to the laws.
@@ -22,35 +22,40 @@ const LAW_STEPS: u32 = 120;
 /// A run that has come to its end, good or bad.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// Everything that was judged.
-    pub(crate) judge: Judge,
+    /// Everything that was checked.
+    pub(crate) checker: Checker,
     /// Whether all was well.
     pub(crate) verdict: Verdict,
 }
 
 /// Plays a seed: as many steps as it has a mind to, or `length`.
 #[must_use]
-pub(crate) fn play_seed(seed: u64, habits: &Habits, length: u32, rig: Rig) -> Run {
-    let blind = rig.has(Sabotage::BlindDraws);
-    let mut judge = Judge::open(&habits.world, habits.start, rig);
-    let verdict = guarded(&mut judge, |judge| {
-        let mut generator = Generator::new(seed, habits.clone(), blind);
+pub(crate) fn play_seed(
+    seed: u64,
+    workload: &Workload,
+    length: u32,
+    injected: InjectedFaults,
+) -> Run {
+    let blind = injected.has(SimulatorFault::DrawsIgnorePurpose);
+    let mut checker = Checker::open(&workload.world, workload.start, injected);
+    let verdict = guarded(&mut checker, |checker| {
+        let mut generator = Generator::new(seed, workload.clone(), blind);
         let mut step = Step::default();
         for _ in 0..length {
             generator.next(&mut step);
-            judge.step(&step)?;
+            checker.step(&step)?;
         }
-        judge.drain()?;
-        judge.audit()?;
+        checker.drain()?;
+        checker.audit()?;
         if seed.is_multiple_of(SAMPLE) {
-            replay_is_equal(judge, seed, habits, length)?;
+            replay_is_equal(checker, seed, workload, length)?;
         }
         if seed % SAMPLE == 1 {
-            keeps_laws(&plan_of(seed, habits, blind, length.min(LAW_STEPS)))?;
+            keeps_laws(&plan_of(seed, workload, blind, length.min(LAW_STEPS)))?;
         }
         Ok(())
     });
-    Run { judge, verdict }
+    Run { checker, verdict }
 }
 
 /// How a plan is played.
@@ -66,49 +71,49 @@ pub(crate) enum Ending {
 
 /// Plays a plan.
 #[must_use]
-pub(crate) fn play_plan(plan: &Plan, rig: Rig, ending: Ending) -> Run {
-    let mut judge = Judge::open(&plan.world, plan.start, rig);
-    let verdict = guarded(&mut judge, |judge| {
+pub(crate) fn play_plan(plan: &Plan, injected: InjectedFaults, ending: Ending) -> Run {
+    let mut checker = Checker::open(&plan.world, plan.start, injected);
+    let verdict = guarded(&mut checker, |checker| {
         if ending == Ending::Laws {
             return keeps_laws(plan);
         }
-        plan.steps.iter().try_for_each(|step| judge.step(step))?;
+        plan.steps.iter().try_for_each(|step| checker.step(step))?;
         if ending == Ending::Drained {
-            judge.drain()?;
-            judge.audit()?;
+            checker.drain()?;
+            checker.audit()?;
         }
         Ok(())
     });
-    Run { judge, verdict }
+    Run { checker, verdict }
 }
 
 /// A panic of the machine is a failure like any other.
-fn guarded(judge: &mut Judge, run: impl FnOnce(&mut Judge) -> Verdict) -> Verdict {
-    match panic::caught(|| run(judge)) {
+fn guarded(checker: &mut Checker, run: impl FnOnce(&mut Checker) -> Verdict) -> Verdict {
+    match panic::caught(|| run(checker)) {
         Ok(verdict) => verdict,
-        Err(crash) => Err(judge.crashed(crash)),
+        Err(caught) => Err(checker.panicked(caught)),
     }
 }
 
 /// Plays the same steps on a fresh machine: it must come to the same end.
-fn replay_is_equal(judge: &Judge, seed: u64, habits: &Habits, length: u32) -> Verdict {
-    let mut machine = Machine::open(&habits.world);
-    let mut made = Made::default();
+fn replay_is_equal(checker: &Checker, seed: u64, workload: &Workload, length: u32) -> Verdict {
+    let mut subject = Subject::open(&workload.world);
+    let mut created = CreatedOrders::default();
     let mut play = |step: &Step| {
         let mut room = KeyText::default();
-        let at = habits.start.saturating_add(step.at);
-        if let Reply::Created(order, _) = machine.call(at, step.call(&made, &mut room)) {
-            made.note(step.number, order.get());
+        let at = workload.start.saturating_add(step.at);
+        if let SubjectReply::Created(order, _) = subject.call(at, step.call(&created, &mut room)) {
+            created.note(step.number, order.get());
         }
     };
-    let mut generator = Generator::new(seed, habits.clone(), false);
+    let mut generator = Generator::new(seed, workload.clone(), false);
     let mut step = Step::default();
     for _ in 0..length {
         generator.next(&mut step);
         play(&step);
     }
-    judge.drained.iter().for_each(play);
-    let (first, again) = (judge.machine.state.digest(), machine.state.digest());
+    checker.drained.iter().for_each(play);
+    let (first, again) = (checker.subject.state.digest(), subject.state.digest());
     if first == again {
         return Ok(());
     }
@@ -116,14 +121,14 @@ fn replay_is_equal(judge: &Judge, seed: u64, habits: &Habits, length: u32) -> Ve
 }
 
 fn keeps_laws(plan: &Plan) -> Verdict {
-    laws::check(plan, Machine::open)
+    laws::check(plan, Subject::open)
         .map_err(|breach| at_the_end(Oracle::Law(breach.law), breach.one, breach.other))
 }
 
-fn at_the_end(oracle: Oracle, machine: String, model: String) -> Box<Failure> {
+fn at_the_end(oracle: Oracle, actual: String, expected: String) -> Box<Failure> {
     let nothing = Class::of(Some(&Answer::Done));
-    let signature = Signature { oracle, kind: None, machine: nothing, model: nothing };
-    Box::new(Failure { signature, number: 0, commands: 0, machine, model })
+    let signature = Signature { oracle, kind: None, actual: nothing, expected: nothing };
+    Box::new(Failure { signature, number: 0, commands: 0, actual, expected })
 }
 
 #[cfg(test)]
@@ -133,18 +138,21 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_failure_like_any_other() {
-        let habits = Habits::of(1);
-        let mut judge = Judge::open(&habits.world, habits.start, Rig::default());
-        let failure = guarded(&mut judge, |_| panic!("out of stock")).unwrap_err();
-        assert!(matches!(failure.signature.oracle, Oracle::Crash { .. }));
-        assert_eq!(failure.machine, "out of stock");
+        let workload = Workload::of(1);
+        let mut checker = Checker::open(&workload.world, workload.start, InjectedFaults::default());
+        let failure = guarded(&mut checker, |_| panic!("out of stock")).unwrap_err();
+        assert!(matches!(failure.signature.oracle, Oracle::Panic { .. }));
+        assert_eq!(failure.actual, "out of stock");
     }
 
     #[test]
     fn what_the_drain_leaves_is_seen() {
-        let rig = Rig { sabotage: Some(Sabotage::ForgetfulDrain), ..Rig::default() };
+        let injected = InjectedFaults {
+            simulator_fault: Some(SimulatorFault::IncompleteDrain),
+            ..InjectedFaults::default()
+        };
         let oracles = (0..100).filter_map(|seed| {
-            let run = play_seed(seed, &Habits::of(seed), 60, rig);
+            let run = play_seed(seed, &Workload::of(seed), 60, injected);
             run.verdict.err().map(|failure| failure.signature.oracle)
         });
         let seen: Vec<Oracle> = oracles.collect();
@@ -153,35 +161,35 @@ mod tests {
 
     #[test]
     fn a_run_that_ends_otherwise_when_played_again_is_seen() {
-        let habits = Habits::of(2);
-        let run = play_seed(2, &habits, 60, Rig::default());
+        let workload = Workload::of(2);
+        let run = play_seed(2, &workload, 60, InjectedFaults::default());
         assert!(run.verdict.is_ok());
-        assert!(replay_is_equal(&run.judge, 2, &habits, 60).is_ok());
+        assert!(replay_is_equal(&run.checker, 2, &workload, 60).is_ok());
         // Half of the steps, and the end is another.
-        let failure = replay_is_equal(&run.judge, 2, &habits, 30).unwrap_err();
+        let failure = replay_is_equal(&run.checker, 2, &workload, 30).unwrap_err();
         assert_eq!(failure.signature.oracle, Oracle::Replay);
     }
 
     #[test]
     fn a_plan_is_played_as_its_seed_is() {
         for seed in 0..20 {
-            let habits = Habits::of(seed);
-            let by_seed = play_seed(seed, &habits, 60, Rig::default());
-            let plan = plan_of(seed, &habits, false, 60);
-            let by_plan = play_plan(&plan, Rig::default(), Ending::Drained);
-            assert_eq!(by_seed.judge.tally, by_plan.judge.tally);
+            let workload = Workload::of(seed);
+            let by_seed = play_seed(seed, &workload, 60, InjectedFaults::default());
+            let plan = plan_of(seed, &workload, false, 60);
+            let by_plan = play_plan(&plan, InjectedFaults::default(), Ending::Drained);
+            assert_eq!(by_seed.checker.counts, by_plan.checker.counts);
         }
     }
 
     #[test]
     fn a_bug_is_seen_at_the_command_that_shows_it() {
-        let rig = Rig::with_bug(Bug::PayReturnsStock);
+        let injected = InjectedFaults::with_bug(Bug::PayReturnsStock);
         let text = "plan v1\nworld timeout=600s window=1s max_lines=9 start=0s\nstock 1=2\n\
                     1 @0s c0 create user=1 1x1\n2 @0s c0 pay order#1\n3 @0s c0 stock 1\n";
-        let run = play_plan(&Plan::parse(text).unwrap(), rig, Ending::Drained);
+        let run = play_plan(&Plan::parse(text).unwrap(), injected, Ending::Drained);
         let failure = run.verdict.unwrap_err();
         assert_eq!((failure.signature.oracle, failure.number), (Oracle::Stock, 2));
-        assert_eq!(failure.machine, "SKU 1: total 1, reserved 0");
-        assert_eq!(failure.model, "SKU 1: total 2, reserved 0");
+        assert_eq!(failure.actual, "SKU 1: total 1, reserved 0");
+        assert_eq!(failure.expected, "SKU 1: total 2, reserved 0");
     }
 }

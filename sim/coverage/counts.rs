@@ -8,8 +8,8 @@ use crate::report::words::Class;
 
 /// Counts and fingerprints of a run, or of many.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Commands that were judged.
+pub(crate) struct Counts {
+    /// Commands that were checked.
     pub(crate) commands: u64,
     /// Orders that were stored.
     pub(crate) orders: u64,
@@ -22,12 +22,12 @@ pub(crate) struct Tally {
     /// The marks that were reached.
     pub(crate) marks: MarkSet,
     /// Answers by kind of call and class.
-    counts: [[u64; Class::ALL.len()]; Kind::ALL.len()],
+    answers: [[u64; Class::ALL.len()]; Kind::ALL.len()],
     /// What was answered, call by call, for each kind.
     pub(crate) families: [Fingerprint; Kind::ALL.len()],
 }
 
-impl Default for Tally {
+impl Default for Counts {
     fn default() -> Self {
         Self {
             commands: 0,
@@ -36,29 +36,29 @@ impl Default for Tally {
             cancelled: 0,
             expired: 0,
             marks: MarkSet::default(),
-            counts: [[0; Class::ALL.len()]; Kind::ALL.len()],
+            answers: [[0; Class::ALL.len()]; Kind::ALL.len()],
             families: [Fingerprint::default(); Kind::ALL.len()],
         }
     }
 }
 
-impl Tally {
+impl Counts {
     /// A call was answered.
     pub(crate) fn note(&mut self, kind: Kind, answer: &Answer) {
         self.commands += 1;
-        self.counts[kind.place()][Class::of(Some(answer)) as usize] += 1;
+        self.answers[kind.place()][Class::of(Some(answer)) as usize] += 1;
         self.families[kind.place()].answer(answer);
     }
 
     /// How many calls of this kind were answered so.
     #[must_use]
     pub(crate) const fn count(&self, kind: Kind, class: Class) -> u64 {
-        self.counts[kind.place()][class as usize]
+        self.answers[kind.place()][class as usize]
     }
 
     /// How many calls of this kind were answered how, where there were any.
     #[must_use]
-    pub(crate) fn told(&self, kind: Kind) -> Vec<String> {
+    pub(crate) fn by_class(&self, kind: Kind) -> Vec<String> {
         Class::ALL
             .iter()
             .map(|&class| (class, self.count(kind, class)))
@@ -72,7 +72,7 @@ impl Tally {
     pub(crate) fn refused(&self) -> u64 {
         let refusals = Class::ALL.iter().filter(|class| class.is_refusal());
         refusals
-            .map(|&class| self.counts.iter().map(|kind| kind[class as usize]).sum::<u64>())
+            .map(|&class| self.answers.iter().map(|kind| kind[class as usize]).sum::<u64>())
             .sum()
     }
 
@@ -93,7 +93,7 @@ impl Tally {
         self.expired += next.expired;
         self.marks = self.marks.and(next.marks);
         for (mine, more) in
-            self.counts.as_flattened_mut().iter_mut().zip(next.counts.as_flattened())
+            self.answers.as_flattened_mut().iter_mut().zip(next.answers.as_flattened())
         {
             *mine += more;
         }

@@ -2,15 +2,15 @@
 
 use loms::state_machine::OrderId;
 
-use crate::check::subject::Machine;
-use crate::coverage::marks::{Mark, MarkSet, Standing, cell};
+use crate::check::subject::Subject;
+use crate::coverage::marks::{Mark, MarkSet, OrderState, cell};
 use crate::model::World;
 use crate::model::contract::{Answer, Call, Refusal, Status};
 use crate::plan::Kind;
 
 /// What there was to see of one call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sight<'a> {
+pub(crate) struct Observation<'a> {
     /// The world's rules.
     pub(crate) world: &'a World,
     /// The moment, in nanoseconds since 1970.
@@ -20,7 +20,7 @@ pub(crate) struct Sight<'a> {
     /// Its answer.
     pub(crate) answer: &'a Answer,
     /// How the order stood that the call, or its answer, is about.
-    pub(crate) before: Standing,
+    pub(crate) before: OrderState,
     /// Whether the call made an order.
     pub(crate) new_order: bool,
     /// Orders that expired.
@@ -28,7 +28,7 @@ pub(crate) struct Sight<'a> {
     /// Whether they did so at different moments.
     pub(crate) in_turn: bool,
     /// The machine, after the call.
-    pub(crate) machine: &'a Machine,
+    pub(crate) subject: &'a Subject,
     /// What can be promised now, by ascending SKU as in the world.
     pub(crate) available: &'a [u64],
 }
@@ -48,20 +48,20 @@ const KEYS: usize = 24;
 
 impl Marker {
     /// Takes a call in.
-    pub(crate) fn see(&mut self, sight: &Sight<'_>) {
-        match sight.call {
-            Call::Create { user, items, key } => self.see_create(sight, user, items, key),
-            Call::Pay(_) => self.see_about(Kind::Pay, sight),
-            Call::Cancel(_) => self.see_about(Kind::Cancel, sight),
-            Call::Info(_) => self.see_about(Kind::Info, sight),
-            Call::Stock(_) => self.see_stock(sight),
+    pub(crate) fn observe(&mut self, observation: &Observation<'_>) {
+        match observation.call {
+            Call::Create { user, items, key } => self.observe_create(observation, user, items, key),
+            Call::Pay(_) => self.observe_about(Kind::Pay, observation),
+            Call::Cancel(_) => self.observe_about(Kind::Cancel, observation),
+            Call::Info(_) => self.observe_about(Kind::Info, observation),
+            Call::Stock(_) => self.observe_stock(observation),
             Call::Tick => {
-                self.reached.insert(match sight.expired {
+                self.reached.insert(match observation.expired {
                     0 => Mark::TickIdle,
                     1 => Mark::TickOne,
                     _ => Mark::TickSeveral,
                 });
-                self.mark_if(sight.in_turn, Mark::TickInTurn);
+                self.mark_if(observation.in_turn, Mark::TickInTurn);
             }
             Call::ChangeRules { .. } => {}
         }
@@ -73,11 +73,11 @@ impl Marker {
         }
     }
 
-    fn see_about(&mut self, kind: Kind, sight: &Sight<'_>) {
-        if let Some(mark) = cell(kind, sight.before) {
+    fn observe_about(&mut self, kind: Kind, observation: &Observation<'_>) {
+        if let Some(mark) = cell(kind, observation.before) {
             self.reached.insert(mark);
         }
-        if sight.before != Standing::Awaiting {
+        if observation.before != OrderState::Awaiting {
             return;
         }
         if kind == Kind::Cancel {
@@ -85,23 +85,23 @@ impl Marker {
             self.mark_if(self.cancels > 64, Mark::ManyCancels);
         }
         if kind == Kind::Pay && !self.reached.has(Mark::PayLastMoment) {
-            let (Call::Pay(order) | Call::Cancel(order)) = sight.call else { return };
-            let view = OrderId::new(order).and_then(|id| sight.machine.state.order(id));
+            let (Call::Pay(order) | Call::Cancel(order)) = observation.call else { return };
+            let view = OrderId::new(order).and_then(|id| observation.subject.state.order(id));
             let deadline = view.and_then(|view| {
-                view.created().as_nanos().checked_add(sight.world.payment_timeout)
+                view.created().as_nanos().checked_add(observation.world.payment_timeout)
             });
-            let last_moment = deadline.is_some() && deadline == sight.at.checked_add(1);
+            let last_moment = deadline.is_some() && deadline == observation.at.checked_add(1);
             self.mark_if(last_moment, Mark::PayLastMoment);
         }
     }
 
-    fn see_stock(&mut self, sight: &Sight<'_>) {
-        match sight.answer {
+    fn observe_stock(&mut self, observation: &Observation<'_>) {
+        match observation.answer {
             Answer::Stock(0) => self.reached.insert(Mark::StockNone),
             Answer::Stock(units) => {
                 self.reached.insert(Mark::StockSome);
                 self.mark_if(*units > u64::from(u32::MAX), Mark::StockBig);
-                self.mark_if(sight.expired > 0, Mark::StockAfterExpiry);
+                self.mark_if(observation.expired > 0, Mark::StockAfterExpiry);
             }
             Answer::Refused(Refusal::SkuNotFound) => self.reached.insert(Mark::StockUnknown),
             Answer::Refused(_) => self.reached.insert(Mark::StockZero),
@@ -109,28 +109,36 @@ impl Marker {
         }
     }
 
-    fn see_create(&mut self, sight: &Sight<'_>, user: i64, items: &[(u32, u32)], key: &str) {
-        match sight.answer {
+    fn observe_create(
+        &mut self,
+        observation: &Observation<'_>,
+        user: i64,
+        items: &[(u32, u32)],
+        key: &str,
+    ) {
+        match observation.answer {
             Answer::Created { status, .. } => {
-                if sight.new_order {
+                if observation.new_order {
                     if !key.is_empty() {
-                        self.see_new_key(sight, user, key);
+                        self.observe_new_key(observation, user, key);
                     }
                     if *status == Status::AwaitingPayment {
-                        self.see_reserved(sight, items);
+                        self.observe_reserved(observation, items);
                     } else {
-                        self.see_short(sight, items);
+                        self.observe_short(observation, items);
                     }
                 } else {
-                    self.see_repeat(sight, items);
+                    self.observe_repeat(observation, items);
                 }
             }
-            Answer::Refused(refusal) => self.see_refused(sight, *refusal, user, items, key),
+            Answer::Refused(refusal) => {
+                self.observe_refused(observation, *refusal, user, items, key)
+            }
             Answer::Order(_) | Answer::Done | Answer::Stock(_) => {}
         }
     }
 
-    fn see_new_key(&mut self, sight: &Sight<'_>, user: i64, key: &str) {
+    fn observe_new_key(&mut self, observation: &Observation<'_>, user: i64, key: &str) {
         self.mark_if(key.len() == 64, Mark::KeyLongest);
         if self.reached.has(Mark::KeyOfAnother) && self.reached.has(Mark::KeyForgotten) {
             return;
@@ -141,7 +149,7 @@ impl Marker {
                 known |= *owner == user;
                 let mark = if *owner == user { Mark::KeyForgotten } else { Mark::KeyOfAnother };
                 // With no window at all there is nothing to forget.
-                if sight.world.idempotency_window > 0 {
+                if observation.world.idempotency_window > 0 {
                     self.reached.insert(mark);
                 }
             }
@@ -152,34 +160,35 @@ impl Marker {
         }
     }
 
-    fn see_repeat(&mut self, sight: &Sight<'_>, items: &[(u32, u32)]) {
-        match sight.before {
-            Standing::Awaiting => self.reached.insert(Mark::KeyRepeatedAwaiting),
-            Standing::Failed => self.reached.insert(Mark::KeyRepeatedFailed),
-            Standing::Paid => self.reached.insert(Mark::KeyRepeatedPaid),
-            Standing::Cancelled => self.reached.insert(Mark::KeyRepeatedCancelled),
-            Standing::Expired | Standing::Due => self.reached.insert(Mark::KeyRepeatedExpired),
-            Standing::Missing | Standing::Invalid => {}
+    fn observe_repeat(&mut self, observation: &Observation<'_>, items: &[(u32, u32)]) {
+        match observation.before {
+            OrderState::Awaiting => self.reached.insert(Mark::KeyRepeatedAwaiting),
+            OrderState::Failed => self.reached.insert(Mark::KeyRepeatedFailed),
+            OrderState::Paid => self.reached.insert(Mark::KeyRepeatedPaid),
+            OrderState::Cancelled => self.reached.insert(Mark::KeyRepeatedCancelled),
+            OrderState::Expired | OrderState::Due => self.reached.insert(Mark::KeyRepeatedExpired),
+            OrderState::Missing | OrderState::Invalid => {}
         }
         self.mark_if(has_duplicates(items), Mark::KeyRepeatedSplit);
     }
 
-    fn see_reserved(&mut self, sight: &Sight<'_>, items: &[(u32, u32)]) {
+    fn observe_reserved(&mut self, observation: &Observation<'_>, items: &[(u32, u32)]) {
         self.reached.insert(Mark::CreateReserved);
         let duplicates = items.len() > 1 && has_duplicates(items);
         self.mark_if(duplicates, Mark::CreateMerged);
         self.mark_if(!duplicates && items.len() >= 4, Mark::CreateFourLines);
-        let most = usize::try_from(sight.world.max_lines).is_ok_and(|most| items.len() == most);
+        let most =
+            usize::try_from(observation.world.max_lines).is_ok_and(|most| items.len() == most);
         self.mark_if(most, Mark::CreateMostLines);
         self.mark_if(items.iter().any(|item| item.1 > 65_535), Mark::CreateBig);
-        self.mark_if(sight.expired > 0, Mark::CreateAfterExpiry);
-        let deadline = sight.at.checked_add(sight.world.payment_timeout);
+        self.mark_if(observation.expired > 0, Mark::CreateAfterExpiry);
+        let deadline = observation.at.checked_add(observation.world.payment_timeout);
         self.mark_if(deadline.is_none(), Mark::CreateNoDeadline);
         if self.reached.has(Mark::CreateExactFitInside) {
             return;
         }
         let first = items.iter().map(|item| item.0).min();
-        for (&(sku, ..), &left) in sight.world.stock.iter().zip(sight.available) {
+        for (&(sku, ..), &left) in observation.world.stock.iter().zip(observation.available) {
             if left == 0 && items.iter().any(|item| item.0 == sku) {
                 self.reached.insert(Mark::CreateExactFit);
                 self.mark_if(first < Some(sku), Mark::CreateExactFitInside);
@@ -187,13 +196,14 @@ impl Marker {
         }
     }
 
-    fn see_short(&mut self, sight: &Sight<'_>, items: &[(u32, u32)]) {
-        let Answer::Created { shortages, .. } = sight.answer else { return };
+    fn observe_short(&mut self, observation: &Observation<'_>, items: &[(u32, u32)]) {
+        let Answer::Created { shortages, .. } = observation.answer else { return };
         self.mark_if(shortages.len() > 1, Mark::CreateShortTwice);
         let first = items.iter().map(|item| item.0).min();
         self.mark_if(shortages.first().map(|short| short.sku) > first, Mark::CreateShortLater);
         for short in shortages {
-            let Some(&(_, _, base)) = sight.world.stock.iter().find(|shelf| shelf.0 == short.sku)
+            let Some(&(_, _, base)) =
+                observation.world.stock.iter().find(|shelf| shelf.0 == short.sku)
             else {
                 self.reached.insert(Mark::CreateUnknownSku);
                 continue;
@@ -207,15 +217,15 @@ impl Marker {
         }
     }
 
-    fn see_refused(
+    fn observe_refused(
         &mut self,
-        sight: &Sight<'_>,
+        observation: &Observation<'_>,
         refusal: Refusal,
         user: i64,
         items: &[(u32, u32)],
         key: &str,
     ) {
-        let most = usize::try_from(sight.world.max_lines).unwrap_or(usize::MAX);
+        let most = usize::try_from(observation.world.max_lines).unwrap_or(usize::MAX);
         let broken = usize::from(user <= 0)
             + usize::from(items.is_empty() || items.len() > most)
             + items.iter().filter(|item| item.0 == 0 || item.1 == 0).count()

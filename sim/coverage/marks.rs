@@ -26,7 +26,7 @@ macro_rules! marks {
 
             /// What it takes.
             #[must_use]
-            pub(crate) const fn story(self) -> &'static str {
+            pub(crate) const fn description(self) -> &'static str {
                 match self { $($(Self::$mark => $story,)*)* }
             }
 
@@ -165,7 +165,7 @@ impl MarkSet {
 
 /// How an order stands before a call, as far as the contract tells orders apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum OrderState {
     /// It awaits payment.
     Awaiting,
     /// It awaits payment, and its time ends with this call.
@@ -184,7 +184,7 @@ pub(crate) enum Standing {
     Invalid,
 }
 
-impl Standing {
+impl OrderState {
     /// Every standing, as the matrix lists them.
     pub(crate) const ALL: [Self; 8] = [
         Self::Awaiting,
@@ -215,32 +215,32 @@ impl Standing {
 
 /// The cell of the matrix; none for calls that are not about an order.
 #[must_use]
-pub(crate) const fn cell(kind: Kind, standing: Standing) -> Option<Mark> {
+pub(crate) const fn cell(kind: Kind, standing: OrderState) -> Option<Mark> {
     Some(match (kind, standing) {
-        (Kind::Pay, Standing::Awaiting) => Mark::PayAwaiting,
-        (Kind::Pay, Standing::Due) => Mark::PayDue,
-        (Kind::Pay, Standing::Failed) => Mark::PayFailed,
-        (Kind::Pay, Standing::Paid) => Mark::PayPaid,
-        (Kind::Pay, Standing::Cancelled) => Mark::PayCancelled,
-        (Kind::Pay, Standing::Expired) => Mark::PayExpired,
-        (Kind::Pay, Standing::Missing) => Mark::PayMissing,
-        (Kind::Pay, Standing::Invalid) => Mark::PayInvalid,
-        (Kind::Cancel, Standing::Awaiting) => Mark::CancelAwaiting,
-        (Kind::Cancel, Standing::Due) => Mark::CancelDue,
-        (Kind::Cancel, Standing::Failed) => Mark::CancelFailed,
-        (Kind::Cancel, Standing::Paid) => Mark::CancelPaid,
-        (Kind::Cancel, Standing::Cancelled) => Mark::CancelCancelled,
-        (Kind::Cancel, Standing::Expired) => Mark::CancelExpired,
-        (Kind::Cancel, Standing::Missing) => Mark::CancelMissing,
-        (Kind::Cancel, Standing::Invalid) => Mark::CancelInvalid,
-        (Kind::Info, Standing::Awaiting) => Mark::InfoAwaiting,
-        (Kind::Info, Standing::Due) => Mark::InfoDue,
-        (Kind::Info, Standing::Failed) => Mark::InfoFailed,
-        (Kind::Info, Standing::Paid) => Mark::InfoPaid,
-        (Kind::Info, Standing::Cancelled) => Mark::InfoCancelled,
-        (Kind::Info, Standing::Expired) => Mark::InfoExpired,
-        (Kind::Info, Standing::Missing) => Mark::InfoMissing,
-        (Kind::Info, Standing::Invalid) => Mark::InfoInvalid,
+        (Kind::Pay, OrderState::Awaiting) => Mark::PayAwaiting,
+        (Kind::Pay, OrderState::Due) => Mark::PayDue,
+        (Kind::Pay, OrderState::Failed) => Mark::PayFailed,
+        (Kind::Pay, OrderState::Paid) => Mark::PayPaid,
+        (Kind::Pay, OrderState::Cancelled) => Mark::PayCancelled,
+        (Kind::Pay, OrderState::Expired) => Mark::PayExpired,
+        (Kind::Pay, OrderState::Missing) => Mark::PayMissing,
+        (Kind::Pay, OrderState::Invalid) => Mark::PayInvalid,
+        (Kind::Cancel, OrderState::Awaiting) => Mark::CancelAwaiting,
+        (Kind::Cancel, OrderState::Due) => Mark::CancelDue,
+        (Kind::Cancel, OrderState::Failed) => Mark::CancelFailed,
+        (Kind::Cancel, OrderState::Paid) => Mark::CancelPaid,
+        (Kind::Cancel, OrderState::Cancelled) => Mark::CancelCancelled,
+        (Kind::Cancel, OrderState::Expired) => Mark::CancelExpired,
+        (Kind::Cancel, OrderState::Missing) => Mark::CancelMissing,
+        (Kind::Cancel, OrderState::Invalid) => Mark::CancelInvalid,
+        (Kind::Info, OrderState::Awaiting) => Mark::InfoAwaiting,
+        (Kind::Info, OrderState::Due) => Mark::InfoDue,
+        (Kind::Info, OrderState::Failed) => Mark::InfoFailed,
+        (Kind::Info, OrderState::Paid) => Mark::InfoPaid,
+        (Kind::Info, OrderState::Cancelled) => Mark::InfoCancelled,
+        (Kind::Info, OrderState::Expired) => Mark::InfoExpired,
+        (Kind::Info, OrderState::Missing) => Mark::InfoMissing,
+        (Kind::Info, OrderState::Invalid) => Mark::InfoInvalid,
         (Kind::Create | Kind::Stock | Kind::Tick | Kind::Rules, _) => return None,
     })
 }

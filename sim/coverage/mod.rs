@@ -6,7 +6,7 @@ pub(crate) mod marks;
 
 use std::fmt::Write as _;
 
-use crate::coverage::marks::{Mark, MarkSet, Standing, cell};
+use crate::coverage::marks::{Mark, MarkSet, OrderState, cell};
 use crate::plan::Kind;
 
 /// Kinds of calls that are about an order: the rows of the matrix.
@@ -18,8 +18,9 @@ pub(crate) fn picture(reached: &[u64]) -> String {
     let count =
         |mark| Mark::ALL.iter().zip(reached).find(|(m, _)| **m == mark).map_or(0, |(_, n)| *n);
     let in_matrix = |mark: &Mark| {
-        ROWS.iter()
-            .any(|&kind| Standing::ALL.iter().any(|&standing| cell(kind, standing) == Some(*mark)))
+        ROWS.iter().any(|&kind| {
+            OrderState::ALL.iter().any(|&standing| cell(kind, standing) == Some(*mark))
+        })
     };
     let mut text = String::new();
     let listed: Vec<String> = Mark::ALL
@@ -30,11 +31,11 @@ pub(crate) fn picture(reached: &[u64]) -> String {
     for row in listed.chunks(4) {
         let _ = writeln!(text, "{}", row.join("   "));
     }
-    let heads = Standing::ALL.map(|standing| format!("{:>10}", standing.name()));
+    let heads = OrderState::ALL.map(|standing| format!("{:>10}", standing.name()));
     let _ = writeln!(text, "\n{:<8}{}", "", heads.concat());
     for kind in ROWS {
-        let cells =
-            Standing::ALL.map(|standing| format!("{:>10}", cell(kind, standing).map_or(0, count)));
+        let cells = OrderState::ALL
+            .map(|standing| format!("{:>10}", cell(kind, standing).map_or(0, count)));
         let _ = writeln!(text, "{:<8}{}", kind.name(), cells.concat());
     }
     text
@@ -46,7 +47,7 @@ pub(crate) fn missing(marks: MarkSet) -> String {
     let (reached, all) = (marks.count(), Mark::ALL.len());
     let mut text = format!("marks  {reached} of {all} reached\n");
     for mark in marks.missing() {
-        let _ = writeln!(text, "MISSING {}: {}", mark.name(), mark.story());
+        let _ = writeln!(text, "MISSING {}: {}", mark.name(), mark.description());
     }
     text
 }

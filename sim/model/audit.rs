@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ledger::Entry;
+use super::records::OrderRecord;
 use super::{Model, id_of};
 use crate::model::contract::{Reason, Status};
 
@@ -28,10 +28,10 @@ impl Model {
 
     fn audit_orders(&self) -> Result<(), String> {
         let mut transitions = self.rule_changes;
-        let mut oldest = self.ledger.len();
+        let mut oldest = self.records.len();
         let mut created_at = 0;
-        for place in 0..self.ledger.len() {
-            let entry = self.ledger.entry(place);
+        for place in 0..self.records.len() {
+            let entry = self.records.entry(place);
             let id = id_of(place);
             self.audit_order(place, entry).map_err(|what| format!("order {id}: {what}"))?;
             check(created_at <= entry.created_at, || format!("order {id}: before the last"))?;
@@ -50,7 +50,7 @@ impl Model {
         })
     }
 
-    fn audit_order(&self, place: usize, entry: &Entry) -> Result<(), String> {
+    fn audit_order(&self, place: usize, entry: &OrderRecord) -> Result<(), String> {
         let (created_at, updated_at) = (entry.created_at, entry.updated_at);
         let deadline = self.deadline(created_at);
         // An order that ended before the rules changed had another deadline.
@@ -73,7 +73,7 @@ impl Model {
         check(legal && updated_at <= self.now, || {
             format!("{:?} for {:?} at {updated_at}", entry.status, entry.reason)
         })?;
-        let lines = self.ledger.lines(place);
+        let lines = self.records.lines(place);
         let ascending = lines.windows(2).all(|two| two[0].0 < two[1].0);
         check(!lines.is_empty() && ascending, || "lines not by ascending SKU".to_owned())?;
         check(entry.shortages.is_empty() == (entry.status != Status::Failed), || {
@@ -92,9 +92,9 @@ impl Model {
 
     fn audit_stock(&self) -> Result<(), String> {
         let mut derived = BTreeMap::<u32, Derived>::new();
-        for place in 0..self.ledger.len() {
-            let status = self.ledger.entry(place).status;
-            for &(sku, count) in self.ledger.lines(place) {
+        for place in 0..self.records.len() {
+            let status = self.records.entry(place).status;
+            for &(sku, count) in self.records.lines(place) {
                 let of = derived.entry(sku).or_default();
                 match status {
                     Status::AwaitingPayment => of.awaiting += i128::from(count),
@@ -104,18 +104,19 @@ impl Model {
                 }
             }
         }
-        for shelf in &self.shelves {
-            let of = derived.remove(&shelf.sku).unwrap_or_default();
-            let derived = (shelf.opening - of.paid, shelf.base + of.awaiting);
-            let kept = (shelf.total(), shelf.reserved());
+        for account in &self.accounts {
+            let of = derived.remove(&account.sku).unwrap_or_default();
+            let derived = (account.opening - of.paid, account.base + of.awaiting);
+            let kept = (account.total(), account.reserved());
             check(derived == kept, || {
-                format!("SKU {}: total, reserved {derived:?}, not {kept:?}", shelf.sku)
+                format!("SKU {}: total, reserved {derived:?}, not {kept:?}", account.sku)
             })?;
-            check(0 <= kept.1 && kept.1 <= kept.0 && shelf.available() == kept.0 - kept.1, || {
-                format!("SKU {}: {} available of {kept:?}", shelf.sku, shelf.available())
-            })?;
-            check(shelf.returned == of.cancelled && shelf.sold == of.paid, || {
-                format!("SKU {}: returned {}, sold {}", shelf.sku, shelf.returned, shelf.sold)
+            check(
+                0 <= kept.1 && kept.1 <= kept.0 && account.available() == kept.0 - kept.1,
+                || format!("SKU {}: {} available of {kept:?}", account.sku, account.available()),
+            )?;
+            check(account.returned == of.cancelled && account.sold == of.paid, || {
+                format!("SKU {}: returned {}, sold {}", account.sku, account.returned, account.sold)
             })?;
         }
         let held = derived.iter().find(|(_, of)| of.awaiting + of.paid + of.cancelled != 0);
@@ -124,15 +125,15 @@ impl Model {
 
     fn audit_keys(&self) -> Result<(), String> {
         let mut newest = BTreeMap::new();
-        for place in 0..self.ledger.len() {
-            let entry = self.ledger.entry(place);
+        for place in 0..self.records.len() {
+            let entry = self.records.entry(place);
             if let Some(key) = &entry.key {
                 newest.insert((entry.user, &**key), place);
             }
         }
         for ((user, key), place) in newest {
-            let hash = self.ledger.entry(place).key_hash;
-            let found = self.ledger.newest_with_key(hash, |entry| {
+            let hash = self.records.entry(place).key_hash;
+            let found = self.records.newest_with_key(hash, |entry| {
                 entry.user == user && entry.key.as_deref() == Some(key)
             });
             check(found == Some(place), || {

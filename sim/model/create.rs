@@ -1,7 +1,7 @@
 //! What a create needs: the order in which its refusals win, the merged demand, the shortages, and
 //! the keys.
 
-use super::ledger::{self, Entry};
+use super::records::{self, OrderRecord};
 use super::{Bug, Model, id_of, units};
 use crate::model::contract::{Answer, Refusal, Shortage, Status};
 
@@ -80,7 +80,7 @@ impl Model {
         let key = &key[..key.floor_char_boundary(cut)];
         let keyed = !key.is_empty() || self.has(Bug::EmptyKeyRemembered);
         let owner = if self.has(Bug::KeyForWrongUser) { 0 } else { user };
-        let key_hash = if keyed { ledger::hash(owner, key) } else { 0 };
+        let key_hash = if keyed { records::hash(owner, key) } else { 0 };
         if keyed && let Some(first) = self.remembered(user, key, key_hash) {
             return self.repeat(first);
         }
@@ -89,12 +89,14 @@ impl Model {
             self.forget_failed();
         }
         // Nothing below can fail.
-        let mut entry = Entry::new(user, self.now, &shortages);
+        let mut entry = OrderRecord::new(user, self.now, &shortages);
         entry.key = keyed.then(|| key.into());
         entry.key_hash = key_hash;
         let status = entry.status;
-        let place = self.ledger.push(entry, &self.demand);
-        self.book(place, self.lines_reserved(&shortages), |shelf, units| shelf.promised += units);
+        let place = self.records.push(entry, &self.demand);
+        self.book(place, self.lines_reserved(&shortages), |account, units| {
+            account.promised += units
+        });
         self.transitions += 2;
         self.find_oldest();
         self.keep_as_sent(place, items);
@@ -118,11 +120,11 @@ impl Model {
     fn shortages(&self, items: &[(u32, u32)]) -> Result<Vec<Shortage>, Refusal> {
         let mut shortages = Vec::new();
         for (place, &(sku, count)) in self.demand.iter().enumerate() {
-            let shelf = self.shelf(sku);
-            if shelf.is_none() && self.has(Bug::UnknownSkuRefused) {
+            let account = self.account(sku);
+            if account.is_none() && self.has(Bug::UnknownSkuRefused) {
                 return Err(Refusal::SkuNotFound);
             }
-            let mut available = shelf.map_or(0, |shelf| self.available(shelf));
+            let mut available = account.map_or(0, |account| self.available(account));
             if !self.is_short(place, count, available, items) {
                 continue;
             }
@@ -161,13 +163,13 @@ impl Model {
     /// The order that this user's key stands for now.
     pub(super) fn remembered(&self, user: i64, key: &str, key_hash: u32) -> Option<usize> {
         let anyone = self.has(Bug::KeyForWrongUser);
-        let newest = self.ledger.newest_with_key(key_hash, |entry| {
+        let newest = self.records.newest_with_key(key_hash, |entry| {
             (entry.user == user || anyone) && entry.key.as_deref() == Some(key)
         })?;
         if newest < self.forgotten {
             return None;
         }
-        let entry = self.ledger.entry(newest);
+        let entry = self.records.entry(newest);
         if entry.status == Status::Failed && self.has(Bug::KeyForgottenOnFailure) {
             return None;
         }
@@ -186,16 +188,16 @@ impl Model {
 
     /// Answers a repeat of the first create as that was answered.
     fn repeat(&mut self, first: usize) -> Result<Answer, Refusal> {
-        if self.ledger.lines(first) != self.demand && !self.has(Bug::OtherLinesAccepted) {
+        if self.records.lines(first) != self.demand && !self.has(Bug::OtherLinesAccepted) {
             return Err(Refusal::IdempotencyKeyReused(id_of(first)));
         }
         if self.has(Bug::RepeatProlongsKey) {
             self.quirks.repeated.insert(first, self.now);
         }
         if self.has(Bug::RepeatReservesAgain) {
-            self.book_all(first, |shelf, units| shelf.promised += units);
+            self.book_all(first, |account, units| account.promised += units);
         }
-        let entry = self.ledger.entry(first);
+        let entry = self.records.entry(first);
         let shortages = entry.shortages.to_vec();
         let status = match shortages.first() {
             _ if self.has(Bug::RepeatTellsStatusNow) => entry.status,
@@ -206,10 +208,10 @@ impl Model {
     }
 
     fn forget_failed(&mut self) {
-        let newest = self.ledger.len().checked_sub(1);
-        if newest.is_some_and(|newest| self.ledger.entry(newest).status == Status::Failed) {
-            self.ledger.strike_newest();
-            self.oldest = self.oldest.min(self.ledger.len());
+        let newest = self.records.len().checked_sub(1);
+        if newest.is_some_and(|newest| self.records.entry(newest).status == Status::Failed) {
+            self.records.strike_newest();
+            self.oldest = self.oldest.min(self.records.len());
         }
     }
 

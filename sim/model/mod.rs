@@ -1,24 +1,24 @@
 //! The reference model: what the simulator judges the server with.
 //!
 //! Written from the wire contract alone. To every [`Call`] it tells the one right [`Answer`]. Its
-//! shape is not the server's: a [`ledger`] of orders, and per SKU the [`books`], accounts that only
+//! shape is not the server's: a [`ledger`] of orders, and per SKU the [`accounts`], accounts that only
 //! grow and from which the stock is derived; [`Model::audit`] derives all of it anew from the
 //! orders. A model can be built with one planted [`Bug`], to prove that the simulator would see it.
 //!
 //! Start at [`Model::answer`]; `create.rs` holds what a create needs, `bug.rs` the bugs.
 
+mod accounts;
 mod audit;
-mod books;
 pub(crate) mod contract;
 mod create;
-mod ledger;
+mod records;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use self::books::Shelf;
-use self::ledger::Ledger;
+use self::accounts::SkuAccount;
+use self::records::OrderRecords;
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
 use crate::mutation::planted_bugs::Bug;
 
@@ -52,8 +52,8 @@ pub(crate) struct Model {
     /// changes something is one.
     entries: u64,
     /// By ascending SKU.
-    shelves: Vec<Shelf>,
-    ledger: Ledger,
+    accounts: Vec<SkuAccount>,
+    records: OrderRecords,
     /// The place of the oldest order awaiting payment, or the ledger's end: as every order has the
     /// same time to pay, it is the next to expire.
     oldest: usize,
@@ -67,7 +67,7 @@ pub(crate) struct Model {
 
 /// An order as OrderInfo tells it, where it stands.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look<'a> {
+pub(crate) struct OrderFields<'a> {
     /// Where it is in its life.
     pub(crate) status: Status,
     /// Whose it is.
@@ -101,13 +101,13 @@ impl Model {
     /// # Panics
     /// Where the world's stock breaks the rules of [`World::stock`].
     pub(crate) fn new(world: &World, bug: Option<Bug>) -> Self {
-        let mut shelves = Vec::with_capacity(world.stock.len());
+        let mut accounts = Vec::with_capacity(world.stock.len());
         for &(sku, total, base) in &world.stock {
             assert!(sku != 0 && base <= total, "no stock record: SKU {sku}, {base} of {total}");
-            shelves.push(Shelf::new(sku, total, base));
+            accounts.push(SkuAccount::new(sku, total, base));
         }
-        shelves.sort_unstable_by_key(|shelf| shelf.sku);
-        assert!(shelves.windows(2).all(|two| two[0].sku < two[1].sku), "a SKU opens twice");
+        accounts.sort_unstable_by_key(|account| account.sku);
+        assert!(accounts.windows(2).all(|two| two[0].sku < two[1].sku), "a SKU opens twice");
         Model {
             bug,
             timeout: world.payment_timeout,
@@ -117,8 +117,8 @@ impl Model {
             rules_since: 0,
             forgotten: 0,
             entries: 0,
-            shelves,
-            ledger: Ledger::new(),
+            accounts,
+            records: OrderRecords::new(),
             oldest: 0,
             transitions: 0,
             rule_changes: 0,
@@ -195,7 +195,7 @@ impl Model {
         if (timeout, window) == (self.timeout, self.window) {
             return;
         }
-        while let Some(entry) = self.ledger.get(self.forgotten)
+        while let Some(entry) = self.records.get(self.forgotten)
             && self.is_forgotten(entry.created_at)
         {
             self.forgotten += 1;
@@ -213,7 +213,7 @@ impl Model {
 
     /// When the next awaiting order expires; none while no order awaits payment, or none in time.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.deadline(self.ledger.get(self.oldest)?.created_at)
+        self.deadline(self.records.get(self.oldest)?.created_at)
     }
 
     /// The order as it was at the last call; none if there is no such order.
@@ -222,26 +222,30 @@ impl Model {
     }
 
     /// What [`Model::order`] tells, looked at where it stands; none if there is no such order.
-    pub(crate) fn look<T>(&self, id: i64, look: impl FnOnce(Look<'_>) -> T) -> Option<T> {
+    pub(crate) fn with_order<T>(
+        &self,
+        id: i64,
+        look: impl FnOnce(OrderFields<'_>) -> T,
+    ) -> Option<T> {
         Some(look(self.seen(self.place(id).ok()?)))
     }
 
     /// How many orders are on record: the highest id there is.
     pub(crate) fn orders(&self) -> usize {
-        self.ledger.len()
+        self.records.len()
     }
 
     /// By ascending SKU: the SKU, its total and its reserved, the base included.
     pub(crate) fn stock(&self) -> impl Iterator<Item = (u32, u64, u64)> {
-        self.shelves
+        self.accounts
             .iter()
-            .map(|shelf| (shelf.sku, self.told(shelf.total()), self.told(shelf.reserved())))
+            .map(|account| (account.sku, self.told(account.total()), self.told(account.reserved())))
     }
 
     /// The orders that await payment, by ascending id.
     pub(crate) fn awaiting(&self) -> impl Iterator<Item = i64> {
-        (self.oldest..self.ledger.len())
-            .filter(|&place| self.ledger.entry(place).status == Status::AwaitingPayment)
+        (self.oldest..self.records.len())
+            .filter(|&place| self.records.entry(place).status == Status::AwaitingPayment)
             .map(id_of)
     }
 
@@ -255,11 +259,11 @@ impl Model {
     pub(crate) fn would_change(&self, call: Call<'_>) -> bool {
         match call {
             Call::Create { user, key, .. } => {
-                key.is_empty() || self.remembered(user, key, ledger::hash(user, key)).is_none()
+                key.is_empty() || self.remembered(user, key, records::hash(user, key)).is_none()
             }
-            Call::Pay(order) | Call::Cancel(order) => {
-                self.look(order, |look| look.status == Status::AwaitingPayment).unwrap_or(false)
-            }
+            Call::Pay(order) | Call::Cancel(order) => self
+                .with_order(order, |fields| fields.status == Status::AwaitingPayment)
+                .unwrap_or(false),
             Call::Info(_) | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. } => false,
         }
     }
@@ -300,7 +304,7 @@ impl Model {
         {
             let place = self.oldest;
             if !self.has(Bug::ExpiryKeepsStock) {
-                self.book_all(place, |shelf, units| shelf.returned += units);
+                self.book_all(place, |account, units| account.returned += units);
             }
             let when = if self.has(Bug::ExpiryStampedNow) { now } else { deadline };
             self.set(place, Status::Cancelled, Reason::PaymentTimeout, when);
@@ -333,7 +337,7 @@ impl Model {
             Err(_) if self.has(Bug::MissingOrderDone) => return Ok(Answer::Done),
             found => found?,
         };
-        let entry = self.ledger.entry(place);
+        let entry = self.records.entry(place);
         match (entry.status, entry.reason) {
             (Status::AwaitingPayment, _) => self.take(place),
             (Status::Paid, _) if self.has(Bug::SecondPayRefused) => {
@@ -363,24 +367,24 @@ impl Model {
     fn take(&mut self, place: usize) {
         match self.bug {
             Some(Bug::PayReturnsStock) => {
-                self.book_all(place, |shelf, units| shelf.returned += units);
+                self.book_all(place, |account, units| account.returned += units);
             }
-            Some(Bug::PayKeepsReserved) => self.book_all(place, |shelf, units| {
-                shelf.sold += units;
-                shelf.promised += units;
+            Some(Bug::PayKeepsReserved) => self.book_all(place, |account, units| {
+                account.sold += units;
+                account.promised += units;
             }),
-            _ => self.book_all(place, |shelf, units| shelf.sold += units),
+            _ => self.book_all(place, |account, units| account.sold += units),
         }
-        let updated_at = self.ledger.entry(place).updated_at;
+        let updated_at = self.records.entry(place).updated_at;
         let when = if self.has(Bug::UpdatedAtKeptOnPay) { updated_at } else { self.now };
         self.set(place, Status::Paid, Reason::None, when);
     }
 
     /// An order that holds nothing is paid: only planted bugs do that.
     fn take_anew(&mut self, place: usize) {
-        self.book_all(place, |shelf, units| {
-            shelf.promised += units;
-            shelf.sold += units;
+        self.book_all(place, |account, units| {
+            account.promised += units;
+            account.sold += units;
         });
         self.set(place, Status::Paid, Reason::None, self.now);
     }
@@ -390,7 +394,7 @@ impl Model {
             Err(_) if self.has(Bug::MissingOrderDone) => return Ok(Answer::Done),
             found => found?,
         };
-        let entry = self.ledger.entry(place);
+        let entry = self.records.entry(place);
         match (entry.status, entry.reason) {
             (Status::AwaitingPayment, _) => self.release(place),
             (Status::Cancelled, Reason::CancelledByClient)
@@ -399,12 +403,12 @@ impl Model {
                 return Err(Refusal::OrderNotAwaitingPayment(Status::Cancelled));
             }
             (Status::Cancelled, _) if self.has(Bug::ReleaseClamps) => {
-                self.book_all(place, |shelf, units| {
-                    shelf.returned += units.min(shelf.reserved()).max(0);
+                self.book_all(place, |account, units| {
+                    account.returned += units.min(account.reserved()).max(0);
                 });
             }
             (Status::Cancelled, _) if self.has(Bug::CancelRewritesReason) => {
-                self.ledger.entry_mut(place).reason = Reason::CancelledByClient;
+                self.records.entry_mut(place).reason = Reason::CancelledByClient;
             }
             (Status::Cancelled, _) => {}
             (Status::Failed, _) if self.has(Bug::CancelFailedReleases) => self.release(place),
@@ -420,47 +424,47 @@ impl Model {
     fn release(&mut self, place: usize) {
         self.quirks.cancels += 1;
         if !(self.has(Bug::LeakAfter64Cancels) && self.quirks.cancels > 64) {
-            self.book_all(place, |shelf, units| shelf.returned += units);
+            self.book_all(place, |account, units| account.returned += units);
         }
         if self.has(Bug::CancelReleasesBase) {
-            self.book_all(place, |shelf, units| shelf.base -= units.min(shelf.base));
+            self.book_all(place, |account, units| account.base -= units.min(account.base));
         }
         self.set(place, Status::Cancelled, Reason::CancelledByClient, self.now);
     }
 
     fn stock_of(&self, sku: u32) -> Result<Answer, Refusal> {
-        let shelf = self.shelf(sku).ok_or(Refusal::SkuNotFound)?;
+        let account = self.account(sku).ok_or(Refusal::SkuNotFound)?;
         let count = match self.bug {
-            Some(Bug::StockTellsTotal) => shelf.total(),
-            Some(Bug::StockForgetsBase) => shelf.available() + shelf.base,
-            _ => self.available(shelf),
+            Some(Bug::StockTellsTotal) => account.total(),
+            Some(Bug::StockForgetsBase) => account.available() + account.base,
+            _ => self.available(account),
         };
         Ok(Answer::Stock(self.told(count)))
     }
 
-    fn available(&self, shelf: &Shelf) -> i128 {
+    fn available(&self, account: &SkuAccount) -> i128 {
         if self.has(Bug::ReservedSubtractedTwice) {
-            return shelf.total() - 2 * shelf.reserved();
+            return account.total() - 2 * account.reserved();
         }
-        shelf.available()
+        account.available()
     }
 
-    fn shelf(&self, sku: u32) -> Option<&Shelf> {
-        let place = self.shelves.binary_search_by_key(&sku, |shelf| shelf.sku).ok()?;
-        Some(&self.shelves[place])
+    fn account(&self, sku: u32) -> Option<&SkuAccount> {
+        let place = self.accounts.binary_search_by_key(&sku, |account| account.sku).ok()?;
+        Some(&self.accounts[place])
     }
 
     /// Books all of the order's lines.
-    fn book_all(&mut self, place: usize, book: impl Fn(&mut Shelf, i128)) {
+    fn book_all(&mut self, place: usize, book: impl Fn(&mut SkuAccount, i128)) {
         self.book(place, usize::MAX, book);
     }
 
     /// Books the first so many of the order's lines.
-    fn book(&mut self, place: usize, lines: usize, book: impl Fn(&mut Shelf, i128)) {
-        for &(sku, count) in self.ledger.lines(place).iter().take(lines) {
+    fn book(&mut self, place: usize, lines: usize, book: impl Fn(&mut SkuAccount, i128)) {
+        for &(sku, count) in self.records.lines(place).iter().take(lines) {
             let units = units(self.bug, count);
-            match self.shelves.binary_search_by_key(&sku, |shelf| shelf.sku) {
-                Ok(found) => book(&mut self.shelves[found], units),
+            match self.accounts.binary_search_by_key(&sku, |account| account.sku) {
+                Ok(found) => book(&mut self.accounts[found], units),
                 Err(_) => assert!(self.bug.is_some(), "an order holds SKU {sku} of no record"),
             }
         }
@@ -468,7 +472,7 @@ impl Model {
 
     /// The one place that sets a stored order's status.
     fn set(&mut self, place: usize, status: Status, reason: Reason, when: u64) {
-        let entry = self.ledger.entry_mut(place);
+        let entry = self.records.entry_mut(place);
         entry.status = status;
         entry.reason = reason;
         entry.updated_at = when;
@@ -477,7 +481,7 @@ impl Model {
     }
 
     fn find_oldest(&mut self) {
-        while let Some(entry) = self.ledger.get(self.oldest)
+        while let Some(entry) = self.records.get(self.oldest)
             && entry.status != Status::AwaitingPayment
         {
             self.oldest += 1;
@@ -486,25 +490,25 @@ impl Model {
 
     fn place(&self, id: i64) -> Result<usize, Refusal> {
         let place = id.checked_sub(1).and_then(|place| usize::try_from(place).ok());
-        place.filter(|&place| place < self.ledger.len()).ok_or(Refusal::OrderNotFound)
+        place.filter(|&place| place < self.records.len()).ok_or(Refusal::OrderNotFound)
     }
 
     fn shown(&self, place: usize) -> OrderInfo {
-        let Look { status, user, items, created_at, updated_at, reason, shortages } =
+        let OrderFields { status, user, items, created_at, updated_at, reason, shortages } =
             self.seen(place);
         let (items, shortages) = (items.to_vec(), shortages.to_vec());
         OrderInfo { status, user, items, created_at, updated_at, reason, shortages }
     }
 
-    fn seen(&self, place: usize) -> Look<'_> {
-        let entry = self.ledger.entry(place);
+    fn seen(&self, place: usize) -> OrderFields<'_> {
+        let entry = self.records.entry(place);
         let hidden = self.has(Bug::FailedShownAwaiting) && entry.status == Status::Failed;
-        Look {
+        OrderFields {
             status: if hidden { Status::AwaitingPayment } else { entry.status },
             user: entry.user,
             items: match self.bug {
                 Some(Bug::LinesInClientOrder | Bug::LinesUnmerged) => &self.quirks.as_sent[&place],
-                _ => self.ledger.lines(place),
+                _ => self.records.lines(place),
             },
             created_at: entry.created_at,
             updated_at: entry.updated_at,

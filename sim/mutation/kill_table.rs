@@ -4,14 +4,14 @@
 
 use std::fmt::Write as _;
 
-use crate::check::exhaustive::{self, Scope};
+use crate::check::exhaustive::{self, ExploreOptions, Scope};
 use crate::check::failure::Failure;
 use crate::check::swarm::{Ending, play_seed};
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
-use crate::plan::workload::Habits;
+use crate::plan::workload::Workload;
 use crate::runner::in_order;
 use crate::shrink;
 
@@ -26,7 +26,7 @@ const PATIENCE: u64 = 4_000_000;
 
 /// What became of a bug.
 #[derive(Debug)]
-pub(crate) struct Kill {
+pub(crate) struct KillResult {
     /// The bug.
     pub(crate) bug: Bug,
     /// Commands in the shortest plan that the exhaustive layer kills it with.
@@ -36,10 +36,10 @@ pub(crate) struct Kill {
     /// What that may be.
     pub(crate) budget: Option<u64>,
     /// The first trial's failure, shrunk.
-    pub(crate) shown: Option<(Box<Failure>, Plan, Ending)>,
+    pub(crate) counterexample: Option<(Box<Failure>, Plan, Ending)>,
 }
 
-impl Kill {
+impl KillResult {
     /// Whether it died, and in time.
     #[must_use]
     pub(crate) fn is_good(&self) -> bool {
@@ -49,47 +49,51 @@ impl Kill {
 
 /// Sets all layers on these bugs.
 #[must_use]
-pub(crate) fn kill_all(bugs: &[Bug], jobs: usize) -> Vec<Kill> {
+pub(crate) fn kill_all(bugs: &[Bug], jobs: usize) -> Vec<KillResult> {
     in_order(bugs.len(), jobs, |place| kill(bugs[place]))
 }
 
-fn kill(bug: Bug) -> Kill {
-    let rig = Rig::with_bug(bug);
-    let mut closure = exhaustive::explore(ROOM, Scope::FixedRules, rig);
-    if closure.failed.is_none() {
-        closure = exhaustive::explore(ROOM, Scope::ChangingRules, rig);
+fn kill(bug: Bug) -> KillResult {
+    let injected = InjectedFaults::with_bug(bug);
+    let (jobs, steps, time) = (1, None, None);
+    let explore = |scope| {
+        exhaustive::explore(&ExploreOptions { orders: ROOM, scope, jobs, steps, time, injected })
+    };
+    let mut exploration = explore(Scope::FixedRules);
+    if exploration.failed.is_none() {
+        exploration = explore(Scope::ChangingRules);
     }
     let mut trials: Vec<Option<u64>> = Vec::new();
-    let mut shown = None;
+    let mut counterexample = None;
     for trial in 0..TRIALS {
-        let killed = swarm(trial * APART, rig);
+        let killed = swarm(trial * APART, injected);
         trials.push(killed.as_ref().map(|(commands, ..)| *commands));
-        if let (None, Some((_, plan, failure))) = (&shown, killed) {
-            let (shrunk, ending) = shrink::failing(&plan, &failure, rig);
-            shown = Some((failure, shrunk.plan, ending));
+        if let (None, Some((_, plan, failure))) = (&counterexample, killed) {
+            let (shrunk, ending) = shrink::failing(&plan, &failure, injected);
+            counterexample = Some((failure, shrunk.plan, ending));
         }
     }
     // A trial in which it survived counts as the longest.
     trials.sort_by_key(|commands| commands.unwrap_or(u64::MAX));
-    Kill {
+    KillResult {
         bug,
-        exhaustive: closure.failed.map(|(plan, _)| plan.steps.len()),
+        exhaustive: exploration.failed.map(|(plan, _)| plan.steps.len()),
         commands: trials[trials.len() / 2],
         budget: budget(bug),
-        shown,
+        counterexample,
     }
 }
 
 /// Plays seed after seed until one fails: commands played, and the plan that fails.
-fn swarm(first: u64, rig: Rig) -> Option<(u64, Plan, Box<Failure>)> {
+fn swarm(first: u64, injected: InjectedFaults) -> Option<(u64, Plan, Box<Failure>)> {
     let mut commands = 0;
     for seed in first.. {
-        let habits = Habits::of(seed);
-        let run = play_seed(seed, &habits, habits.length, rig);
-        commands += run.judge.tally.commands;
+        let workload = Workload::of(seed);
+        let run = play_seed(seed, &workload, workload.length, injected);
+        commands += run.checker.counts.commands;
         if let Err(failure) = run.verdict {
-            let mut plan = plan_of(seed, &habits, false, habits.length);
-            plan.steps.extend(run.judge.drained);
+            let mut plan = plan_of(seed, &workload, false, workload.length);
+            plan.steps.extend(run.checker.drained);
             return Some((commands + 1, plan, failure));
         }
         if commands > PATIENCE {
@@ -112,7 +116,7 @@ fn budget(bug: Bug) -> Option<u64> {
 
 /// The table, a line for each bug.
 #[must_use]
-pub(crate) fn table(kills: &[Kill]) -> String {
+pub(crate) fn table(kills: &[KillResult]) -> String {
     let mut text = format!(
         "{:<29}{:<13}{:<26}{:>8}{:>8}{:>8}\n",
         "bug, planted in the model", "exhaustive", "swarm: seen by", "median", "budget", "shrunk"
@@ -121,7 +125,7 @@ pub(crate) fn table(kills: &[Kill]) -> String {
         let exhaustive =
             kill.exhaustive.map_or("-".to_owned(), |steps| format!("{steps} commands"));
         let figure = |figure: Option<u64>| figure.map_or("NEVER".to_owned(), |n| n.to_string());
-        let (oracle, shrunk) = kill.shown.as_ref().map_or_else(
+        let (oracle, shrunk) = kill.counterexample.as_ref().map_or_else(
             || ("survives".to_owned(), "-".to_owned()),
             |(failure, plan, _)| {
                 let at = failure.signature.kind.map_or("the end", crate::plan::Kind::name);

@@ -20,7 +20,7 @@ macro_rules! bugs {
             }
 
             /// What goes wrong, in one line.
-            pub(crate) fn story(self) -> &'static str {
+            pub(crate) fn description(self) -> &'static str {
                 match self { $(Bug::$bug => $story,)* }
             }
         }

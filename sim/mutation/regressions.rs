@@ -3,7 +3,7 @@
 
 use crate::check::failure::Failure;
 use crate::check::swarm::{Ending, play_plan};
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::Plan;
 
 /// The plans of `sim/regressions/`, by name.
@@ -20,23 +20,23 @@ const PLANS: &[(&str, &str)] = &[
 
 /// A plan that shows a bug.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct Regression {
     /// The file's name, without `.plan`.
     pub(crate) name: &'static str,
     /// What the bug was: the file's first line.
-    pub(crate) story: &'static str,
+    pub(crate) description: &'static str,
     /// How it shows.
     pub(crate) plan: Plan,
 }
 
 /// All of them, by name.
 #[must_use]
-pub(crate) fn all() -> Vec<Known> {
+pub(crate) fn all() -> Vec<Regression> {
     PLANS
         .iter()
-        .map(|&(name, text)| Known {
+        .map(|&(name, text)| Regression {
             name,
-            story: text.lines().next().map_or("", |line| line.trim_start_matches(['#', ' '])),
+            description: text.lines().next().map_or("", |line| line.trim_start_matches(['#', ' '])),
             plan: Plan::parse(text).expect("a test reads every plan in sim/regressions"),
         })
         .collect()
@@ -46,11 +46,11 @@ pub(crate) fn all() -> Vec<Known> {
 ///
 /// # Errors
 /// The first that shows its bug again.
-pub(crate) fn replay(rig: Rig) -> Result<usize, (Known, Box<Failure>)> {
+pub(crate) fn replay(injected: InjectedFaults) -> Result<usize, (Regression, Box<Failure>)> {
     let all = all();
-    for known in &all {
-        if let Err(failure) = play_plan(&known.plan, rig, Ending::Drained).verdict {
-            return Err((known.clone(), failure));
+    for regression in &all {
+        if let Err(failure) = play_plan(&regression.plan, injected, Ending::Drained).verdict {
+            return Err((regression.clone(), failure));
         }
     }
     Ok(all.len())
@@ -71,15 +71,16 @@ mod tests {
         files.sort();
         let listed: Vec<String> = PLANS.iter().map(|(name, _)| format!("{name}.plan")).collect();
         assert_eq!(files, listed);
-        assert!(all().iter().all(|known| !known.story.is_empty()));
+        assert!(all().iter().all(|regression| !regression.description.is_empty()));
     }
 
     #[test]
     fn a_plan_that_bears_a_planted_bug_s_name_shows_it() {
-        for known in all() {
-            if let Some(bug) = Bug::parse(known.name) {
-                let run = play_plan(&known.plan, Rig::with_bug(bug), Ending::Drained);
-                assert!(run.verdict.is_err(), "{} goes unseen", known.name);
+        for regression in all() {
+            if let Some(bug) = Bug::parse(regression.name) {
+                let run =
+                    play_plan(&regression.plan, InjectedFaults::with_bug(bug), Ending::Drained);
+                assert!(run.verdict.is_err(), "{} goes unseen", regression.name);
             }
         }
     }
@@ -87,7 +88,8 @@ mod tests {
     #[test]
     fn the_machine_has_none_of_them() {
         assert_eq!(
-            replay(Rig::default()).map_err(|(known, failure)| (known.name, failure)),
+            replay(InjectedFaults::default())
+                .map_err(|(regression, failure)| (regression.name, failure)),
             Ok(all().len())
         );
     }

@@ -1,8 +1,8 @@
 //! The steps of a seed, one by one. They depend on the seed alone and never on an answer, so that
 //! a seed stays the same plan whatever becomes of the machine.
 
-use crate::plan::rng::{Die, Domain, Draws, Purpose};
-use crate::plan::workload::{Aim, Gap, Habits, Units};
+use crate::plan::rng::{Domain, Draw, Draws, Purpose};
+use crate::plan::workload::{Gap, TargetChoice, Units, Workload};
 use crate::plan::{Key, Kind, Op, Plan, Step, Target};
 
 /// How many of the creates, and of the orders that are finished, are remembered to be aimed at.
@@ -11,7 +11,7 @@ const REMEMBERED: usize = 256;
 /// Gives the steps of a seed.
 #[derive(Debug)]
 pub(crate) struct Generator {
-    habits: Habits,
+    workload: Workload,
     draws: Draws,
     number: u32,
     at: u64,
@@ -61,12 +61,12 @@ fn place(count: u64) -> usize {
 impl Generator {
     /// The generator of a seed. A blind one is a fault of the simulator's own, for its own test.
     #[must_use]
-    pub(crate) fn new(seed: u64, habits: Habits, blind: bool) -> Self {
+    pub(crate) fn new(seed: u64, workload: Workload, blind: bool) -> Self {
         let draws = Draws::new(seed, Domain::Commands);
-        let clients = usize::from(habits.clients);
+        let clients = usize::from(workload.clients);
         Self {
             draws: if blind { draws.blind() } else { draws },
-            habits,
+            workload,
             number: 0,
             at: 0,
             creates: Recent::default(),
@@ -80,13 +80,13 @@ impl Generator {
         self.number += 1;
         self.draws.turn_to(u64::from(self.number));
         self.pass_time();
-        let client = self.die(Purpose::CLIENT).place(self.last.len());
-        let again = self.die(Purpose::RETRY).chance(self.habits.retries, 16)
+        let client = self.draw(Purpose::CLIENT).place(self.last.len());
+        let again = self.draw(Purpose::RETRY).chance(self.workload.retries, 16)
             && self.last[client].number != 0;
         if again {
             step.copy_from(&self.last[client]);
         } else {
-            self.draw(step);
+            self.draw_step(step);
         }
         step.number = self.number;
         step.at = self.at;
@@ -94,26 +94,26 @@ impl Generator {
         if step.op.kind() == Kind::Create {
             self.creates.push(self.number);
         }
-        if let Op::Pay(Target::Made(order)) | Op::Cancel(Target::Made(order)) = step.op {
+        if let Op::Pay(Target::CreatedBy(order)) | Op::Cancel(Target::CreatedBy(order)) = step.op {
             self.finished.push(order);
         }
-        if self.habits.retries > 0 && !again {
+        if self.workload.retries > 0 && !again {
             self.last[client].copy_from(step);
         }
     }
 
-    fn die(&mut self, purpose: Purpose) -> Die {
-        self.draws.die(purpose)
+    fn draw(&mut self, purpose: Purpose) -> Draw {
+        self.draws.draw(purpose)
     }
 
     fn pass_time(&mut self) {
-        let mut die = self.die(Purpose::GAP);
+        let mut draw = self.draw(Purpose::GAP);
         let (timeout, window) =
-            (self.habits.world.payment_timeout, self.habits.world.idempotency_window);
-        let gap = match Gap::ALL[die.weighted(&self.habits.gaps)] {
+            (self.workload.world.payment_timeout, self.workload.world.idempotency_window);
+        let gap = match Gap::ALL[draw.weighted(&self.workload.gaps)] {
             Gap::None => 0,
             Gap::Tick => 1,
-            Gap::Some => die.below(1 + timeout / 4),
+            Gap::Some => draw.below(1 + timeout / 4),
             Gap::AlmostTimeout => timeout.saturating_sub(1),
             Gap::Timeout => timeout,
             Gap::OverTimeout => timeout.saturating_add(1),
@@ -121,17 +121,17 @@ impl Generator {
             Gap::Window => window,
         };
         // Time ends in 2554, and stays there. A gap that would lead there is left out, mostly.
-        let end = u64::MAX - self.habits.start;
+        let end = u64::MAX - self.workload.start;
         match self.at.checked_add(gap) {
             Some(at) if at <= end => self.at = at,
-            Some(_) | None if die.chance(1, 64) => self.at = end,
+            Some(_) | None if draw.chance(1, 64) => self.at = end,
             Some(_) | None => {}
         }
     }
 
-    fn draw(&mut self, step: &mut Step) {
+    fn draw_step(&mut self, step: &mut Step) {
         step.items.clear();
-        step.op = match Kind::ALL[self.draws.die(Purpose::KIND).weighted(&self.habits.kinds)] {
+        step.op = match Kind::ALL[self.draws.draw(Purpose::KIND).weighted(&self.workload.kinds)] {
             Kind::Create => {
                 self.draw_items(&mut step.items);
                 Op::Create { user: self.draw_user(), key: self.draw_key() }
@@ -140,108 +140,114 @@ impl Generator {
             Kind::Pay => Op::Pay(self.draw_target()),
             Kind::Cancel => Op::Cancel(self.draw_target()),
             Kind::Stock => {
-                let die = self.die(Purpose::SKU);
-                Op::Stock(self.draw_sku(die))
+                let draw = self.draw(Purpose::SKU);
+                Op::Stock(self.draw_sku(draw))
             }
             Kind::Tick | Kind::Rules => Op::Tick,
         };
     }
 
     fn draw_target(&mut self) -> Target {
-        let mut die = self.die(Purpose::TARGET);
-        let made = |order: Option<u32>| order.map_or(Target::Id(1), Target::Made);
-        match Aim::ALL[die.weighted(&self.habits.aims)] {
-            Aim::Newest => made(self.creates.back(0)),
-            Aim::Recent => {
-                made(self.creates.back(die.below(self.creates.remembered().clamp(1, 8))))
+        let mut draw = self.draw(Purpose::TARGET);
+        let created = |order: Option<u32>| order.map_or(Target::Id(1), Target::CreatedBy);
+        match TargetChoice::ALL[draw.weighted(&self.workload.targets)] {
+            TargetChoice::Newest => created(self.creates.back(0)),
+            TargetChoice::Recent => {
+                created(self.creates.back(draw.below(self.creates.remembered().clamp(1, 8))))
             }
-            Aim::Any => made(self.creates.back(die.below(self.creates.remembered().max(1)))),
-            Aim::First => made(self.creates.first.get(die.place(3)).copied()),
-            Aim::Finished => made(self.finished.back(die.below(self.finished.remembered().max(1)))),
-            Aim::ByNumber => {
-                let near = die.below(self.creates.count + 2) + 1;
+            TargetChoice::Any => {
+                created(self.creates.back(draw.below(self.creates.remembered().max(1))))
+            }
+            TargetChoice::First => created(self.creates.first.get(draw.place(3)).copied()),
+            TargetChoice::Finished => {
+                created(self.finished.back(draw.below(self.finished.remembered().max(1))))
+            }
+            TargetChoice::ByNumber => {
+                let near = draw.below(self.creates.count + 2) + 1;
                 Target::Id(i64::try_from(near).expect("there are fewer than 2³² creates"))
             }
-            Aim::Nobody => Target::Id(die.pick(&[Target::NOBODY, 1 << 32, (1 << 32) + 1, 1 << 33])),
-            Aim::Hostile => Target::Id(die.pick(&[0, -1, i64::MIN])),
+            TargetChoice::Nobody => {
+                Target::Id(draw.pick(&[Target::NOBODY, 1 << 32, (1 << 32) + 1, 1 << 33]))
+            }
+            TargetChoice::Hostile => Target::Id(draw.pick(&[0, -1, i64::MIN])),
         }
     }
 
     fn draw_user(&mut self) -> i64 {
-        let mut die = self.die(Purpose::USER);
-        if die.chance(self.habits.hostile, 64) {
-            die.pick(&[0, -1, i64::MIN, i64::MAX])
+        let mut draw = self.draw(Purpose::USER);
+        if draw.chance(self.workload.hostile, 64) {
+            draw.pick(&[0, -1, i64::MIN, i64::MAX])
         } else {
-            i64::try_from(1 + die.below(self.habits.users)).expect("there are a few users")
+            i64::try_from(1 + draw.below(self.workload.users)).expect("there are a few users")
         }
     }
 
     fn draw_key(&mut self) -> Key {
-        let mut die = self.die(Purpose::KEY);
-        if !die.chance(self.habits.keyed, 4) {
+        let mut draw = self.draw(Purpose::KEY);
+        if !draw.chance(self.workload.keyed, 4) {
             return Key::NONE;
         }
-        let length = if die.chance(self.habits.hostile, 64) {
-            die.pick(&[64, 65, 255])
+        let length = if draw.chance(self.workload.hostile, 64) {
+            draw.pick(&[64, 65, 255])
         } else {
-            self.habits.key_length
+            self.workload.key_length
         };
-        let name = match self.habits.keys {
+        let name = match self.workload.keys {
             0 => self.number,
-            keys => u32::try_from(1 + die.below(keys)).expect("there are a few keys"),
+            keys => u32::try_from(1 + draw.below(keys)).expect("there are a few keys"),
         };
         Key { name, length }
     }
 
     fn draw_items(&mut self, items: &mut Vec<(u32, u32)>) {
-        let mut die = self.die(Purpose::LINES);
-        let lines = if die.chance(self.habits.hostile, 64) {
-            die.pick(&[0, 12, u64::from(self.habits.world.max_lines.min(16)) + 1])
+        let mut draw = self.draw(Purpose::LINES);
+        let lines = if draw.chance(self.workload.hostile, 64) {
+            draw.pick(&[0, 12, u64::from(self.workload.world.max_lines.min(16)) + 1])
         } else {
-            1 + die.below(self.habits.lines)
+            1 + draw.below(self.workload.lines)
         };
         for line in 0..u16::try_from(lines).expect("there are a few lines") {
-            let mut die = self.die(Purpose::line_sku(line));
-            let sku = if !items.is_empty() && die.chance(self.habits.duplicates, 4) {
-                die.pick(items).0
+            let mut draw = self.draw(Purpose::line_sku(line));
+            let sku = if !items.is_empty() && draw.chance(self.workload.duplicates, 4) {
+                draw.pick(items).0
             } else {
-                self.draw_sku(die)
+                self.draw_sku(draw)
             };
-            let die = self.die(Purpose::line_count(line));
-            items.push((sku, self.draw_count(die, sku)));
+            let draw = self.draw(Purpose::line_count(line));
+            items.push((sku, self.draw_count(draw, sku)));
         }
     }
 
-    fn draw_sku(&self, mut die: Die) -> u32 {
-        let fate = die.below(64);
-        let stock = &self.habits.world.stock;
-        if fate < self.habits.unknown {
-            die.pick(&[7, 99, 65_538, u32::MAX - 1])
-        } else if fate >= 64 - self.habits.hostile {
+    fn draw_sku(&self, mut draw: Draw) -> u32 {
+        let fate = draw.below(64);
+        let stock = &self.workload.world.stock;
+        if fate < self.workload.unknown {
+            draw.pick(&[7, 99, 65_538, u32::MAX - 1])
+        } else if fate >= 64 - self.workload.hostile {
             0
         } else {
-            stock[die.place(stock.len())].0
+            stock[draw.place(stock.len())].0
         }
     }
 
-    fn draw_count(&self, mut die: Die, sku: u32) -> u32 {
-        if die.chance(self.habits.hostile, 256) {
+    fn draw_count(&self, mut draw: Draw, sku: u32) -> u32 {
+        if draw.chance(self.workload.hostile, 256) {
             return 0;
         }
         let there_is = |sku| {
-            let shelf = self.habits.world.stock.iter().find(|shelf| shelf.0 == sku);
+            let shelf = self.workload.world.stock.iter().find(|shelf| shelf.0 == sku);
             shelf.map_or(1, |&(_, total, reserved)| total - reserved)
         };
-        let units = match Units::ALL[die.weighted(&self.habits.units)] {
+        let units = match Units::ALL[draw.weighted(&self.workload.units)] {
             Units::One => 1,
-            Units::Few => 1 + die.below(10),
+            Units::Few => 1 + draw.below(10),
             Units::AllThereIs => there_is(sku),
             Units::OneTooMany => there_is(sku).saturating_add(1),
             Units::Half => there_is(sku).div_ceil(2),
             Units::Hundred => 100,
-            Units::SixteenBits => 65_535 + die.below(2),
-            Units::Most => u64::from(u32::MAX) - die.below(2),
-            Units::Any => 1 + die.below(u64::from(u32::MAX)),
+            Units::SixteenBits => 65_535 + draw.below(2),
+            Units::Most => u64::from(u32::MAX) - draw.below(2),
+            Units::Any => 1 + draw.below(u64::from(u32::MAX)),
         };
         u32::try_from(units.clamp(1, u64::from(u32::MAX))).expect("clamped to 32 bits")
     }
@@ -249,8 +255,8 @@ impl Generator {
 
 /// The first steps of a seed, as a plan.
 #[must_use]
-pub(crate) fn plan_of(seed: u64, habits: &Habits, blind: bool, length: u32) -> Plan {
-    let mut generator = Generator::new(seed, habits.clone(), blind);
+pub(crate) fn plan_of(seed: u64, workload: &Workload, blind: bool, length: u32) -> Plan {
+    let mut generator = Generator::new(seed, workload.clone(), blind);
     let steps = (0..length)
         .map(|_| {
             let mut step = Step::default();
@@ -258,19 +264,19 @@ pub(crate) fn plan_of(seed: u64, habits: &Habits, blind: bool, length: u32) -> P
             step
         })
         .collect();
-    Plan { world: habits.world.clone(), start: habits.start, steps }
+    Plan { world: workload.world.clone(), start: workload.start, steps }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A seed's habits, with all that creates can draw made different.
-    fn with_other_creates(habits: &Habits) -> Habits {
-        let mut other = habits.clone();
+    /// A seed's workload, with all that creates can draw made different.
+    fn with_other_creates(workload: &Workload) -> Workload {
+        let mut other = workload.clone();
         other.lines = 8;
         other.duplicates = 3;
-        other.keyed = 4 - habits.keyed;
+        other.keyed = 4 - workload.keyed;
         other.users = 7;
         other
     }
@@ -279,9 +285,9 @@ mod tests {
     fn more_draws_in_creates_change_no_other_step() {
         let mut changed = 0;
         for seed in 0..50 {
-            let habits = Habits::of(seed);
-            let plan = plan_of(seed, &habits, false, 200);
-            let other = plan_of(seed, &with_other_creates(&habits), false, 200);
+            let workload = Workload::of(seed);
+            let plan = plan_of(seed, &workload, false, 200);
+            let other = plan_of(seed, &with_other_creates(&workload), false, 200);
             for (step, other) in plan.steps.iter().zip(&other.steps) {
                 if step.op.kind() == Kind::Create {
                     assert_eq!(other.op.kind(), Kind::Create);
@@ -298,8 +304,8 @@ mod tests {
     #[test]
     fn every_seed_is_a_sound_plan() {
         for seed in 0..300 {
-            let habits = Habits::of(seed);
-            let plan = plan_of(seed, &habits, false, 100);
+            let workload = Workload::of(seed);
+            let plan = plan_of(seed, &workload, false, 100);
             // Numbers, times and the world are checked as a plan is read.
             let read = Plan::parse(&plan.to_string()).map_err(|why| why.to_string());
             assert_eq!(read.as_ref(), Ok(&plan), "seed {seed}");
@@ -310,8 +316,8 @@ mod tests {
     fn time_reaches_its_end_and_stays_there() {
         let mut ended = 0;
         for seed in 0..2_000 {
-            let habits = Habits::of(seed);
-            let plan = plan_of(seed, &habits, false, 60);
+            let workload = Workload::of(seed);
+            let plan = plan_of(seed, &workload, false, 60);
             let last = plan.steps.last().map_or(0, |step| step.at);
             ended += u32::from(plan.start + last == u64::MAX);
         }

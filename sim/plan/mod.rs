@@ -80,7 +80,7 @@ pub(crate) enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// The one that the create of this number was answered.
-    Made(u32),
+    CreatedBy(u32),
     /// The one of this id, whatever it is.
     Id(i64),
 }
@@ -237,11 +237,11 @@ impl Key {
 
 /// Which order each create was answered, by the number of its step.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Made {
+pub(crate) struct CreatedOrders {
     orders: Vec<i64>,
 }
 
-impl Made {
+impl CreatedOrders {
     /// The create of this number was answered this order.
     pub(crate) fn note(&mut self, number: u32, order: i64) {
         let place = usize::try_from(number).expect("32 bits fit");
@@ -256,7 +256,7 @@ impl Made {
     pub(crate) fn find(&self, target: Target) -> i64 {
         match target {
             Target::Id(order) => order,
-            Target::Made(number) => usize::try_from(number)
+            Target::CreatedBy(number) => usize::try_from(number)
                 .ok()
                 .and_then(|place| self.orders.get(place))
                 .copied()
@@ -268,14 +268,14 @@ impl Made {
 impl Step {
     /// The call as a client makes it.
     #[must_use]
-    pub(crate) fn call<'a>(&'a self, made: &Made, room: &'a mut KeyText) -> Call<'a> {
+    pub(crate) fn call<'a>(&'a self, created: &CreatedOrders, room: &'a mut KeyText) -> Call<'a> {
         match self.op {
             Op::Create { user, key } => {
                 Call::Create { user, items: &self.items, key: key.write(room) }
             }
-            Op::Info(target) => Call::Info(made.find(target)),
-            Op::Pay(target) => Call::Pay(made.find(target)),
-            Op::Cancel(target) => Call::Cancel(made.find(target)),
+            Op::Info(target) => Call::Info(created.find(target)),
+            Op::Pay(target) => Call::Pay(created.find(target)),
+            Op::Cancel(target) => Call::Cancel(created.find(target)),
             Op::Stock(sku) => Call::Stock(sku),
             Op::Tick => Call::Tick,
             Op::Rules { timeout, window } => Call::ChangeRules { timeout, window },

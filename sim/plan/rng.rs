@@ -124,14 +124,14 @@ impl Draws {
 
     /// The chance for this purpose: the same whenever it is asked for.
     #[must_use]
-    pub(crate) fn die(&mut self, purpose: Purpose) -> Die {
+    pub(crate) fn draw(&mut self, purpose: Purpose) -> Draw {
         let place = if self.blind { 0 } else { purpose.0 };
         match self.at_hand.as_chunks().0.get(usize::from(place)) {
-            Some(word) => Die(u64::from_le_bytes(*word)),
+            Some(word) => Draw(u64::from_le_bytes(*word)),
             None => {
                 // Two words of 32 bits make one of 64.
                 self.rng.set_word_pos(2 * u128::from(place));
-                Die(self.rng.next_u64())
+                Draw(self.rng.next_u64())
             }
         }
     }
@@ -140,9 +140,9 @@ impl Draws {
 /// The chance for one purpose: 64 bits, from which a few choices can be made one after another,
 /// as long as the product of what they choose among stays far below 2⁶⁴.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Die(u64);
+pub(crate) struct Draw(u64);
 
-impl Die {
+impl Draw {
     /// A number below `bound`, which is above 0. Each is as likely as any other, but for a bias
     /// below `bound` / 2⁶⁴.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
@@ -210,7 +210,7 @@ mod tests {
     fn words(seed: u64, domain: Domain, command: u64) -> [u64; 3] {
         let mut draws = Draws::new(seed, domain);
         draws.turn_to(command);
-        [0, 1, 40].map(|place| draws.die(Purpose(place)).word())
+        [0, 1, 40].map(|place| draws.draw(Purpose(place)).word())
     }
 
     #[test]
@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn choices_are_pinned() {
-        let mut die = Die(0x9e37_79b9_7f4a_7c15);
-        let choices = [die.below(6), die.below(1_000), die.below(1 << 32)];
+        let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
+        let choices = [draw.below(6), draw.below(1_000), draw.below(1 << 32)];
         assert_eq!(choices, [3, 708, 875_883_415]);
     }
 
@@ -241,15 +241,15 @@ mod tests {
     fn a_word_depends_on_its_place_alone() {
         let mut draws = Draws::new(7, Domain::Commands);
         draws.turn_to(3);
-        let alone = draws.die(Purpose::LINES).word();
+        let alone = draws.draw(Purpose::LINES).word();
         // Draws of other purposes, other commands, and far ones, in between.
-        let _ = draws.die(Purpose::line_sku(100));
+        let _ = draws.draw(Purpose::line_sku(100));
         draws.turn_to(9);
-        let _ = draws.die(Purpose::KIND);
+        let _ = draws.draw(Purpose::KIND);
         draws.turn_to(3);
-        let _ = draws.die(Purpose::line_count(50));
-        assert_eq!(draws.die(Purpose::LINES).word(), alone);
-        assert_ne!(draws.die(Purpose::KEY).word(), alone);
+        let _ = draws.draw(Purpose::line_count(50));
+        assert_eq!(draws.draw(Purpose::LINES).word(), alone);
+        assert_ne!(draws.draw(Purpose::KEY).word(), alone);
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         draws.turn_to(5);
         for place in 0..32 {
             draws.rng.set_word_pos(2 * u128::from(place));
-            assert_eq!(draws.rng.next_u64(), draws.die(Purpose(place)).word());
+            assert_eq!(draws.rng.next_u64(), draws.draw(Purpose(place)).word());
         }
     }
 
@@ -268,7 +268,7 @@ mod tests {
         let mut counts = [0; 4];
         for command in 0..10_000 {
             draws.turn_to(command);
-            counts[draws.die(Purpose::KIND).weighted(&Weights::new([1, 0, 2, 1]))] += 1;
+            counts[draws.draw(Purpose::KIND).weighted(&Weights::new([1, 0, 2, 1]))] += 1;
         }
         assert_eq!(counts[1], 0);
         assert!(counts[0] > 2_300 && counts[2] > 4_700 && counts[3] > 2_300, "{counts:?}");

@@ -23,14 +23,14 @@ const HEADER: &str = "plan v1";
 
 /// Why a text is no plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unreadable {
+pub(crate) struct ParseError {
     /// The line, from 1.
     pub(crate) line: usize,
     /// What is wrong with it.
     pub(crate) why: String,
 }
 
-impl Display for Unreadable {
+impl Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.why)
     }
@@ -54,17 +54,17 @@ impl Display for Nanos {
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{HEADER}")?;
-        writeln!(f, "{}", Setting(self))?;
-        writeln!(f, "{}", Shelves(&self.world))?;
+        writeln!(f, "{}", WorldLine(self))?;
+        writeln!(f, "{}", StockLine(&self.world))?;
         self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
     }
 }
 
 /// The `world` line of a plan.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Setting<'a>(pub(crate) &'a Plan);
+pub(crate) struct WorldLine<'a>(pub(crate) &'a Plan);
 
-impl Display for Setting<'_> {
+impl Display for WorldLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let World { payment_timeout, idempotency_window, max_lines, .. } = self.0.world;
         let (timeout, window) = (Nanos(payment_timeout), Nanos(idempotency_window));
@@ -75,9 +75,9 @@ impl Display for Setting<'_> {
 
 /// The `stock` line of a plan.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shelves<'a>(pub(crate) &'a World);
+pub(crate) struct StockLine<'a>(pub(crate) &'a World);
 
-impl Display for Shelves<'_> {
+impl Display for StockLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stock")?;
         self.0.stock.iter().try_for_each(|&(sku, total, reserved)| match reserved {
@@ -110,7 +110,7 @@ impl Display for Step {
                 }
             }
             Op::Info(target) | Op::Pay(target) | Op::Cancel(target) => match target {
-                Target::Made(number) => write!(f, " order#{number}"),
+                Target::CreatedBy(number) => write!(f, " order#{number}"),
                 Target::Id(order) => write!(f, " id={order}"),
             },
             Op::Stock(sku) => write!(f, " {sku}"),
@@ -127,7 +127,7 @@ impl Plan {
     ///
     /// # Errors
     /// The first line that is not as it must be, and why.
-    pub(crate) fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ParseError> {
         let mut lines = text
             .lines()
             .zip(1..)
@@ -138,14 +138,14 @@ impl Plan {
         let head: [(&str, Part); 3] =
             [(HEADER, read_header), ("a world line", read_world), ("a stock line", read_stock)];
         for (expected, read) in head {
-            let (line, number) = lines.next().ok_or_else(|| Unreadable {
+            let (line, number) = lines.next().ok_or_else(|| ParseError {
                 line: text.lines().count() + 1,
                 why: format!("{expected} is missing"),
             })?;
-            read(&mut plan, line).map_err(|why| Unreadable { line: number, why })?;
+            read(&mut plan, line).map_err(|why| ParseError { line: number, why })?;
         }
         for (line, number) in lines {
-            read_step(&mut plan, line).map_err(|why| Unreadable { line: number, why })?;
+            read_step(&mut plan, line).map_err(|why| ParseError { line: number, why })?;
         }
         Ok(plan)
     }
@@ -242,7 +242,7 @@ fn read_step(plan: &mut Plan, line: &str) -> Result<(), String> {
 
 fn target(word: &str) -> Result<Target, String> {
     match word.strip_prefix("order#") {
-        Some(step) => Ok(Target::Made(number(step)?)),
+        Some(step) => Ok(Target::CreatedBy(number(step)?)),
         None => Ok(Target::Id(number(after(word, "id=")?)?)),
     }
 }
@@ -332,7 +332,7 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
             (format!("{head}1 @0s c0 pay 3"), 4, "expected \"id=\", found \"3\""),
         ] {
             let refused = Plan::parse(&text).unwrap_err();
-            assert_eq!(refused, Unreadable { line, why: why.to_owned() });
+            assert_eq!(refused, ParseError { line, why: why.to_owned() });
         }
     }
 

@@ -1,14 +1,14 @@
-//! What one seed is like: its world, and the habits of the clients in it. Every seed draws its
+//! What one seed is like: its world, and the workload of the clients in it. Every seed draws its
 //! own, and leaves much out: what nobody does in one world leaves room for more of the rest
 //! (swarm testing, Groce et al. 2012).
 
 use crate::model::World;
 use crate::plan::Kind;
-use crate::plan::rng::{Die, Domain, Draws, Purpose, Weights};
+use crate::plan::rng::{Domain, Draw, Draws, Purpose, Weights};
 
 /// What clients do in the world of a seed, and how often.
 #[derive(Clone, Debug)]
-pub(crate) struct Habits {
+pub(crate) struct Workload {
     /// Where they do it.
     pub(crate) world: World,
     /// The moment of the first step, in nanoseconds since 1970.
@@ -25,8 +25,8 @@ pub(crate) struct Habits {
     pub(crate) gaps: Weights<8>,
     /// How often each [`Units`] is ordered, by its place in [`Units::ALL`].
     pub(crate) units: Weights<9>,
-    /// How often each [`Aim`] is taken, by its place in [`Aim::ALL`].
-    pub(crate) aims: Weights<8>,
+    /// How often each [`TargetChoice`] is taken, by its place in [`TargetChoice::ALL`].
+    pub(crate) targets: Weights<8>,
     /// The most lines of a create, but for hostile ones.
     pub(crate) lines: u64,
     /// In so many of 4 lines the SKU is that of an earlier one.
@@ -120,7 +120,7 @@ impl Units {
 
 /// Which order a call is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Aim {
+pub(crate) enum TargetChoice {
     /// The last that was made.
     Newest,
     /// One of the last eight.
@@ -139,7 +139,7 @@ pub(crate) enum Aim {
     Hostile,
 }
 
-impl Aim {
+impl TargetChoice {
     /// Every choice.
     pub(crate) const ALL: [Self; 8] = [
         Self::Newest,
@@ -168,55 +168,55 @@ const STARTS: [u64; 4] = [0, 1_767_225_600 * SECOND, 1_767_225_600 * SECOND, u64
 const LENGTHS: [u32; 7] = [20, 60, 200, 600, 2_000, 6_000, 60_000];
 const LENGTH_WEIGHTS: [u32; 7] = [60, 50, 40, 24, 16, 8, 1];
 
-impl Habits {
-    /// The habits of a seed.
+impl Workload {
+    /// The workload of a seed.
     #[must_use]
     pub(crate) fn of(seed: u64) -> Self {
         let mut draws = Draws::new(seed, Domain::World);
         let mut place = 0;
         // Each call takes the next place; a new draw goes to the end.
-        let mut die = || {
+        let mut draw = || {
             place += 1;
-            draws.die(Purpose::of_world(place - 1))
+            draws.draw(Purpose::of_world(place - 1))
         };
-        let length = LENGTHS[die().weighted(&Weights::new(LENGTH_WEIGHTS))];
-        let start = die().pick(&STARTS);
-        let (timeout, window) = (die().pick(&TIMEOUTS), die().pick(&WINDOWS));
-        let max_lines = die().pick(&[1, 2, 4, 8, 1_000, 1_000, 1_000, 1_000]);
-        let stock = draw_stock(die());
+        let length = LENGTHS[draw().weighted(&Weights::new(LENGTH_WEIGHTS))];
+        let start = draw().pick(&STARTS);
+        let (timeout, window) = (draw().pick(&TIMEOUTS), draw().pick(&WINDOWS));
+        let max_lines = draw().pick(&[1, 2, 4, 8, 1_000, 1_000, 1_000, 1_000]);
+        let stock = draw_stock(draw());
         Self {
             world: World { stock, payment_timeout: timeout, idempotency_window: window, max_lines },
             start,
             length,
-            clients: die().pick(&[1, 2, 3, 8]),
-            users: die().pick(&[1, 2, 4]),
-            kinds: Weights::new(draw_kinds(die())),
-            gaps: Weights::new(draw_gaps(die())),
-            units: Weights::new(draw_units(die())),
-            aims: Weights::new(draw_aims(die())),
-            lines: die().pick(&[1, 2, 4, 6, 8]).min(u64::from(max_lines)),
-            duplicates: die().pick(&[0, 0, 1, 2, 3]),
-            unknown: die().pick(&[0, 1, 8]),
-            hostile: die().pick(&[0, 1, 1, 8]),
-            keyed: die().pick(&[0, 1, 2, 4]),
-            keys: die().pick(&[0, 1, 2, 8]),
-            retries: die().pick(&[0, 1, 4]),
-            key_length: die().pick(&[0, 0, 0, 40, 64]),
+            clients: draw().pick(&[1, 2, 3, 8]),
+            users: draw().pick(&[1, 2, 4]),
+            kinds: Weights::new(draw_kinds(draw())),
+            gaps: Weights::new(draw_gaps(draw())),
+            units: Weights::new(draw_units(draw())),
+            targets: Weights::new(draw_aims(draw())),
+            lines: draw().pick(&[1, 2, 4, 6, 8]).min(u64::from(max_lines)),
+            duplicates: draw().pick(&[0, 0, 1, 2, 3]),
+            unknown: draw().pick(&[0, 1, 8]),
+            hostile: draw().pick(&[0, 1, 1, 8]),
+            keyed: draw().pick(&[0, 1, 2, 4]),
+            keys: draw().pick(&[0, 1, 2, 8]),
+            retries: draw().pick(&[0, 1, 4]),
+            key_length: draw().pick(&[0, 0, 0, 40, 64]),
         }
     }
 }
 
-fn draw_stock(mut die: Die) -> Vec<(u32, u64, u64)> {
-    let skus = die.pick(&SKUS);
-    let count = 1 + die.place(skus.len());
+fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
+    let skus = draw.pick(&SKUS);
+    let count = 1 + draw.place(skus.len());
     // Where everything is plenty, orders go through that one empty shelf would fail.
-    let among = if die.chance(1, 3) { &STOCKS[5..] } else { &STOCKS };
+    let among = if draw.chance(1, 3) { &STOCKS[5..] } else { &STOCKS };
     skus[..count]
         .iter()
         .map(|&sku| {
-            let total = die.pick(among);
+            let total = draw.pick(among);
             // Most shelves open with nothing reserved; some with all of it.
-            let reserved = match die.below(8) {
+            let reserved = match draw.below(8) {
                 0 => total.min(1),
                 1 => total / 2,
                 2 if count > 1 => total,
@@ -228,21 +228,21 @@ fn draw_stock(mut die: Die) -> Vec<(u32, u64, u64)> {
 }
 
 /// Each kind is called in three worlds of four, creates in all.
-fn draw_kinds(mut die: Die) -> [u32; 6] {
+fn draw_kinds(mut draw: Draw) -> [u32; 6] {
     let kinds = [Kind::Create, Kind::Info, Kind::Pay, Kind::Cancel, Kind::Stock, Kind::Tick];
     kinds.map(|kind| {
-        let weight = die.pick(&[1, 5, 20, 60]);
-        if kind == Kind::Create || die.chance(3, 4) { weight } else { 0 }
+        let weight = draw.pick(&[1, 5, 20, 60]);
+        if kind == Kind::Create || draw.chance(3, 4) { weight } else { 0 }
     })
 }
 
 /// Time stands still, creeps, or leaps now and then: orders must live long enough to be paid.
-fn draw_gaps(mut die: Die) -> [u32; 8] {
-    match die.below(3) {
+fn draw_gaps(mut draw: Draw) -> [u32; 8] {
+    match draw.below(3) {
         0 => [1, 0, 0, 0, 0, 0, 0, 0],
         1 => [60, 20, 4, 1, 1, 1, 1, 1],
         _ => {
-            let mut weights = draw_weights(die, &[0, 0, 0, 1, 2]);
+            let mut weights = draw_weights(draw, &[0, 0, 0, 1, 2]);
             weights[0] += 20;
             weights[1] *= 10;
             weights[2] *= 5;
@@ -252,14 +252,14 @@ fn draw_gaps(mut die: Die) -> [u32; 8] {
 }
 
 /// Single units are always among what is ordered, so that some orders go through.
-fn draw_units(die: Die) -> [u32; 9] {
-    let mut weights = draw_weights(die, &[0, 0, 1, 4, 16]);
+fn draw_units(draw: Draw) -> [u32; 9] {
+    let mut weights = draw_weights(draw, &[0, 0, 1, 4, 16]);
     weights[0] += 6;
     weights
 }
 
-fn draw_aims(die: Die) -> [u32; 8] {
-    let mut weights = draw_weights(die, &[0, 1, 4, 16]);
+fn draw_aims(draw: Draw) -> [u32; 8] {
+    let mut weights = draw_weights(draw, &[0, 1, 4, 16]);
     // Of what leads nowhere a little is enough.
     weights[6] = weights[6].min(1);
     weights[7] = weights[7].min(1);
@@ -267,8 +267,8 @@ fn draw_aims(die: Die) -> [u32; 8] {
 }
 
 /// A weight each, of which the first is never 0.
-fn draw_weights<const N: usize>(mut die: Die, among: &[u32]) -> [u32; N] {
-    let mut weights = [0; N].map(|_: u32| die.pick(among));
+fn draw_weights<const N: usize>(mut draw: Draw, among: &[u32]) -> [u32; N] {
+    let mut weights = [0; N].map(|_: u32| draw.pick(among));
     weights[0] = weights[0].max(1);
     weights
 }

@@ -9,17 +9,17 @@ pub(crate) mod words;
 
 use std::fmt::Write as _;
 
-use crate::check::checker::Judge;
+use crate::check::checker::Checker;
 use crate::check::failure::Failure;
 use crate::check::panic;
-use crate::check::subject::Machine;
+use crate::check::subject::Subject;
 use crate::check::swarm::Ending;
 use crate::coverage::marks::Mark;
 use crate::model::contract::Answer;
-use crate::mutation::injected::Rig;
-use crate::plan::text::{Nanos, Setting, Shelves};
-use crate::plan::workload::Habits;
-use crate::plan::{KeyText, Kind, Made, Plan};
+use crate::mutation::injected::InjectedFaults;
+use crate::plan::text::{Nanos, StockLine, WorldLine};
+use crate::plan::workload::Workload;
+use crate::plan::{CreatedOrders, KeyText, Kind, Plan};
 
 /// Steps that are shown of a plan: of a longer one the beginning and the end.
 const SCREEN: usize = 24;
@@ -31,33 +31,33 @@ const LEFT: usize = 44;
 #[must_use]
 pub(crate) fn trace(plan: &Plan) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}\n{}", Setting(plan), Shelves(&plan.world));
-    let mut machine = Machine::open(&plan.world);
-    for (step, answer) in answers(plan, &mut machine) {
+    let _ = writeln!(text, "{}\n{}", WorldLine(plan), StockLine(&plan.world));
+    let mut subject = Subject::open(&plan.world);
+    for (step, answer) in answers(plan, &mut subject) {
         let answer =
             answer.map_or_else(|| "what no client can be told".to_owned(), |a| a.to_string());
         beside(&mut text, &step, &answer);
     }
-    shelves(&mut text, &machine);
+    shelves(&mut text, &subject);
     text
 }
 
 /// The answers of a machine to a plan.
-pub(crate) fn answers(plan: &Plan, machine: &mut Machine) -> Vec<(String, Option<Answer>)> {
-    let mut made = Made::default();
-    let mut crashed = false;
+pub(crate) fn answers(plan: &Plan, subject: &mut Subject) -> Vec<(String, Option<Answer>)> {
+    let mut created = CreatedOrders::default();
+    let mut panicked = false;
     plan.steps
         .iter()
         .map(|step| {
             let mut room = KeyText::default();
             let at = plan.start.saturating_add(step.at);
-            let call = step.call(&made, &mut room);
-            // A machine that has crashed is not asked again.
-            let reply = if crashed { None } else { panic::caught(|| machine.call(at, call)).ok() };
-            crashed |= reply.is_none();
-            let answer = reply.and_then(|reply| machine.tell(reply));
+            let call = step.call(&created, &mut room);
+            // A machine that has panicked is not asked again.
+            let reply = if panicked { None } else { panic::caught(|| subject.call(at, call)).ok() };
+            panicked |= reply.is_none();
+            let answer = reply.and_then(|reply| subject.tell(reply));
             if let Some(Answer::Created { order, .. }) = answer {
-                made.note(step.number, order);
+                created.note(step.number, order);
             }
             (step.to_string(), answer)
         })
@@ -69,8 +69,8 @@ fn beside(text: &mut String, left: &str, right: &str) {
 }
 
 /// The shelves, one line each.
-fn shelves(text: &mut String, machine: &Machine) {
-    for shelf in machine.state.stock() {
+fn shelves(text: &mut String, subject: &Subject) {
+    for shelf in subject.state.stock() {
         let (sku, total, reserved) = (shelf.opening.sku, shelf.total, shelf.reserved);
         let available = shelf.available();
         let _ = writeln!(
@@ -87,35 +87,35 @@ pub(crate) fn failure(
     origin: &str,
     plan: &Plan,
     ending: Ending,
-    rig: Rig,
+    injected: InjectedFaults,
     runs: u64,
 ) -> String {
-    let Failure { signature, number, commands, machine, model } = failure;
+    let Failure { signature, number, commands, actual, expected } = failure;
     let at = signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
     let mut text = String::new();
     let _ = writeln!(text, "FAIL {origin}: {} {at}, step {number}", signature.oracle.name());
-    let _ = writeln!(text, "  machine  {machine}");
-    let _ = writeln!(text, "  model    {model}");
+    let _ = writeln!(text, "  actual    {actual}");
+    let _ = writeln!(text, "  expected  {expected}");
     let steps = plan.steps.len();
     let _ = writeln!(text, "  shrunk from {commands} commands to {steps} in {runs} runs");
     text.push('\n');
     let _ = writeln!(text, "plan v1");
-    text.push_str(&judged(plan, ending, rig));
+    text.push_str(&compared_plan(plan, ending, injected));
     text
 }
 
 /// A plan with both sides' answers as far as they go together.
 #[must_use]
-pub(crate) fn judged(plan: &Plan, ending: Ending, rig: Rig) -> String {
+pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFaults) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}\n{}", Setting(plan), Shelves(&plan.world));
-    let run = crate::check::swarm::play_plan(plan, rig, ending);
+    let _ = writeln!(text, "{}\n{}", WorldLine(plan), StockLine(&plan.world));
+    let run = crate::check::swarm::play_plan(plan, injected, ending);
     let failure = run.verdict.err();
     let failed_at = failure.as_ref().map_or(0, |failure| failure.number);
-    let mut machine = Machine::open(&plan.world);
+    let mut subject = Subject::open(&plan.world);
     let hidden = plan.steps.len().saturating_sub(SCREEN);
     for (place, (step, (line, answer))) in
-        plan.steps.iter().zip(answers(plan, &mut machine)).enumerate()
+        plan.steps.iter().zip(answers(plan, &mut subject)).enumerate()
     {
         if hidden > 0 && (SCREEN / 2..SCREEN / 2 + hidden).contains(&place) {
             if place == SCREEN / 2 {
@@ -133,42 +133,43 @@ pub(crate) fn judged(plan: &Plan, ending: Ending, rig: Rig) -> String {
         beside(&mut text, &line, &answer);
     }
     if let Some(failure) = failure {
-        let _ = writeln!(text, "#   machine  {}", failure.machine);
-        let _ = writeln!(text, "#   model    {}", failure.model);
+        let _ = writeln!(text, "#   actual    {}", failure.actual);
+        let _ = writeln!(text, "#   expected  {}", failure.expected);
     }
     text
 }
 
 /// A seed's run on one screen.
 #[must_use]
-pub(crate) fn seed(seed: u64, habits: &Habits, judge: &Judge) -> String {
+pub(crate) fn seed(seed: u64, workload: &Workload, checker: &Checker) -> String {
     let mut text = String::new();
-    let tally = &judge.tally;
-    let Habits { world, clients, start, .. } = habits;
+    let counts = &checker.counts;
+    let Workload { world, clients, start, .. } = workload;
     let (timeout, window) = (Nanos(world.payment_timeout), Nanos(world.idempotency_window));
-    let _ = writeln!(text, "seed {seed} · swarm · {} commands · {clients} clients", tally.commands);
+    let _ =
+        writeln!(text, "seed {seed} · swarm · {} commands · {clients} clients", counts.commands);
     let most = world.max_lines;
     let start = Nanos(*start);
     let _ =
         writeln!(text, "timeout {timeout} · window {window} · max lines {most} · start {start}");
-    let _ = writeln!(text, "{}\n", Shelves(world));
+    let _ = writeln!(text, "{}\n", StockLine(world));
     for kind in Kind::ALL {
-        let counts = tally.told(kind);
-        if !counts.is_empty() {
-            let family = tally.families[kind.place()];
-            wrapped(&mut text, &format!("{:<7}{family}  ", kind.name()), &counts);
+        let answers = counts.by_class(kind);
+        if !answers.is_empty() {
+            let family = counts.families[kind.place()];
+            wrapped(&mut text, &format!("{:<7}{family}  ", kind.name()), &answers);
         }
     }
-    let (orders, paid) = (tally.orders, tally.paid);
-    let (cancelled, expired) = (tally.cancelled, tally.expired);
+    let (orders, paid) = (counts.orders, counts.paid);
+    let (cancelled, expired) = (counts.cancelled, counts.expired);
     let failed = orders - paid - cancelled - expired;
     let _ = writeln!(
         text,
         "\norders {orders}: {paid} paid, {cancelled} cancelled, {expired} expired, {failed} failed"
     );
-    shelves(&mut text, &judge.machine);
-    let _ = writeln!(text, "marks  {} of {}", tally.marks.count(), Mark::ALL.len());
-    let _ = writeln!(text, "digest {}", judge.machine.state.digest());
+    shelves(&mut text, &checker.subject);
+    let _ = writeln!(text, "marks  {} of {}", counts.marks.count(), Mark::ALL.len());
+    let _ = writeln!(text, "digest {}", checker.subject.state.digest());
     text
 }
 

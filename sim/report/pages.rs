@@ -3,18 +3,18 @@
 
 use std::fmt::Write as _;
 
-use crate::check::subject::Machine;
+use crate::check::subject::Subject;
 use crate::check::swarm::{Ending, play_plan, play_seed};
 use crate::coverage;
 use crate::coverage::marks::{Mark, MarkSet};
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::mutation::kill_table;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::regressions;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
-use crate::plan::text::{Nanos, Shelves};
-use crate::plan::workload::Habits;
+use crate::plan::text::{Nanos, StockLine};
+use crate::plan::workload::Workload;
 use crate::report;
 use crate::runner::in_order;
 use crate::shrink;
@@ -45,26 +45,26 @@ pub(crate) fn seeds() -> Vec<Page> {
     );
     let mut pages = Vec::new();
     for seed in 0..OVERVIEW {
-        let habits = Habits::of(seed);
-        let run = play_seed(seed, &habits, habits.length, Rig::default());
-        let tally = &run.judge.tally;
+        let workload = Workload::of(seed);
+        let run = play_seed(seed, &workload, workload.length, InjectedFaults::default());
+        let counts = &run.checker.counts;
         for (count, &mark) in reached.iter_mut().zip(Mark::ALL) {
-            *count += u64::from(tally.marks.has(mark));
+            *count += u64::from(counts.marks.has(mark));
         }
-        let accepted = tally.commands - tally.refused();
-        let digest = run.judge.machine.state.digest().to_string();
+        let accepted = counts.commands - counts.refused();
+        let digest = run.checker.subject.state.digest().to_string();
         let _ = writeln!(
             lines,
             "{seed:>5} {:>9} {accepted:>9} {:>9} {:>7} {:>10} {:>8}  {}",
-            tally.commands,
-            tally.refused(),
-            tally.paid,
-            tally.cancelled,
-            tally.expired,
+            counts.commands,
+            counts.refused(),
+            counts.paid,
+            counts.cancelled,
+            counts.expired,
             &digest[..16],
         );
         if OWN_PAGE.contains(&seed) {
-            let page = report::seed(seed, &habits, &run.judge);
+            let page = report::seed(seed, &workload, &run.checker);
             pages.push((format!("sim_seed_{seed:02}"), page));
         }
     }
@@ -82,8 +82,8 @@ pub(crate) fn seeds() -> Vec<Page> {
 pub(crate) fn scenarios(jobs: usize) -> Vec<Page> {
     let found: Vec<MarkSet> = in_order(SEARCHED, jobs, |seed| {
         let seed = u64::try_from(seed).expect("a small number");
-        let habits = Habits::of(seed);
-        play_seed(seed, &habits, habits.length, Rig::default()).judge.tally.marks
+        let workload = Workload::of(seed);
+        play_seed(seed, &workload, workload.length, InjectedFaults::default()).checker.counts.marks
     });
     let smallest: Vec<Option<Plan>> =
         in_order(Mark::ALL.len(), jobs, |place| smallest_plan(Mark::ALL[place], &found));
@@ -94,7 +94,7 @@ pub(crate) fn scenarios(jobs: usize) -> Vec<Page> {
     let pages = Mark::GROUPS.iter().map(|(group, marks)| {
         let mut text = String::new();
         for &mark in *marks {
-            let _ = writeln!(text, "{}: {}", mark.name(), mark.story());
+            let _ = writeln!(text, "{}: {}", mark.name(), mark.description());
             match plan_for(mark) {
                 Some(plan) => text.push_str(&scenario(plan)),
                 None => text.push_str("  NOT REACHED\n"),
@@ -109,14 +109,14 @@ fn smallest_plan(mark: Mark, found: &[MarkSet]) -> Option<Plan> {
     let seeds = (0..).zip(found).filter(|(_, marks)| marks.has(mark)).map(|(seed, _)| seed);
     seeds
         .map(|seed| {
-            let habits = Habits::of(seed);
-            (habits.length, seed, habits)
+            let workload = Workload::of(seed);
+            (workload.length, seed, workload)
         })
-        .filter_map(|(length, seed, habits)| {
-            let plan = plan_of(seed, &habits, false, length);
+        .filter_map(|(length, seed, workload)| {
+            let plan = plan_of(seed, &workload, false, length);
             // What only the drain reaches is no plan of a client's.
-            let run = play_plan(&plan, Rig::default(), Ending::Abrupt);
-            run.judge.tally.marks.has(mark).then(|| shrink::reaching(&plan, mark).plan)
+            let run = play_plan(&plan, InjectedFaults::default(), Ending::Abrupt);
+            run.checker.counts.marks.has(mark).then(|| shrink::reaching(&plan, mark).plan)
         })
         .take(CANDIDATES)
         .min_by_key(|plan| (plan.steps.len(), plan.to_string().len()))
@@ -125,7 +125,7 @@ fn smallest_plan(mark: Mark, found: &[MarkSet]) -> Option<Plan> {
 /// A plan in a few lines: only what is not as shipped, the steps with their answers, the shelves.
 fn scenario(plan: &Plan) -> String {
     const SHIPPED: (u64, u64, u32, u64) = (600_000_000_000, 86_400_000_000_000, 1_000, 0);
-    let mut text = format!("  {}", Shelves(&plan.world));
+    let mut text = format!("  {}", StockLine(&plan.world));
     let world = &plan.world;
     for (name, value, shipped) in [
         ("timeout", world.payment_timeout, SHIPPED.0),
@@ -139,8 +139,8 @@ fn scenario(plan: &Plan) -> String {
     if world.max_lines != SHIPPED.2 {
         let _ = write!(text, " · max_lines={}", world.max_lines);
     }
-    let mut machine = Machine::open(world);
-    let answers = report::answers(plan, &mut machine);
+    let mut subject = Subject::open(world);
+    let answers = report::answers(plan, &mut subject);
     let hidden = answers.len().saturating_sub(SHOWN);
     for (place, (step, answer)) in answers.iter().enumerate() {
         // Of a long one the beginning and the end.
@@ -156,7 +156,7 @@ fn scenario(plan: &Plan) -> String {
     if !world.stock.is_empty() {
         text.push_str("\n  in the end");
     }
-    for shelf in machine.state.stock() {
+    for shelf in subject.state.stock() {
         let (sku, total, reserved) = (shelf.opening.sku, shelf.total, shelf.reserved);
         let _ = write!(text, " {sku}={total}/{reserved}");
     }
@@ -179,13 +179,13 @@ pub(crate) fn kills(jobs: usize) -> Vec<Page> {
 #[must_use]
 pub(crate) fn bugs() -> Vec<Page> {
     let pages = regressions::all().into_iter().map(|known| {
-        let mut text = format!("{}\n", known.story);
+        let mut text = format!("{}\n", known.description);
         text.push_str(&report::trace(&known.plan));
         if let Some(bug) = Bug::parse(known.name) {
-            let run = play_plan(&known.plan, Rig::with_bug(bug), Ending::Drained);
+            let run = play_plan(&known.plan, InjectedFaults::with_bug(bug), Ending::Drained);
             if let Err(failure) = run.verdict {
                 let oracle = failure.signature.oracle.name();
-                let _ = writeln!(text, "with the bug, {oracle}: {}", failure.model);
+                let _ = writeln!(text, "with the bug, {oracle}: {}", failure.expected);
             }
         }
         (format!("sim_bug_{}", known.name.replace('-', "_")), text)

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check::failure::{Failure, Oracle};
 use crate::check::swarm::{Ending, play_plan};
 use crate::coverage::marks::Mark;
-use crate::mutation::injected::{Rig, Sabotage};
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::{Key, Kind, Op, Plan, Step, Target};
 
 /// What may be spent on one plan, in commands: well under two seconds of them.
@@ -26,14 +26,18 @@ pub(crate) struct Shrunk {
 
 /// Makes a failing plan small: it must fail in the same way.
 #[must_use]
-pub(crate) fn failing(plan: &Plan, failure: &Failure, rig: Rig) -> (Shrunk, Ending) {
+pub(crate) fn failing(
+    plan: &Plan,
+    failure: &Failure,
+    injected: InjectedFaults,
+) -> (Shrunk, Ending) {
     let wanted = failure.signature;
     let fails = |plan: &Plan, ending| {
-        let run = play_plan(plan, rig, ending);
+        let run = play_plan(plan, injected, ending);
         let same = run.verdict.err().is_some_and(|failure| {
-            failure.signature == wanted || rig.has(Sabotage::ShrinksToAnother)
+            failure.signature == wanted || injected.has(SimulatorFault::ShrinksToAnother)
         });
-        (same, run.judge.tally.commands)
+        (same, run.checker.counts.commands)
     };
     let mut plan = plan.clone();
     let ending = if matches!(wanted.oracle, Oracle::Law(_)) {
@@ -52,9 +56,9 @@ pub(crate) fn failing(plan: &Plan, failure: &Failure, rig: Rig) -> (Shrunk, Endi
 #[must_use]
 pub(crate) fn reaching(plan: &Plan, mark: Mark) -> Shrunk {
     let reaches = |plan: &Plan| {
-        let run = play_plan(plan, Rig::default(), Ending::Abrupt);
-        let reached = run.verdict.is_ok() && run.judge.tally.marks.has(mark);
-        (reached, run.judge.tally.commands)
+        let run = play_plan(plan, InjectedFaults::default(), Ending::Abrupt);
+        let reached = run.verdict.is_ok() && run.checker.counts.marks.has(mark);
+        (reached, run.checker.counts.commands)
     };
     let mut shrinker = Shrinker::new(reaches);
     // The first steps that reach it: found by halves, since a mark once reached stays reached.
@@ -156,8 +160,8 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
             .steps
             .iter()
             .filter_map(|step| match step.op.target() {
-                Some(Target::Made(number)) if step.op.kind() != Kind::Info => Some(number),
-                Some(Target::Made(_) | Target::Id(_)) | None => None,
+                Some(Target::CreatedBy(number)) if step.op.kind() != Kind::Info => Some(number),
+                Some(Target::CreatedBy(_) | Target::Id(_)) | None => None,
             })
             .collect();
         let last = plan.steps.last().map_or(0, |step| step.number);
@@ -178,7 +182,7 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
             .iter()
             .filter(|step| {
                 step.op.target().is_none_or(|target| match target {
-                    Target::Made(number) => seen.insert(number),
+                    Target::CreatedBy(number) => seen.insert(number),
                     Target::Id(_) => false,
                 })
             })
@@ -372,7 +376,7 @@ fn order_by_step(plan: &mut Plan, place: usize) {
             plan.steps[..place].iter().filter(|step| matches!(step.op, Op::Create { .. }));
         let nth = usize::try_from(order).ok().and_then(|order| order.checked_sub(1));
         if let Some(number) = nth.and_then(|nth| creates.map(|step| step.number).nth(nth)) {
-            plan.steps[place].op = plan.steps[place].op.about(Target::Made(number));
+            plan.steps[place].op = plan.steps[place].op.about(Target::CreatedBy(number));
         }
     }
 }
@@ -384,10 +388,10 @@ fn renumber(plan: &mut Plan) {
     for step in &mut plan.steps {
         let Step { number, op, .. } = step;
         *number = numbers[number];
-        if let Some(Target::Made(made_by)) = op.target()
-            && let Some(made_by) = numbers.get(&made_by)
+        if let Some(Target::CreatedBy(created_by)) = op.target()
+            && let Some(created_by) = numbers.get(&created_by)
         {
-            *op = op.about(Target::Made(*made_by));
+            *op = op.about(Target::CreatedBy(*created_by));
         }
         if let Op::Create { key, .. } = op
             && key.name > 0
@@ -428,18 +432,18 @@ mod tests {
     use super::*;
     use crate::mutation::planted_bugs::Bug;
     use crate::plan::generator::plan_of;
-    use crate::plan::workload::Habits;
+    use crate::plan::workload::Workload;
 
     /// The first failure of a bug, and what it shrinks to.
     fn shrunk(bug: Bug) -> (Failure, Plan, Ending) {
-        let rig = Rig::with_bug(bug);
+        let injected = InjectedFaults::with_bug(bug);
         let failing = (0..).find_map(|seed| {
-            let plan = plan_of(seed, &Habits::of(seed), false, 400);
-            let verdict = play_plan(&plan, rig, Ending::Drained).verdict;
+            let plan = plan_of(seed, &Workload::of(seed), false, 400);
+            let verdict = play_plan(&plan, injected, Ending::Drained).verdict;
             verdict.err().map(|failure| (plan, failure))
         });
         let (plan, failure) = failing.unwrap();
-        let (shrunk, ending) = super::failing(&plan, &failure, rig);
+        let (shrunk, ending) = super::failing(&plan, &failure, injected);
         (*failure, shrunk.plan, ending)
     }
 
@@ -452,7 +456,8 @@ mod tests {
                 continue;
             }
             let (failure, plan, ending) = shrunk(bug);
-            let again = play_plan(&plan, Rig::with_bug(bug), ending).verdict.unwrap_err();
+            let again =
+                play_plan(&plan, InjectedFaults::with_bug(bug), ending).verdict.unwrap_err();
             assert_eq!(again.signature, failure.signature, "{}", bug.name());
             sizes.push(plan.steps.len());
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::layers::wire::{No, Reply, code_of, reason_of};
+use crate::layers::wire::{ErrorStatus, Reply, code_of, reason_of};
 use crate::model::contract::{Answer, OrderInfo, Reason, Refusal};
 use crate::report::words::status_name;
 
@@ -93,7 +93,7 @@ const fn reason_name(reason: Reason) -> &'static str {
     }
 }
 
-fn says_why(no: &No, refusal: Refusal) -> bool {
+fn says_why(no: &ErrorStatus, refusal: Refusal) -> bool {
     let Some(info) = &no.info else { return false };
     let fact = |name: &str| info.facts.get(name).map(String::as_str);
     let facts = if let Refusal::OrderNotAwaitingPayment(status) = refusal {
@@ -106,7 +106,7 @@ fn says_why(no: &No, refusal: Refusal) -> bool {
     info.domain == "loms" && info.reason == reason_of(refusal) && facts
 }
 
-fn names_field(no: &No, refusal: Refusal) -> bool {
+fn names_field(no: &ErrorStatus, refusal: Refusal) -> bool {
     let field = match refusal {
         Refusal::InvalidUser => "user".to_owned(),
         Refusal::NoItems | Refusal::TooManyItems | Refusal::CountOverflow(_) => "items".to_owned(),

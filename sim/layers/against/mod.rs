@@ -1,4 +1,4 @@
-//! `sim against`: any server of the contract, judged by the model. Rule by rule first; then random
+//! `sim against`: any server of the contract, checked by the model. Rule by rule first; then random
 //! programs that keep away from what is known to be broken; then many clients at once. It finds
 //! every rule that the other side breaks, and not only the first.
 //!
@@ -17,12 +17,12 @@
 mod compare;
 mod probe;
 mod race;
+mod random_programs;
 mod rules;
 mod session;
 mod situation;
 #[cfg(test)]
 mod tests;
-mod wander;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -32,11 +32,11 @@ use loms::opening_stock;
 use loms::state_machine::OpeningStock;
 
 use self::compare::Facet;
-use self::probe::{Cast, Finding, Probed, probe};
-use self::race::{Raced, race};
+use self::probe::{Finding, ProbeResult, SkuChoice, probe};
+use self::race::{RaceResult, race};
+use self::random_programs::run_random;
 use self::session::{Session, Situation};
-use self::wander::wander;
-use crate::clock::Began;
+use crate::clock::Stopwatch;
 use crate::exit::Exit;
 use crate::layers::wire::Reply;
 use crate::model::World;
@@ -63,7 +63,7 @@ const MOST_SKUS: usize = 8;
 
 /// What is known by now.
 #[derive(Debug, Default)]
-struct Known {
+struct Findings {
     held: usize,
     broken: Vec<Finding>,
     pages: Vec<String>,
@@ -81,13 +81,13 @@ pub(crate) fn run(address: &str, seed: u64, stock: Option<&Path>) -> (String, Ex
         Some(Ok(opening)) => opening,
         Some(Err(error)) => return (format!("sim: {error}\n"), Exit::Usage),
     };
-    let began = Began::now();
-    let judged = judge(address, seed, &opening, stock.is_some(), EFFORT);
+    let began = Stopwatch::start();
+    let result = check_server(address, seed, &opening, stock.is_some(), EFFORT);
     eprintln!("sim: against {address} took {:.2?}", began.elapsed());
-    judged
+    result
 }
 
-fn judge(
+fn check_server(
     address: &str,
     seed: u64,
     opening: &OpeningStock,
@@ -105,39 +105,42 @@ fn judge(
             return (text, Exit::Usage);
         }
     };
-    let mut known = Known::default();
+    let mut findings = Findings::default();
     if compare {
-        opens_as_told(&mut session, opening, &mut known);
+        opens_as_told(&mut session, opening, &mut findings);
     }
     let world = session.world();
-    if Cast::choose(&world).is_none() {
-        return nothing_to_buy(&world, &known);
+    if SkuChoice::choose(&world).is_none() {
+        return nothing_to_buy(&world, &findings);
     }
-    offers(&mut session, &mut known);
+    offers(&mut session, &mut findings);
     for rule in rules::all() {
         match probe(&mut session, &rule) {
-            Probed::Holds => known.held += 1,
-            Probed::Undecided(why) => known.undecided.push((rule.name, why)),
-            Probed::Broken(finding) => {
+            ProbeResult::Holds => findings.held += 1,
+            ProbeResult::Undecided(why) => findings.undecided.push((rule.name, why)),
+            ProbeResult::Broken(finding) => {
                 if rule.is_general {
                     session.ignored.extend(finding.facets());
                 }
-                known.broken.push(finding);
+                findings.broken.push(finding);
             }
         }
     }
-    for finding in &known.broken {
-        learn(&mut session, finding, &mut known.situations);
+    for finding in &findings.broken {
+        learn(&mut session, finding, &mut findings.situations);
     }
-    look_further(&mut session, seed, effort, &mut known);
-    let exit =
-        if known.broken.is_empty() && known.pages.is_empty() { Exit::Ok } else { Exit::Oracle };
-    (page(&known), exit)
+    look_further(&mut session, seed, effort, &mut findings);
+    let exit = if findings.broken.is_empty() && findings.pages.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Oracle
+    };
+    (page(&findings), exit)
 }
 
 /// There is too little in stock for any program.
-fn nothing_to_buy(world: &World, known: &Known) -> (String, Exit) {
-    let text = page(known);
+fn nothing_to_buy(world: &World, findings: &Findings) -> (String, Exit) {
+    let text = page(findings);
     let there: Vec<String> =
         world.stock.iter().map(|shelf| format!("{} of {}", shelf.1, shelf.0)).collect();
     let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
@@ -145,7 +148,7 @@ fn nothing_to_buy(world: &World, known: &Known) -> (String, Exit) {
         "{text}sim: there is {there}, and it takes three SKUs in stock, two with 4 or more; \
          --stock names the file that the server opened with, which is told of its SKUs\n"
     );
-    (text, if known.pages.is_empty() { Exit::Usage } else { Exit::Oracle })
+    (text, if findings.pages.is_empty() { Exit::Usage } else { Exit::Oracle })
 }
 
 /// From now on nothing more is said of what this finding says.
@@ -157,13 +160,13 @@ fn learn(session: &mut Session, finding: &Finding, situations: &mut BTreeSet<Sit
     session.ignored.extend(facets.into_iter().filter(|facet| !facet.is_hard()));
 }
 
-fn opens_as_told(session: &mut Session, opening: &OpeningStock, known: &mut Known) {
+fn opens_as_told(session: &mut Session, opening: &OpeningStock, findings: &mut Findings) {
     for record in opening.records().iter().take(MOST_SKUS) {
         let told = record.total - record.reserved;
         let there = session.available(record.sku.get());
         if there != Some(told) {
             let there = there.map_or_else(|| "none".to_owned(), |units| units.to_string());
-            known.pages.push(format!(
+            findings.pages.push(format!(
                 "BROKEN  available is total - reserved of the stock file\n  stock {}\n    server  \
                  {there}\n    file    {told} (was it used since it opened?)\n",
                 record.sku
@@ -174,61 +177,61 @@ fn opens_as_told(session: &mut Session, opening: &OpeningStock, known: &mut Know
 }
 
 /// What newer fields the server has at all.
-fn offers(session: &mut Session, known: &mut Known) {
+fn offers(session: &mut Session, findings: &mut Findings) {
     let world = session.world();
-    let Some(cast) = Cast::choose(&world) else { return };
-    let steps = cast.steps("create user=1 Ax1;info order#1", &world);
+    let Some(skus) = SkuChoice::choose(&world) else { return };
+    let steps = skus.steps("create user=1 Ax1;info order#1", &world);
     for played in probe::play(session, &world, &steps) {
         if let Reply::Created { status, .. } = &played.reply
             && status.is_empty()
         {
             session.ignored.extend([Facet::CreateStatus, Facet::CreateShortages]);
-            known.not_offered.push("OrderCreateResponse.status and shortages");
+            findings.not_offered.push("OrderCreateResponse.status and shortages");
         }
         if let Reply::Order(order) = &played.reply
             && (order.created_at, order.updated_at) == (None, None)
         {
             session.ignored.extend([Facet::Times, Facet::Reason, Facet::Shortages]);
-            known.not_offered.push("OrderInfoResponse.createdAt, updatedAt, reason, shortages");
+            findings.not_offered.push("OrderInfoResponse.createdAt, updatedAt, reason, shortages");
         }
     }
 }
 
-fn look_further(session: &mut Session, seed: u64, effort: Effort, known: &mut Known) {
+fn look_further(session: &mut Session, seed: u64, effort: Effort, findings: &mut Findings) {
     let mut draws = Draws::new(seed, Domain::Commands);
     let mut beyond = 0;
     for round in 0..effort.programs {
         if beyond >= MOST_BEYOND {
             break;
         }
-        if let Some(finding) = wander(session, &mut draws, round, &known.situations) {
-            learn(session, &finding, &mut known.situations);
-            known.situations.extend(finding.situation());
-            known.broken.push(finding);
+        if let Some(finding) = run_random(session, &mut draws, round, &findings.situations) {
+            learn(session, &finding, &mut findings.situations);
+            findings.situations.extend(finding.situation());
+            findings.broken.push(finding);
             beyond += 1;
         }
     }
     let mut draws = Draws::new(seed, Domain::Network);
     for round in 0..effort.rounds {
-        match race(session, &mut draws, round, &known.situations) {
-            Raced::Explained => {}
-            Raced::Unexplained(story) => {
-                known.pages.push(format!("BROKEN  calls at once are as if one by one\n{story}"));
+        match race(session, &mut draws, round, &findings.situations) {
+            RaceResult::Explained => {}
+            RaceResult::Unexplained(story) => {
+                findings.pages.push(format!("BROKEN  calls at once are as if one by one\n{story}"));
                 return;
             }
-            Raced::NotPlayed => {
+            RaceResult::NotPlayed => {
                 let why = "what it builds on is broken, or not in stock";
-                known.undecided.push(("calls at once are as if one by one", why.to_owned()));
+                findings.undecided.push(("calls at once are as if one by one", why.to_owned()));
                 return;
             }
         }
     }
-    known.held += 1;
+    findings.held += 1;
 }
 
-fn page(known: &Known) -> String {
+fn page(findings: &Findings) -> String {
     let mut text = String::new();
-    for finding in &known.broken {
+    for finding in &findings.broken {
         let _ = writeln!(text, "BROKEN  {}", finding.rule);
         for (place, (step, played)) in finding.steps.iter().zip(&finding.played).enumerate() {
             let line = call(step);
@@ -240,15 +243,15 @@ fn page(known: &Known) -> String {
             }
         }
     }
-    known.pages.iter().for_each(|page| text.push_str(page));
-    for (rule, why) in &known.undecided {
+    findings.pages.iter().for_each(|page| text.push_str(page));
+    for (rule, why) in &findings.undecided {
         let _ = writeln!(text, "?       {rule}: {why}");
     }
-    for field in &known.not_offered {
+    for field in &findings.not_offered {
         let _ = writeln!(text, "-       not offered: {field}");
     }
-    let broken = known.broken.len() + known.pages.len();
-    let (held, open) = (known.held, known.undecided.len());
+    let broken = findings.broken.len() + findings.pages.len();
+    let (held, open) = (findings.held, findings.undecided.len());
     let _ = writeln!(text, "{held} rules hold, {broken} are broken, {open} are undecided");
     text
 }

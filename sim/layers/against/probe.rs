@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::compare::Facet;
 use super::rules::Rule;
-use super::session::{Played, Program, Session, Situation, is_read};
+use super::session::{Exchange, Program, Session, Situation, is_read};
 use crate::model::World;
-use crate::plan::text::{Setting, Shelves};
+use crate::plan::text::{StockLine, WorldLine};
 use crate::plan::{Plan, Step};
 
 /// A SKU that no stock file has, most likely.
@@ -20,7 +20,7 @@ pub(crate) struct Finding {
     /// The program, the last step of which shows it.
     pub(crate) steps: Vec<Step>,
     /// What each step came to.
-    pub(crate) played: Vec<Played>,
+    pub(crate) played: Vec<Exchange>,
 }
 
 impl Finding {
@@ -44,7 +44,7 @@ impl Finding {
 
 /// What a probe comes to.
 #[derive(Debug)]
-pub(crate) enum Probed {
+pub(crate) enum ProbeResult {
     /// The rule holds.
     Holds,
     /// It does not.
@@ -55,13 +55,13 @@ pub(crate) enum Probed {
 
 /// The SKUs that stand for the letters of rules.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cast {
+pub(crate) struct SkuChoice {
     plenty: u32,
     other: u32,
     scarce: (u32, u64),
 }
 
-impl Cast {
+impl SkuChoice {
     /// Chooses among what is there; `None` where there is not enough.
     pub(crate) fn choose(world: &World) -> Option<Self> {
         let mut shelves: Vec<(u64, u32)> =
@@ -79,7 +79,7 @@ impl Cast {
     /// The steps of a program.
     pub(crate) fn steps(&self, program: &str, world: &World) -> Vec<Step> {
         let plan = Plan { world: world.clone(), start: 0, steps: Vec::new() };
-        let mut text = format!("plan v1\n{}\n{}\n", Setting(&plan), Shelves(world));
+        let mut text = format!("plan v1\n{}\n{}\n", WorldLine(&plan), StockLine(world));
         for (number, step) in (1..).zip(program.split(';')) {
             let words: Vec<String> = step.split(' ').map(|word| self.word(word)).collect();
             text.push_str(&format!("{number} @0s c0 {}\n", words.join(" ")));
@@ -111,7 +111,7 @@ impl Cast {
 }
 
 /// Plays steps up to the first that differs in a way that matters.
-pub(crate) fn play(session: &mut Session, world: &World, steps: &[Step]) -> Vec<Played> {
+pub(crate) fn play(session: &mut Session, world: &World, steps: &[Step]) -> Vec<Exchange> {
     let mut program = Program::begin(session, world);
     let mut played = Vec::new();
     for step in steps {
@@ -127,25 +127,27 @@ pub(crate) fn play(session: &mut Session, world: &World, steps: &[Step]) -> Vec<
 }
 
 /// Puts a rule to the test.
-pub(crate) fn probe(session: &mut Session, rule: &Rule) -> Probed {
+pub(crate) fn probe(session: &mut Session, rule: &Rule) -> ProbeResult {
     let world = session.world();
-    let Some(cast) = Cast::choose(&world) else {
-        return Probed::Undecided("it takes three SKUs in stock, two with 4 or more".to_owned());
+    let Some(skus) = SkuChoice::choose(&world) else {
+        return ProbeResult::Undecided(
+            "it takes three SKUs in stock, two with 4 or more".to_owned(),
+        );
     };
-    let steps = cast.steps(rule.program, &world);
+    let steps = skus.steps(rule.program, &world);
     let mut played = play(session, &world, &steps);
     if played.len() < steps.len() {
         let step = steps[played.len() - 1].to_string();
         let call = step.splitn(4, ' ').last().unwrap_or_default().to_owned();
-        return Probed::Undecided(format!("a step before differs: {call}"));
+        return ProbeResult::Undecided(format!("a step before differs: {call}"));
     }
     let last = played.last_mut().expect("a rule has a step");
     let goes_elsewhere = last.facets.iter().any(|facet| facet.is_hard());
     last.facets.retain(|facet| rule.facets.contains(facet));
     match (last.facets.is_empty(), goes_elsewhere) {
-        (true, true) => return Probed::Undecided(format!("the answer is {}", last.reply)),
-        (true, false) => return Probed::Holds,
+        (true, true) => return ProbeResult::Undecided(format!("the answer is {}", last.reply)),
+        (true, false) => return ProbeResult::Holds,
         (false, _) => {}
     }
-    Probed::Broken(Finding { rule: rule.name.to_owned(), steps, played })
+    ProbeResult::Broken(Finding { rule: rule.name.to_owned(), steps, played })
 }

@@ -8,8 +8,8 @@ use tonic::transport::Channel;
 
 use super::compare::{Facet, differences};
 use super::session::{Session, Situation, client, in_time};
-use crate::layers::concurrent::{Entry, Found, search, told};
-use crate::layers::wire::{Heard, Reply};
+use crate::layers::concurrent::{CallRecord, SearchResult, report, search};
+use crate::layers::wire::{Received, Reply};
 use crate::model::World;
 use crate::model::contract::Answer;
 use crate::plan::rng::{Draws, Purpose, Weights};
@@ -27,7 +27,7 @@ const LEFT: u64 = 6;
 
 /// What a round comes to.
 #[derive(Debug)]
-pub(crate) enum Raced {
+pub(crate) enum RaceResult {
     /// Some order explains it, or too many were to be tried.
     Explained,
     /// None does; the page says more.
@@ -42,17 +42,17 @@ pub(crate) fn race(
     draws: &mut Draws,
     round: u64,
     broken: &BTreeSet<Situation>,
-) -> Raced {
+) -> RaceResult {
     let kinds: BTreeSet<Kind> = broken.iter().map(|situation| situation.0).collect();
     let world = session.world();
     let Some(scarce) = world.stock.iter().filter(|shelf| shelf.1 > 0).min_by_key(|shelf| shelf.1)
     else {
-        return Raced::NotPlayed;
+        return RaceResult::NotPlayed;
     };
     let (sku, available) = (scarce.0, scarce.1);
-    let Some(offset) = session.last_id else { return Raced::NotPlayed };
+    let Some(offset) = session.last_id else { return RaceResult::NotPlayed };
     if kinds.contains(&Kind::Create) || session.ignored.contains(&Facet::Id) {
-        return Raced::NotPlayed;
+        return RaceResult::NotPlayed;
     }
     // One order takes all but a few units, so that the others have to fight for the rest.
     let filler = u32::try_from(available.saturating_sub(LEFT)).unwrap_or(u32::MAX);
@@ -66,17 +66,17 @@ pub(crate) fn race(
     }
     plan.retain(|(step, _)| !kinds.contains(&step.op.kind()));
     let history = session.runtime.block_on(play(session, (sku, filler), user, plan));
-    let Some(history) = history else { return Raced::NotPlayed };
+    let Some(history) = history else { return RaceResult::NotPlayed };
     for entry in &history {
-        if let Reply::Created { order, .. } = entry.heard.reply {
+        if let Reply::Created { order, .. } = entry.received.reply {
             session.last_id = session.last_id.max(Some(order));
         }
     }
     let found = check(session, &world, &history, offset);
-    give_back(session, &history);
+    cancel_awaiting(session, &history);
     match found {
-        Found::Order(_) | Found::TooMany => Raced::Explained,
-        Found::None(_) => Raced::Unexplained(told(&found, &history)),
+        SearchResult::Explained(_) | SearchResult::Undecided => RaceResult::Explained,
+        SearchResult::Unexplained(_) => RaceResult::Unexplained(report(&found, &history)),
     }
 }
 
@@ -88,12 +88,12 @@ fn draw(
     user: i64,
     offset: i64,
 ) -> (Step, i64) {
-    let nth = 1 + draws.die(Purpose::TARGET).below(u64::from(ORDERS));
+    let nth = 1 + draws.draw(Purpose::TARGET).below(u64::from(ORDERS));
     // The first order is the one that takes most, and stays.
     let order = offset + 1 + i64::try_from(nth).expect("a few orders");
     let target = Target::Id(order);
     let weights = Weights::new([30, 15, 8, 25, 22, 0]);
-    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&weights)];
+    let kind = Kind::ALL[draws.draw(Purpose::KIND).weighted(&weights)];
     let op = match kind {
         Kind::Create => Op::Create { user, key: crate::plan::Key::NONE },
         Kind::Info => Op::Info(target),
@@ -114,7 +114,7 @@ async fn play(
     (sku, filler): (u32, u32),
     user: i64,
     plan: Vec<(Step, i64)>,
-) -> Option<Vec<Entry>> {
+) -> Option<Vec<CallRecord>> {
     let moments = Arc::new(AtomicU64::new(0));
     let create = Op::Create { user, key: crate::plan::Key::NONE };
     let before = std::iter::once(filler.max(1))
@@ -138,42 +138,46 @@ async fn play(
     Some(history)
 }
 
-async fn calls(channel: Channel, plan: Vec<(Step, i64)>, moments: Arc<AtomicU64>) -> Vec<Entry> {
+async fn calls(
+    channel: Channel,
+    plan: Vec<(Step, i64)>,
+    moments: Arc<AtomicU64>,
+) -> Vec<CallRecord> {
     let mut rpc = client(channel);
     let mut history = Vec::new();
     for (step, order) in plan {
-        let heard = Heard { index: None, reply: Reply::Done };
-        let mut entry = Entry { step, order, invoked: 0, returned: u64::MAX, heard };
+        let received = Received { index: None, reply: Reply::Done };
+        let mut entry = CallRecord { step, order, invoked: 0, returned: u64::MAX, received };
         entry.invoked = moments.fetch_add(1, Ordering::SeqCst);
         let mut room = KeyText::default();
-        entry.heard = in_time(&mut rpc, entry.call(&mut room)).await;
+        entry.received = in_time(&mut rpc, entry.call(&mut room)).await;
         let returned = moments.fetch_add(1, Ordering::SeqCst);
         // A call without an answer may have been done, and may still be.
-        if !matches!(entry.heard.reply, Reply::Nothing(_)) {
+        if !matches!(entry.received.reply, Reply::Nothing(_)) {
             entry.returned = returned;
         }
         // Its index would only help the reader of a server that has one.
-        entry.heard.index = None;
+        entry.received.index = None;
         history.push(entry);
     }
     history
 }
 
-fn check(session: &Session, world: &World, history: &[Entry], offset: i64) -> Found {
-    let fits = |entry: &Entry, expected: &Answer| {
+fn check(session: &Session, world: &World, history: &[CallRecord], offset: i64) -> SearchResult {
+    let fits = |entry: &CallRecord, expected: &Answer| {
         let mut expected = expected.clone();
         if let Answer::Created { order, .. } = &mut expected {
             *order += offset;
         }
-        differences(&entry.heard.reply, &expected).is_subset(&session.ignored)
+        differences(&entry.received.reply, &expected).is_subset(&session.ignored)
     };
     search(world, history, offset, &fits)
 }
 
 /// What still awaits payment is cancelled.
-fn give_back(session: &mut Session, history: &[Entry]) {
+fn cancel_awaiting(session: &mut Session, history: &[CallRecord]) {
     for entry in history {
-        if let Reply::Created { order, .. } = entry.heard.reply {
+        if let Reply::Created { order, .. } = entry.received.reply {
             let call = crate::model::contract::Call::Info(order);
             if let Reply::Order(info) = session.call(call).reply
                 && info.status == "awaiting payment"

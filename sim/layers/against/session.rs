@@ -9,10 +9,10 @@ use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
 use super::compare::{Facet, differences};
-use crate::layers::wire::{self, Heard, Reply};
+use crate::layers::wire::{self, Received, Reply};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
-use crate::plan::{KeyText, Kind, Made, Op, Step};
+use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// Makes a call.
-    pub(crate) fn call(&mut self, call: Call<'_>) -> Heard {
+    pub(crate) fn call(&mut self, call: Call<'_>) -> Received {
         let Self { runtime, rpc, .. } = self;
         runtime.block_on(in_time(rpc, call))
     }
@@ -99,8 +99,9 @@ pub(crate) fn client(channel: Channel) -> LomsClient<Channel> {
 }
 
 /// A call that is given up in the end.
-pub(crate) async fn in_time(rpc: &mut LomsClient<Channel>, call: Call<'_>) -> Heard {
-    let given_up = || Heard { index: None, reply: Reply::Nothing("no answer in 5 s".to_owned()) };
+pub(crate) async fn in_time(rpc: &mut LomsClient<Channel>, call: Call<'_>) -> Received {
+    let given_up =
+        || Received { index: None, reply: Reply::Nothing("no answer in 5 s".to_owned()) };
     tokio::time::timeout(DEADLINE, wire::call(rpc, call)).await.unwrap_or_else(|_| given_up())
 }
 
@@ -111,7 +112,7 @@ fn now() -> SystemTime {
 
 /// What one step came to.
 #[derive(Clone, Debug)]
-pub(crate) struct Played {
+pub(crate) struct Exchange {
     /// What was heard.
     pub(crate) reply: Reply,
     /// What the model answers, in the server's ids.
@@ -150,7 +151,7 @@ impl Moment {
 pub(crate) struct Program<'a> {
     session: &'a mut Session,
     model: Model,
-    made: Made,
+    created: CreatedOrders,
     first_user: i64,
     /// By the model's ids from 1: the server's.
     ids: Vec<i64>,
@@ -166,36 +167,44 @@ impl<'a> Program<'a> {
         let first_user = session.new_users();
         let (ids, moments) = (Vec::new(), Vec::new());
         let model = Model::new(world, None);
-        Self { session, model, made: Made::default(), first_user, ids, moments, told: 0 }
+        Self {
+            session,
+            model,
+            created: CreatedOrders::default(),
+            first_user,
+            ids,
+            moments,
+            told: 0,
+        }
     }
 
     /// What sorts of call the step would be of now; the first says most.
     #[must_use]
     pub(crate) fn situations(&self, step: &Step) -> Vec<Situation> {
         let mut room = KeyText::default();
-        let call = step.call(&self.made, &mut room);
+        let call = step.call(&self.created, &mut room);
         super::situation::of(&self.model, call)
     }
 
     /// Takes a step on both sides.
-    pub(crate) fn step(&mut self, step: &Step) -> Played {
+    pub(crate) fn step(&mut self, step: &Step) -> Exchange {
         let step = &self.with_new_key(step);
         let situation = self.situations(step)[0];
         let mut room = KeyText::default();
-        let call = step.call(&self.made, &mut room);
-        let about = step.op.target().map(|target| self.made.find(target));
+        let call = step.call(&self.created, &mut room);
+        let about = step.op.target().map(|target| self.created.find(target));
         let before = about.and_then(|order| self.model.order(order)).map(|info| info.status);
         let call = self.with_new_user(call);
         let orders = self.model.orders();
         let mut expected = self.model.answer(0, call);
         let began = now();
-        let heard = self.session.call(self.theirs(call));
+        let received = self.session.call(self.theirs(call));
         let span = Moment { from: began - CLOCKS, to: now() + CLOCKS, after: self.told };
         if let Answer::Created { order, .. } = &expected {
-            self.made.note(step.number, *order);
+            self.created.note(step.number, *order);
         }
         if self.model.orders() > orders {
-            self.new_order(&heard.reply);
+            self.new_order(&received.reply);
             self.moments.push([span, span]);
         }
         if let Some(order) = about
@@ -211,9 +220,9 @@ impl<'a> Program<'a> {
         {
             *order = self.ids[place(*order)];
         }
-        let mut facets = differences(&heard.reply, &expected);
+        let mut facets = differences(&received.reply, &expected);
         if let (Reply::Order(order), Some(about), Answer::Order(_)) =
-            (&heard.reply, about, &expected)
+            (&received.reply, about, &expected)
         {
             let [created, updated] = self.moments[place(about)];
             if !created.fits(order.created_at) || !updated.fits(order.updated_at) {
@@ -222,7 +231,7 @@ impl<'a> Program<'a> {
             self.told = self.told.max(order.created_at.max(order.updated_at).unwrap_or(0));
         }
         let facets = facets.difference(&self.session.ignored).copied().collect();
-        Played { reply: heard.reply, expected, facets, situation }
+        Exchange { reply: received.reply, expected, facets, situation }
     }
 
     /// The same step with a key that nobody has used yet, even for another user.

@@ -1,12 +1,12 @@
 //! What happened, as the clients saw it.
 
-use crate::layers::wire::Heard;
+use crate::layers::wire::Received;
 use crate::model::contract::Call;
-use crate::plan::{KeyText, Made, Op, Step};
+use crate::plan::{CreatedOrders, KeyText, Op, Step};
 
 /// A call and what came of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct CallRecord {
     /// The call, with who made it.
     pub(crate) step: Step,
     /// The order that it is about; 0 for a call that is about none.
@@ -17,10 +17,10 @@ pub(crate) struct Entry {
     /// When it returned; `u64::MAX` where it never did, and may have been done or not.
     pub(crate) returned: u64,
     /// What came back.
-    pub(crate) heard: Heard,
+    pub(crate) received: Received,
 }
 
-impl Entry {
+impl CallRecord {
     /// The call.
     #[must_use]
     pub(crate) fn call<'a>(&'a self, room: &'a mut KeyText) -> Call<'a> {
@@ -35,7 +35,7 @@ impl Entry {
             Op::Pay(_) => Call::Pay(order),
             Op::Cancel(_) => Call::Cancel(order),
             Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => {
-                self.step.call(&Made::default(), room)
+                self.step.call(&CreatedOrders::default(), room)
             }
         }
     }
@@ -53,11 +53,11 @@ impl Entry {
                 text.splitn(4, ' ').last().unwrap_or_default().to_owned()
             }
         };
-        let place = self.heard.index.map_or_else(String::new, |index| format!("#{index} "));
+        let place = self.received.index.map_or_else(String::new, |index| format!("#{index} "));
         let span = match self.returned {
             u64::MAX => format!("[{}..", self.invoked),
             returned => format!("[{}..{returned}]", self.invoked),
         };
-        format!("{place}client {} {span} {call}: {}", step.client, self.heard.reply)
+        format!("{place}client {} {span} {call}: {}", step.client, self.received.reply)
     }
 }

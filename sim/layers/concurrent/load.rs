@@ -12,9 +12,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 
-use super::history::Entry;
-use crate::check::subject::Machine;
-use crate::layers::service::{HandClock, options};
+use super::history::CallRecord;
+use crate::check::subject::Subject;
+use crate::layers::service::{ManualClock, options};
 use crate::layers::wire;
 use crate::model::World;
 use crate::plan::rng::{Domain, Draws, Purpose, Weights};
@@ -56,7 +56,7 @@ pub(crate) struct Run {
     /// Where it was.
     pub(crate) world: World,
     /// All calls, client by client.
-    pub(crate) history: Vec<Entry>,
+    pub(crate) history: Vec<CallRecord>,
 }
 
 /// What the clients share.
@@ -78,9 +78,9 @@ const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 pub(crate) fn run(load: &Load) -> io::Result<Run> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let clock = HandClock::default();
+        let clock = ManualClock::default();
         clock.set(START);
-        let state = Machine::open(&load.world).state;
+        let state = Subject::open(&load.world).state;
         let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("http://{}", listener.local_addr()?);
@@ -112,7 +112,7 @@ pub(crate) fn run(load: &Load) -> io::Result<Run> {
 }
 
 /// All calls of one client.
-async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -> Vec<Entry> {
+async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -> Vec<CallRecord> {
     let mut rpc = LomsClient::new(channel);
     let mut draws = Draws::new(load.seed, Domain::Commands);
     let calls = (load.calls + load.clients - 1 - client) / load.clients;
@@ -123,16 +123,16 @@ async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -
         let (mut step, order) = draw(&mut draws, newest);
         step.number = number;
         step.client = u8::try_from(client % 256).expect("a remainder of 256 fits");
-        let heard = wire::Heard { index: None, reply: wire::Reply::Done };
-        let mut entry = Entry { step, order, invoked: 0, returned: 0, heard };
+        let received = wire::Received { index: None, reply: wire::Reply::Done };
+        let mut entry = CallRecord { step, order, invoked: 0, returned: 0, received };
         entry.invoked = shared.moments.fetch_add(1, Ordering::SeqCst);
         let mut room = KeyText::default();
-        let heard = wire::call(&mut rpc, entry.call(&mut room)).await;
+        let received = wire::call(&mut rpc, entry.call(&mut room)).await;
         entry.returned = shared.moments.fetch_add(1, Ordering::SeqCst);
-        if let wire::Reply::Created { order, .. } = heard.reply {
+        if let wire::Reply::Created { order, .. } = received.reply {
             shared.newest.fetch_max(order, Ordering::SeqCst);
         }
-        entry.heard = heard;
+        entry.received = received;
         history.push(entry);
     }
     history
@@ -140,29 +140,29 @@ async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -
 
 /// A call, and the order that it is about: one of the newest, which others are about as well.
 fn draw(draws: &mut Draws, newest: i64) -> (Step, i64) {
-    let mut die = draws.die(Purpose::TARGET);
-    let order = match die.below(64) {
+    let mut draw = draws.draw(Purpose::TARGET);
+    let order = match draw.below(64) {
         0 => 0,
         1 => i64::MAX,
-        _ => newest - i64::try_from(die.below(6)).expect("below 6"),
+        _ => newest - i64::try_from(draw.below(6)).expect("below 6"),
     };
-    let mut die = draws.die(Purpose::KIND);
+    let mut draw = draws.draw(Purpose::KIND);
     let weights = Weights::new([35, 20, 15, 15, 15, 0]);
-    let kind = Kind::ALL[die.weighted(&weights)];
+    let kind = Kind::ALL[draw.weighted(&weights)];
     let mut step = Step::default();
     let target = Target::Id(order);
     step.op = match kind {
         Kind::Create => {
-            let mut die = draws.die(Purpose::KEY);
-            let (user, name) = (die.below(50), die.below(24));
+            let mut draw = draws.draw(Purpose::KEY);
+            let (user, name) = (draw.below(50), draw.below(24));
             let user = i64::try_from(user % 4).expect("below 4");
             let name = if name < 8 { u32::try_from(name).expect("below 8") } else { 0 };
-            for line in 0..=die.below(3) {
+            for line in 0..=draw.below(3) {
                 let line = u16::try_from(line).expect("a few lines");
-                let mut die = draws.die(Purpose::line_sku(line));
-                let sku = u32::try_from(1 + die.below(5)).expect("below 6");
-                let count = u32::try_from(die.below(5)).expect("below 5");
-                step.items.push((sku, count.max(u32::from(die.chance(15, 16)))));
+                let mut draw = draws.draw(Purpose::line_sku(line));
+                let sku = u32::try_from(1 + draw.below(5)).expect("below 6");
+                let count = u32::try_from(draw.below(5)).expect("below 5");
+                step.items.push((sku, count.max(u32::from(draw.chance(15, 16)))));
             }
             Op::Create { user, key: Key { name, length: 0 } }
         }
@@ -170,7 +170,7 @@ fn draw(draws: &mut Draws, newest: i64) -> (Step, i64) {
         Kind::Pay => Op::Pay(target),
         Kind::Cancel => Op::Cancel(target),
         Kind::Stock | Kind::Tick | Kind::Rules => {
-            let sku = draws.die(Purpose::SKU).below(6);
+            let sku = draws.draw(Purpose::SKU).below(6);
             Op::Stock(u32::try_from(sku).expect("below 6"))
         }
     };

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::history::Entry;
+use super::history::CallRecord;
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::plan::{KeyText, Kind};
@@ -17,13 +17,13 @@ const MOST_STATES: usize = 200_000;
 
 /// What a search comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum SearchResult {
     /// This order explains everything: places in the history.
-    Order(Vec<usize>),
+    Explained(Vec<usize>),
     /// No order does. The longest that agrees as far as it goes.
-    None(Vec<usize>),
+    Unexplained(Vec<usize>),
     /// There are too many to try.
-    TooMany,
+    Undecided,
 }
 
 /// Searches for an order. `offset` is what a server's order ids are ahead of the model's, and
@@ -31,10 +31,10 @@ pub(crate) enum Found {
 #[must_use]
 pub(crate) fn search(
     world: &World,
-    history: &[Entry],
+    history: &[CallRecord],
     offset: i64,
-    fits: &dyn Fn(&Entry, &Answer) -> bool,
-) -> Found {
+    fits: &dyn Fn(&CallRecord, &Answer) -> bool,
+) -> SearchResult {
     let mut search = Search {
         history,
         offset,
@@ -44,21 +44,21 @@ pub(crate) fn search(
         longest: Vec::new(),
     };
     let world = World { payment_timeout: 0, idempotency_window: u64::MAX, ..world.clone() };
-    let state = State { model: Model::new(&world, None), made_by: Vec::new() };
+    let state = State { model: Model::new(&world, None), created_by: Vec::new() };
     let done = vec![false; history.len()];
     if search.explains(state, done) {
-        Found::Order(search.order)
+        SearchResult::Explained(search.order)
     } else if search.tried.len() >= MOST_STATES {
-        Found::TooMany
+        SearchResult::Undecided
     } else {
-        Found::None(search.longest)
+        SearchResult::Unexplained(search.longest)
     }
 }
 
 struct Search<'a> {
-    history: &'a [Entry],
+    history: &'a [CallRecord],
     offset: i64,
-    fits: &'a dyn Fn(&Entry, &Answer) -> bool,
+    fits: &'a dyn Fn(&CallRecord, &Answer) -> bool,
     tried: BTreeSet<(Vec<bool>, Fingerprint)>,
     order: Vec<usize>,
     longest: Vec<usize>,
@@ -68,7 +68,7 @@ struct Search<'a> {
 struct State {
     model: Model,
     /// The call that made each order.
-    made_by: Vec<usize>,
+    created_by: Vec<usize>,
 }
 
 impl State {
@@ -77,8 +77,8 @@ impl State {
         for (sku, total, reserved) in self.model.stock() {
             [u64::from(sku), total, reserved].into_iter().for_each(|word| print.word(word));
         }
-        for (order, &made_by) in (1..).zip(&self.made_by) {
-            print.word(u64::try_from(made_by).expect("lengths fit 64 bits"));
+        for (order, &created_by) in (1..).zip(&self.created_by) {
+            print.word(u64::try_from(created_by).expect("lengths fit 64 bits"));
             if let Some(info) = self.model.order(order) {
                 print.answer(&Answer::Order(info));
             }
@@ -160,7 +160,7 @@ impl Search<'_> {
             return None;
         }
         if state.model.orders() > orders {
-            state.made_by.push(place);
+            state.created_by.push(place);
         }
         Some(state)
     }

@@ -1,17 +1,17 @@
 //! The end of a storm: faults stop, and everything comes to its end.
 
-use super::judge::Made as MadeCall;
-use super::server::call_at_once;
-use super::storm::Storm;
+use super::checker::SentCall;
+use super::faulty_run::FaultyRun;
+use super::server::call_now;
 use crate::check::checker::Verdict;
 use crate::model::contract::Call;
 
-impl Storm<'_> {
+impl FaultyRun<'_> {
     /// What awaits payment is paid, cancelled or expires; then every order and every shelf is
     /// looked at.
     pub(super) fn drain(&mut self) -> Verdict {
-        let awaiting: Vec<i64> = self.judge.model.awaiting().collect();
-        let expires = self.judge.model.next_deadline().is_some();
+        let awaiting: Vec<i64> = self.checker.model.awaiting().collect();
+        let expires = self.checker.model.next_deadline().is_some();
         for (turn, order) in awaiting.into_iter().enumerate() {
             match (turn % 3, expires) {
                 (0, _) => self.ask(Call::Pay(order))?,
@@ -19,22 +19,22 @@ impl Storm<'_> {
                 (_, true) => {}
             }
         }
-        while let Some(deadline) = self.judge.model.next_deadline() {
+        while let Some(deadline) = self.checker.model.next_deadline() {
             let clock = self.server.clock.now().max(deadline);
             self.server.clock.set(clock);
-            self.judge.tick(clock, 0, &self.server.sequencer)?;
+            self.checker.tick(clock, 0, &self.server.sequencer)?;
         }
         // Deadlines past the end of time are none: those orders have to be cancelled.
-        let left: Vec<i64> = self.judge.model.awaiting().collect();
+        let left: Vec<i64> = self.checker.model.awaiting().collect();
         left.into_iter().try_for_each(|order| self.ask(Call::Cancel(order)))?;
-        let orders = i64::try_from(self.judge.model.orders()).expect("a run has few orders");
+        let orders = i64::try_from(self.checker.model.orders()).expect("a run has few orders");
         (1..=orders).try_for_each(|order| self.ask(Call::Info(order)))?;
-        self.judge.audit(self.server.clock.now(), &self.server.sequencer)
+        self.checker.audit(self.server.clock.now(), &self.server.sequencer)
     }
 
     fn ask(&mut self, call: Call<'_>) -> Verdict {
-        let heard = call_at_once(&mut self.server.client(), call);
+        let received = call_now(&mut self.server.client(), call);
         let clock = self.server.clock.now();
-        self.judge.answered(clock, MadeCall { number: 0, call }, &heard).map(drop)
+        self.checker.answered(clock, SentCall { number: 0, call }, &received).map(drop)
     }
 }

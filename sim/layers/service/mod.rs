@@ -4,23 +4,23 @@
 //! | part | what it does |
 //! |---|---|
 //! | `server` | the service under test, with a clock set by hand |
-//! | `judge` | the model, taken along in the server's own order |
+//! | `checker` | the model, taken along in the server's own order |
 //! | `calm` | faults off: the answers of the swarm layer to the same plan |
 //! | `storm` | faults on: one queue of messages, over `line`s, and the `drain` at the end |
 //! | `faults` | what goes wrong, as data |
 //! | `run` | seeds, and failures made small |
 
-mod calm;
+mod channel;
+mod checker;
 mod drain;
-mod faults;
-mod judge;
-mod line;
+mod fault_free;
+mod fault_schedule;
+mod faulty_run;
 mod run;
 mod server;
-mod storm;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::judge::kind_of;
-pub(crate) use self::run::{replay, seed, seeds};
-pub(crate) use self::server::{HandClock, options};
+pub(crate) use self::checker::kind_of;
+pub(crate) use self::run::{replay, run_covered, run_many, seed};
+pub(crate) use self::server::{ManualClock, options};

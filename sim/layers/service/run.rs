@@ -4,101 +4,101 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::calm::{self, retimed};
-use super::faults::{Trouble, Weather};
-use super::storm::{Storm, Toll};
+use super::fault_free::{self, retimed};
+use super::fault_schedule::{FaultSchedule, NetworkFault};
+use super::faulty_run::{FaultCounts, FaultyRun};
 use crate::check::failure::{Failure, Signature};
 use crate::check::panic;
-use crate::clock::Began;
-use crate::coverage::counts::Tally;
+use crate::clock::Stopwatch;
+use crate::coverage::counts::Counts;
 use crate::exit::Exit;
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::generator::plan_of;
-use crate::plan::workload::Habits;
+use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
+use crate::runner::{self, RunRequest, SeedResult, StopRule};
 use crate::shrink;
 
 /// The most steps of a seed, where nobody asks for more.
 const LENGTH: u32 = 600;
 
-/// Stands in a plan's text in place of a weather, where there is none.
-const CALM: &str = "net calm";
+/// Stands in a plan's text in place of a schedule, where there is none.
+const NO_FAULTS: &str = "net calm";
 
 /// What a step costs here, in the shrinker's commands.
 const COST: u64 = 8;
 
 /// A page, for people, and how it went.
-type Report = (String, Exit);
+type Outcome = (String, Exit);
 
-/// A plan in its weather; none for a calm.
+/// A plan in its schedule; none for a calm.
 #[derive(Clone, Debug)]
 struct Case {
     plan: Plan,
-    weather: Option<Weather>,
+    schedule: Option<FaultSchedule>,
 }
 
 /// What a good run comes to.
 #[derive(Debug, Default)]
-struct Course {
-    tally: Tally,
-    toll: Toll,
+struct CaseResult {
+    counts: Counts,
+    fault_counts: FaultCounts,
 }
 
 impl Case {
     /// A panic of the service is a failure like any other.
-    fn play(&self, rig: Rig) -> Result<Course, Box<Failure>> {
-        let crashed = |crash| Err(Box::new(Failure::of_crash(crash, None, 0, 0)));
-        panic::caught(|| self.course(rig)).unwrap_or_else(crashed)
+    fn play(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
+        let panicked = |caught| Err(Box::new(Failure::of_panic(caught, None, 0, 0)));
+        panic::caught(|| self.play_unguarded(injected)).unwrap_or_else(panicked)
     }
 
-    fn course(&self, rig: Rig) -> Result<Course, Box<Failure>> {
-        match &self.weather {
-            None => {
-                calm::play(&self.plan, rig).map(|tally| Course { tally, toll: Toll::default() })
-            }
-            Some(weather) => {
-                let mut storm = Storm::open(&self.plan, weather, rig);
-                storm.play()?;
-                Ok(Course { tally: storm.judge.tally, toll: storm.toll })
+    fn play_unguarded(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
+        match &self.schedule {
+            None => fault_free::play(&self.plan, injected)
+                .map(|counts| CaseResult { counts, fault_counts: FaultCounts::default() }),
+            Some(schedule) => {
+                let mut run = FaultyRun::open(&self.plan, schedule, injected);
+                run.play()?;
+                Ok(CaseResult { counts: run.checker.counts, fault_counts: run.fault_counts })
             }
         }
     }
 
-    fn fails(&self, rig: Rig, signature: Signature) -> bool {
-        self.play(rig).err().is_some_and(|failure| failure.signature == signature)
+    fn fails(&self, injected: InjectedFaults, signature: Signature) -> bool {
+        self.play(injected).err().is_some_and(|failure| failure.signature == signature)
     }
 
     /// Fewer faults, then fewer and plainer steps, then fewer faults again.
-    fn shrink(&self, rig: Rig, signature: Signature) -> Self {
+    fn shrink(&self, injected: InjectedFaults, signature: Signature) -> Self {
         let mut case = self.clone();
-        case.drop_faults(rig, signature);
-        let weather = case.weather.clone();
+        case.drop_faults(injected, signature);
+        let schedule = case.schedule.clone();
         let shrunk = shrink::keeping(&case.plan, |plan| {
-            let plan = if weather.is_none() { retimed(plan.clone()) } else { plan.clone() };
+            let plan = if schedule.is_none() { retimed(plan.clone()) } else { plan.clone() };
             let steps = u64::try_from(plan.steps.len()).expect("lengths fit 64 bits");
-            let candidate = Self { plan, weather: weather.clone() };
-            (candidate.fails(rig, signature), COST * steps)
+            let candidate = Self { plan, schedule: schedule.clone() };
+            (candidate.fails(injected, signature), COST * steps)
         });
-        case.plan = if weather.is_none() { retimed(shrunk.plan) } else { shrunk.plan };
-        case.drop_faults(rig, signature);
+        case.plan = if schedule.is_none() { retimed(shrunk.plan) } else { shrunk.plan };
+        case.drop_faults(injected, signature);
         case
     }
 
-    fn drop_faults(&mut self, rig: Rig, signature: Signature) {
-        let Some(weather) = &mut self.weather else { return };
+    fn drop_faults(&mut self, injected: InjectedFaults, signature: Signature) {
+        let Some(schedule) = &mut self.schedule else { return };
         let steps: std::collections::BTreeSet<u32> =
             self.plan.steps.iter().map(|step| step.number).collect();
-        weather.faults.retain(|fault| steps.contains(&fault.step));
-        let mut length = weather.faults.len().div_ceil(2);
+        schedule.faults.retain(|fault| steps.contains(&fault.step));
+        let mut length = schedule.faults.len().div_ceil(2);
         while length > 0 {
-            let mut end = self.weather.as_ref().map_or(0, |weather| weather.faults.len());
+            let mut end = self.schedule.as_ref().map_or(0, |schedule| schedule.faults.len());
             while end > 0 {
                 let from = end.saturating_sub(length);
                 let mut candidate = self.clone();
-                if let Some(weather) = &mut candidate.weather {
-                    weather.faults.drain(from..end);
+                if let Some(schedule) = &mut candidate.schedule {
+                    schedule.faults.drain(from..end);
                 }
-                if candidate.fails(rig, signature) {
+                if candidate.fails(injected, signature) {
                     *self = candidate;
                 }
                 end = from;
@@ -108,101 +108,195 @@ impl Case {
     }
 
     fn text(&self) -> String {
-        let calm = || format!("{CALM}\n");
-        let weather = self.weather.as_ref().map_or_else(calm, Weather::to_string);
-        format!("{}{weather}", self.plan)
+        let calm = || format!("{NO_FAULTS}\n");
+        let schedule = self.schedule.as_ref().map_or_else(calm, FaultSchedule::to_string);
+        format!("{}{schedule}", self.plan)
     }
 }
 
 /// Both cases of a seed.
 fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
-    let habits = Habits::of(seed);
-    let length = steps.unwrap_or(habits.length.min(LENGTH));
-    let plan = plan_of(seed, &habits, false, length);
-    let weather = Weather::of(seed, &plan);
-    let calm = Case { plan: retimed(plan.clone()), weather: None };
-    [calm, Case { plan, weather: Some(weather) }]
+    let workload = Workload::of(seed);
+    let length = steps.unwrap_or(workload.length.min(LENGTH));
+    let plan = plan_of(seed, &workload, false, length);
+    let schedule = FaultSchedule::of(seed, &plan);
+    let calm = Case { plan: retimed(plan.clone()), schedule: None };
+    [calm, Case { plan, schedule: Some(schedule) }]
 }
 
 /// Plays a seed, calm and in its storm.
 #[must_use]
-pub(crate) fn seed(seed: u64, steps: Option<u32>, rig: Rig) -> Report {
+pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Outcome {
     let mut text = format!("seed {seed} · service\n");
     for case in cases(seed, steps) {
-        match case.play(rig) {
-            Ok(course) => {
-                page(&mut text, &case, &course);
+        match case.play(injected) {
+            Ok(result) => {
+                page(&mut text, &case, &result);
             }
             Err(failure) => {
-                return failed(&format!("seed {seed}"), Some(seed), &case, &failure, rig);
+                return report_seed_failure(seed, steps, &case, &failure, injected);
             }
         }
     }
     (text, Exit::Ok)
 }
 
-/// Plays many seeds, up to the first that fails; and fails where some trouble never happened.
+/// Plays many seeds, up to the first that fails.
 #[must_use]
-pub(crate) fn seeds(seeds: Range<u64>, rig: Rig) -> Report {
-    let mut sum = Course::default();
-    let mut speed = Speed::default();
-    for seed in seeds.clone() {
-        for case in cases(seed, None) {
-            let began = Began::now();
-            match case.play(rig) {
-                Ok(course) => {
-                    speed.note(&case, course.tally.commands, began.elapsed());
-                    sum.tally.add(&course.tally);
-                    sum.toll.add(&course.toll);
-                }
-                Err(failure) => {
-                    return failed(&format!("seed {seed}"), Some(seed), &case, &failure, rig);
-                }
+pub(crate) fn run_many(request: RunRequest) -> Outcome {
+    play_seeds(request).report()
+}
+
+/// Plays many seeds, and fails where one of the faults never happened.
+#[must_use]
+pub(crate) fn run_covered(seeds: Range<u64>, jobs: usize, injected: InjectedFaults) -> Outcome {
+    let (steps, time, until_stable) = (None, None, false);
+    let request = RunRequest { seeds, jobs, steps, time, until_stable, injected };
+    let summary = play_seeds(request);
+    let uncovered = summary.failed.is_none() && !summary.total.fault_counts.missing().is_empty();
+    let (text, exit) = summary.report();
+    (text, if uncovered { Exit::Coverage } else { exit })
+}
+
+/// What many seeds come to.
+struct Summary {
+    request: RunRequest,
+    /// Number of seeds played.
+    seeds: u64,
+    total: CaseResult,
+    /// The lowest seed that failed, and how.
+    failed: Option<(u64, Case, Box<Failure>)>,
+}
+
+/// What one seed comes to.
+#[derive(Default)]
+struct SeedTotals {
+    total: CaseResult,
+    speed: Speed,
+    failed: Option<Case>,
+}
+
+fn play_seed(seed: u64, request: &RunRequest) -> SeedResult<SeedTotals> {
+    let mut played = SeedTotals::default();
+    for case in cases(seed, request.steps) {
+        let began = Stopwatch::start();
+        match case.play(request.injected) {
+            Ok(result) => {
+                played.speed.note(&case, result.counts.commands, began.elapsed());
+                played.total.add(&result);
+            }
+            Err(failure) => {
+                played.failed = Some(case);
+                return SeedResult { seed, counts: played, failure: Some(failure) };
             }
         }
     }
-    speed.tell();
-    let mut text = format!("seeds {}..{} · service\n", seeds.start, seeds.end);
-    let _ = writeln!(text, "calls  {}, answers {}", sum.tally.commands, sum.tally.fingerprint());
-    let missing = sum.toll.write(&mut text);
-    if !missing.is_empty() {
-        let _ = writeln!(text, "FAIL never happened: {}", missing.join(", "));
-    }
-    let exit = if missing.is_empty() { Exit::Ok } else { Exit::Coverage };
-    (text, exit)
+    SeedResult { seed, counts: played, failure: None }
 }
 
-/// Plays a plan with its weather, as pages of failures have them; `None` where there is no
-/// weather in the text, or where it cannot be read.
+fn play_seeds(request: RunRequest) -> Summary {
+    let mut stop = StopRule::new(&request);
+    let bar = runner::progress(request.seeds.end - request.seeds.start);
+    let (mut seeds, mut total, mut speed) = (0, CaseResult::default(), Speed::default());
+    let mut failed = None;
+    let play = |seed| play_seed(seed, &request);
+    runner::play_in_order(request.seeds.clone(), request.jobs, play, |result| {
+        let SeedResult { seed, counts: played, failure } = result;
+        seeds += 1;
+        total.add(&played.total);
+        speed.add(&played.speed);
+        failed = played.failed.zip(failure).map(|(case, failure)| (seed, case, failure));
+        bar.set_position(seeds);
+        stop.continues(seeds, total.reached())
+    });
+    bar.finish_and_clear();
+    speed.print();
+    Summary { request, seeds, total, failed }
+}
+
+impl Summary {
+    fn report(self) -> Outcome {
+        let Self { request: RunRequest { seeds, steps, injected, .. }, total, failed, .. } = self;
+        if let Some((seed, case, failure)) = failed {
+            return report_seed_failure(seed, steps, &case, &failure, injected);
+        }
+        let last = seeds.start + self.seeds;
+        let mut text = format!("seeds {}..{last} · service\n", seeds.start);
+        let (calls, answers) = (total.counts.commands, total.counts.fingerprint());
+        let _ = writeln!(text, "calls  {calls}, answers {answers}");
+        total.fault_counts.write(&mut text);
+        let missing = total.fault_counts.missing();
+        if !missing.is_empty() {
+            let _ = writeln!(text, "never happened: {}", missing.join(", "));
+        }
+        (text, Exit::Ok)
+    }
+}
+
+impl CaseResult {
+    fn add(&mut self, next: &Self) {
+        self.counts.add(&next.counts);
+        self.fault_counts.add(&next.fault_counts);
+    }
+
+    /// Number of different faults and of different answers.
+    fn reached(&self) -> usize {
+        let answers = Kind::ALL.iter().map(|&kind| self.counts.by_class(kind).len()).sum::<usize>();
+        answers + self.fault_counts.all().iter().filter(|&&(_, count)| count > 0).count()
+    }
+}
+
+/// Plays a plan with its schedule, as pages of failures have them; `None` where there is no
+/// schedule in the text, or where it cannot be read.
 #[must_use]
-pub(crate) fn replay(text: &str, rig: Rig) -> Option<Report> {
-    let case = if let Some((before, after)) = text.split_once(CALM) {
-        Case { plan: retimed(Plan::parse(&format!("{before}{after}")).ok()?), weather: None }
+pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Outcome> {
+    let case = if let Some((before, after)) = text.split_once(NO_FAULTS) {
+        Case { plan: retimed(Plan::parse(&format!("{before}{after}")).ok()?), schedule: None }
     } else {
         text.lines().find(|line| line.starts_with("net "))?;
-        let (weather, plan) = Weather::parse(text).ok()?;
-        Case { plan: Plan::parse(&plan).ok()?, weather: Some(weather) }
+        let (schedule, plan) = FaultSchedule::parse(text).ok()?;
+        Case { plan: Plan::parse(&plan).ok()?, schedule: Some(schedule) }
     };
-    Some(match case.play(rig) {
-        Ok(course) => {
+    Some(match case.play(injected) {
+        Ok(result) => {
             let mut text = String::new();
-            page(&mut text, &case, &course);
+            page(&mut text, &case, &result);
             (text, Exit::Ok)
         }
-        Err(failure) => failed("plan", None, &case, &failure, rig),
+        Err(failure) => report_failure("plan", &case, &failure, injected),
     })
 }
 
-fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: Rig) -> Report {
-    let small = case.shrink(rig, failure.signature);
-    let told = small.play(rig).err().unwrap_or_else(|| Box::new(failure.clone()));
+/// The report of a seed that failed, with the command that plays it again.
+fn report_seed_failure(
+    seed: u64,
+    steps: Option<u32>,
+    case: &Case,
+    failure: &Failure,
+    injected: InjectedFaults,
+) -> Outcome {
+    let (mut text, exit) = report_failure(&format!("seed {seed}"), case, failure, injected);
+    let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
+    let arguments = format!("--seed {seed} --layer service{steps}{}", injected.flag());
+    let _ = writeln!(text, "or run again: cargo run --release --bin sim -- {arguments}");
+    (text, exit)
+}
+
+fn report_failure(
+    origin: &str,
+    case: &Case,
+    failure: &Failure,
+    injected: InjectedFaults,
+) -> Outcome {
+    let small = case.shrink(injected, failure.signature);
+    let told = small.play(injected).err().unwrap_or_else(|| Box::new(failure.clone()));
     let at =
         told.signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
     let oracle = told.signature.oracle.name();
-    let weather = if case.weather.is_some() { "storm" } else { "calm" };
-    let mut text = format!("FAIL {origin} · service, {weather}: {oracle} differs {at}");
+    let schedule = if case.schedule.is_some() { "run" } else { "calm" };
+    let mut text = format!("FAIL {origin} · service, {schedule}: {oracle} differs {at}");
     let _ = writeln!(text, ", step {}", told.number);
-    let _ = writeln!(text, "  server  {}\n  model   {}", told.machine, told.model);
+    let _ = writeln!(text, "  server  {}\n  model   {}", told.actual, told.expected);
     let _ = writeln!(
         text,
         "  shrunk from {} steps to {}\n",
@@ -210,27 +304,22 @@ fn failed(origin: &str, seed: Option<u64>, case: &Case, failure: &Failure, rig: 
         small.plan.steps.len()
     );
     text.push_str(&small.text());
-    let bug = rig.flag();
-    if let Some(seed) = seed {
-        let again = format!("--seed {seed} --layer service{bug}");
-        let _ = writeln!(text, "\nagain: cargo run --release --bin sim -- {again}");
-    }
-    let _ = writeln!(text, "or paste the plan into: sim replay -{bug}");
+    let _ = writeln!(text, "\npaste the plan into: sim replay -{}", injected.flag());
     (text, Exit::of(failure))
 }
 
-fn page(text: &mut String, case: &Case, course: &Course) {
-    let Course { tally, toll } = course;
-    let weather = if case.weather.is_some() { "storm" } else { "calm" };
-    let _ = writeln!(text, "\n{weather}: {} calls, {}", tally.commands, tally.fingerprint());
+fn page(text: &mut String, case: &Case, result: &CaseResult) {
+    let CaseResult { counts, fault_counts } = result;
+    let schedule = if case.schedule.is_some() { "run" } else { "calm" };
+    let _ = writeln!(text, "\n{schedule}: {} calls, {}", counts.commands, counts.fingerprint());
     for kind in Kind::ALL {
-        let counts = tally.told(kind);
+        let counts = counts.by_class(kind);
         if !counts.is_empty() {
             let _ = writeln!(text, "  {:<7}{}", kind.name(), counts.join(", "));
         }
     }
-    if case.weather.is_some() {
-        let _ = toll.write(text);
+    if case.schedule.is_some() {
+        fault_counts.write(text);
     }
 }
 
@@ -240,21 +329,28 @@ struct Speed([(u64, Duration); 2]);
 
 impl Speed {
     fn note(&mut self, case: &Case, calls: u64, took: Duration) {
-        let sum = &mut self.0[usize::from(case.weather.is_some())];
+        let sum = &mut self.0[usize::from(case.schedule.is_some())];
         *sum = (sum.0 + calls, sum.1 + took);
     }
 
-    fn tell(&self) {
-        for (name, (calls, took)) in ["off, judged twice", "on"].iter().zip(self.0) {
+    fn add(&mut self, next: &Self) {
+        for ((calls, took), (more_calls, more_time)) in self.0.iter_mut().zip(next.0) {
+            *calls += more_calls;
+            *took += more_time;
+        }
+    }
+
+    fn print(&self) {
+        for (name, (calls, took)) in ["off, checked twice", "on"].iter().zip(self.0) {
             let each = took.as_nanos() / u128::from(calls.max(1));
             eprintln!("sim: service, faults {name}: {calls} calls in {took:.2?}, {each} ns each");
         }
     }
 }
 
-impl Toll {
+impl FaultCounts {
     fn add(&mut self, next: &Self) {
-        self.troubles.iter_mut().zip(next.troubles).for_each(|(mine, more)| *mine += more);
+        self.faults.iter_mut().zip(next.faults).for_each(|(mine, more)| *mine += more);
         self.resolved += next.resolved;
         self.given_up += next.given_up;
         self.retries += next.retries;
@@ -262,9 +358,9 @@ impl Toll {
         self.unseen += next.unseen;
     }
 
-    /// Writes the counts, and gives the names of those that are 0.
-    fn write(&self, text: &mut String) -> Vec<&'static str> {
-        let troubles = Trouble::NAMES.iter().copied().zip(self.troubles);
+    /// All counts with their names.
+    fn all(&self) -> Vec<(&'static str, u64)> {
+        let faults = NetworkFault::NAMES.iter().copied().zip(self.faults);
         let others = [
             ("resolved", self.resolved),
             ("given up", self.given_up),
@@ -272,12 +368,19 @@ impl Toll {
             ("reordered", self.reordered),
             ("unseen", self.unseen),
         ];
-        let all: Vec<(&str, u64)> = troubles.chain(others).collect();
-        for row in all.chunks(8) {
+        faults.chain(others).collect()
+    }
+
+    fn write(&self, text: &mut String) {
+        for row in self.all().chunks(8) {
             let row: Vec<String> =
                 row.iter().map(|(name, count)| format!("{count} {name}")).collect();
             let _ = writeln!(text, "  {}", row.join(", "));
         }
-        all.into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
+    }
+
+    /// The names of the counts that are 0.
+    fn missing(&self) -> Vec<&'static str> {
+        self.all().into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
     }
 }

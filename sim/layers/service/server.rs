@@ -12,16 +12,16 @@ use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::sequencer::{Clock, Sequencer};
 use loms::state_machine::Timestamp;
 
-use crate::check::subject::Machine;
-use crate::layers::wire::{self, Heard};
+use crate::check::subject::Subject;
+use crate::layers::wire::{self, Received};
 use crate::model::World;
 use crate::model::contract::Call;
 
 /// A clock that shows what it is set to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HandClock(Arc<AtomicU64>);
+pub(crate) struct ManualClock(Arc<AtomicU64>);
 
-impl HandClock {
+impl ManualClock {
     /// Sets it, in nanoseconds since 1970.
     pub(crate) fn set(&self, now: u64) {
         self.0.store(now, Ordering::SeqCst);
@@ -48,7 +48,7 @@ pub(crate) type Loms = LomsServer<LomsService>;
 #[derive(Debug)]
 pub(crate) struct Server {
     /// Its clock.
-    pub(crate) clock: HandClock,
+    pub(crate) clock: ManualClock,
     /// Its machine.
     pub(crate) sequencer: Arc<Sequencer>,
     /// Its service.
@@ -58,8 +58,8 @@ pub(crate) struct Server {
 impl Server {
     /// Starts with this world, and no orders.
     #[must_use]
-    pub(crate) fn start(world: &World, clock: HandClock) -> Self {
-        let state = Machine::open(world).state;
+    pub(crate) fn start(world: &World, clock: ManualClock) -> Self {
+        let state = Subject::open(world).state;
         let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
         let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options(world)));
         Self { clock, sequencer, loms }
@@ -83,10 +83,10 @@ pub(crate) fn options(world: &World) -> ServiceOptions {
 ///
 /// # Panics
 /// Where it does wait.
-pub(crate) fn call_at_once(client: &mut LomsClient<Loms>, call: Call<'_>) -> Heard {
+pub(crate) fn call_now(client: &mut LomsClient<Loms>, call: Call<'_>) -> Received {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(wire::call(client, call)).poll(&mut context) {
-        Poll::Ready(heard) => heard,
+        Poll::Ready(received) => received,
         Poll::Pending => panic!("the service waits for something, and there is nothing"),
     }
 }

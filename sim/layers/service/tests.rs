@@ -1,15 +1,16 @@
 //! The network's troubles, one by one and all together.
 
-use super::calm::{self, retimed};
-use super::faults::{Fault, Trouble, Weather};
-use super::storm::Storm;
+use super::fault_free::{self, retimed};
+use super::fault_schedule::{FaultSchedule, NetworkFault, ScheduledFault};
+use super::faulty_run::FaultyRun;
 use super::*;
 use crate::exit::Exit;
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
-use crate::plan::workload::Habits;
+use crate::plan::workload::Workload;
+use crate::runner::RunRequest;
 
 const PLAN: &str = "plan v1
 world timeout=10s window=18446744073709551615ns max_lines=1000 start=0s
@@ -19,86 +20,108 @@ stock 1=5
 3 @3s c0 stock 1
 ";
 
-fn storm(faults: &[(u32, u8, Trouble)]) -> (Plan, Weather) {
-    let fault = |&(step, attempt, trouble)| Fault { step, attempt, trouble };
+fn run(faults: &[(u32, u8, NetworkFault)]) -> (Plan, FaultSchedule) {
+    let fault = |&(step, attempt, fault)| ScheduledFault { step, attempt, fault };
     let faults = faults.iter().map(fault).collect();
-    (Plan::parse(PLAN).unwrap(), Weather { deadline: 100, attempts: 2, faults })
+    (Plan::parse(PLAN).unwrap(), FaultSchedule { deadline: 100, attempts: 2, faults })
 }
 
 /// Plays [`PLAN`] with these faults and gives how many orders there are in the end.
-fn orders(faults: &[(u32, u8, Trouble)]) -> usize {
-    let (plan, weather) = storm(faults);
-    let mut storm = Storm::open(&plan, &weather, Rig::default());
-    storm.play().unwrap();
-    storm.judge.model.orders()
+fn orders(faults: &[(u32, u8, NetworkFault)]) -> usize {
+    let (plan, schedule) = run(faults);
+    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    run.play().unwrap();
+    run.checker.model.orders()
 }
 
 #[test]
 fn calm_seeds_answer_as_the_swarm_does() {
     for seed in 0..40 {
-        let habits = Habits::of(seed);
-        let plan = retimed(plan_of(seed, &habits, false, 100));
-        calm::play(&plan, Rig::default()).unwrap_or_else(|failure| panic!("{seed}: {failure:#?}"));
+        let workload = Workload::of(seed);
+        let plan = retimed(plan_of(seed, &workload, false, 100));
+        fault_free::play(&plan, InjectedFaults::default())
+            .unwrap_or_else(|failure| panic!("{seed}: {failure:#?}"));
     }
 }
 
 #[test]
 fn stormy_seeds_answer_as_the_model_does_and_meet_every_trouble() {
-    let (text, exit) = seeds(0..24, Rig::default());
+    let (text, exit) = run_covered(0..24, 1, InjectedFaults::default());
     assert_eq!(exit, Exit::Ok, "{text}");
-    // The same again, byte for byte.
-    assert_eq!(text, seeds(0..24, Rig::default()).0);
+    // The same text again, with any number of threads.
+    assert_eq!(text, run_covered(0..24, 3, InjectedFaults::default()).0);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_output() {
+    let request = |jobs, until_stable| RunRequest {
+        seeds: 0..1_100,
+        jobs,
+        steps: Some(3),
+        time: None,
+        until_stable,
+        injected: InjectedFaults::default(),
+    };
+    let (all, exit) = run_many(request(1, false));
+    assert_eq!(exit, Exit::Ok, "{all}");
+    assert!(all.starts_with("seeds 0..1100 "), "{all}");
+    assert_eq!(all, run_many(request(4, false)).0);
+    let bug = InjectedFaults::with_bug(Bug::CancelPaidAllowed);
+    let failing =
+        |jobs| run_many(RunRequest { injected: bug, steps: Some(60), ..request(jobs, false) });
+    assert_eq!(failing(1).1, Exit::Oracle);
+    assert_eq!(failing(1), failing(4));
 }
 
 #[test]
 fn a_create_whose_reply_is_lost_is_retried_and_stays_one_order() {
-    assert_eq!(orders(&[(1, 0, Trouble::Lose)]), 1);
-    assert_eq!(orders(&[(1, 0, Trouble::Twice(7))]), 1);
-    assert_eq!(orders(&[(1, 0, Trouble::Late(101))]), 1);
+    assert_eq!(orders(&[(1, 0, NetworkFault::Lose)]), 1);
+    assert_eq!(orders(&[(1, 0, NetworkFault::Twice(7))]), 1);
+    assert_eq!(orders(&[(1, 0, NetworkFault::Late(101))]), 1);
 }
 
 #[test]
 fn a_caller_gone_in_mid_call_has_ordered_nothing() {
-    assert_eq!(orders(&[(1, 0, Trouble::Gone(3)), (1, 1, Trouble::Drop)]), 0);
-    assert_eq!(orders(&[(1, 0, Trouble::Slow(3))]), 1);
+    assert_eq!(orders(&[(1, 0, NetworkFault::Gone(3)), (1, 1, NetworkFault::Drop)]), 0);
+    assert_eq!(orders(&[(1, 0, NetworkFault::Slow(3))]), 1);
 }
 
 #[test]
 fn a_restarted_server_starts_at_order_1_again() {
-    assert_eq!(orders(&[(2, 0, Trouble::Restart)]), 0);
+    assert_eq!(orders(&[(2, 0, NetworkFault::Restart)]), 0);
 }
 
 #[test]
 fn a_planted_bug_is_found_and_shrunk_to_a_plan_that_replays() {
-    let rig = Rig::with_bug(Bug::SecondCancelRefused);
-    let (text, exit) = seeds(0..300, rig);
+    let injected = InjectedFaults::with_bug(Bug::SecondCancelRefused);
+    let (text, exit) = run_covered(0..300, 2, injected);
     assert_eq!(exit, Exit::Oracle, "{text}");
-    let (from, to) = (text.find("plan v1").unwrap(), text.find("\nagain").unwrap());
-    let (again, exit) = replay(&text[from..to], rig).unwrap();
+    let (from, to) = (text.find("plan v1").unwrap(), text.find("\npaste").unwrap());
+    let (again, exit) = replay(&text[from..to], injected).unwrap();
     assert_eq!(exit, Exit::Oracle, "{again}");
     assert!(again.lines().filter(|line| line.contains(" @")).count() <= 4, "{again}");
 }
 
 #[test]
 fn a_network_that_never_reorders_is_noticed() {
-    let habits = Habits::of(0);
-    let mut plan = plan_of(0, &habits, false, 100);
+    let workload = Workload::of(0);
+    let mut plan = plan_of(0, &workload, false, 100);
     // One client alone, and nothing that is late.
     plan.steps.iter_mut().for_each(|step| step.client = 0);
-    let weather = Weather { deadline: 100, attempts: 1, faults: Vec::new() };
-    let mut storm = Storm::open(&plan, &weather, Rig::default());
-    storm.play().unwrap();
-    assert_eq!(storm.toll.reordered, 0);
+    let schedule = FaultSchedule { deadline: 100, attempts: 1, faults: Vec::new() };
+    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    run.play().unwrap();
+    assert_eq!(run.fault_counts.reordered, 0);
 }
 
 #[test]
 fn weather_is_text_and_back() {
-    let habits = Habits::of(5);
-    let plan = plan_of(5, &habits, false, 60);
+    let workload = Workload::of(5);
+    let plan = plan_of(5, &workload, false, 60);
     for seed in 0..20 {
-        let weather = Weather::of(seed, &plan);
-        let (again, rest) = Weather::parse(&format!("{plan}{weather}")).unwrap();
-        assert_eq!((again, rest), (weather, plan.to_string()));
+        let schedule = FaultSchedule::of(seed, &plan);
+        let (again, rest) = FaultSchedule::parse(&format!("{plan}{schedule}")).unwrap();
+        assert_eq!((again, rest), (schedule, plan.to_string()));
     }
-    assert!(Weather::parse("fault 1 drop").is_err());
+    assert!(FaultSchedule::parse("fault 1 drop").is_err());
 }

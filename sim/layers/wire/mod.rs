@@ -26,7 +26,7 @@ use crate::model::contract::{Call, Shortage};
 
 /// What came back for a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub(crate) struct Received {
     /// The command's place in the server's order, where the server tells it.
     pub(crate) index: Option<u64>,
     /// The rest.
@@ -52,7 +52,7 @@ pub(crate) enum Reply {
     /// StocksInfo.
     Stock(u64),
     /// A status.
-    Refused(Box<No>),
+    Refused(Box<ErrorStatus>),
     /// Nobody answered: what the transport says.
     Nothing(String),
 }
@@ -78,20 +78,20 @@ pub(crate) struct OrderReply {
 
 /// A status that is not OK.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct No {
+pub(crate) struct ErrorStatus {
     /// The code.
     pub(crate) code: Code,
     /// The sentence for people.
     pub(crate) message: String,
     /// The ErrorInfo, if there is one.
-    pub(crate) info: Option<Info>,
+    pub(crate) info: Option<ErrorInfo>,
     /// The field violations of a BadRequest: field and description.
     pub(crate) violations: Vec<(String, String)>,
 }
 
 /// An ErrorInfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Info {
+pub(crate) struct ErrorInfo {
     /// Who speaks.
     pub(crate) domain: String,
     /// Why.
@@ -104,7 +104,7 @@ pub(crate) struct Info {
 ///
 /// # Panics
 /// For a tick, which is no call of the wire.
-pub(crate) async fn call<T>(client: &mut LomsClient<T>, call: Call<'_>) -> Heard
+pub(crate) async fn call<T>(client: &mut LomsClient<T>, call: Call<'_>) -> Received
 where
     T: GrpcService<Body>,
     T::Error: Into<StdError>,
@@ -115,42 +115,47 @@ where
         Call::Create { user, items, key } => {
             let items = items.iter().map(|&(sku, count)| Item { sku, count }).collect();
             let request = OrderCreateRequest { user, items, idempotency_key: key.to_owned() };
-            heard(client.order_create(request).await, |created| Reply::Created {
+            received(client.order_create(request).await, |created| Reply::Created {
                 order: created.order_id,
                 status: created.status,
                 shortages: shortages(&created.shortages),
             })
         }
         Call::Info(order_id) => {
-            heard(client.order_info(OrderInfoRequest { order_id }).await, |order| {
+            received(client.order_info(OrderInfoRequest { order_id }).await, |order| {
                 Reply::Order(order_reply(order))
             })
         }
         Call::Pay(order_id) => {
-            heard(client.order_pay(OrderPayRequest { order_id }).await, |_| Reply::Done)
+            received(client.order_pay(OrderPayRequest { order_id }).await, |_| Reply::Done)
         }
         Call::Cancel(order_id) => {
-            heard(client.order_cancel(OrderCancelRequest { order_id }).await, |_| Reply::Done)
+            received(client.order_cancel(OrderCancelRequest { order_id }).await, |_| Reply::Done)
         }
-        Call::Stock(sku) => heard(client.stocks_info(StocksInfoRequest { sku }).await, |stock| {
-            Reply::Stock(stock.count)
-        }),
+        Call::Stock(sku) => {
+            received(client.stocks_info(StocksInfoRequest { sku }).await, |stock| {
+                Reply::Stock(stock.count)
+            })
+        }
         Call::Tick | Call::ChangeRules { .. } => {
             unreachable!("ticks and changes of the rules are no calls of the wire")
         }
     }
 }
 
-fn heard<M>(result: Result<tonic::Response<M>, Status>, reply: impl FnOnce(M) -> Reply) -> Heard {
+fn received<M>(
+    result: Result<tonic::Response<M>, Status>,
+    reply: impl FnOnce(M) -> Reply,
+) -> Received {
     match result {
         Ok(response) => {
             let index = index(response.metadata());
-            Heard { index, reply: reply(response.into_inner()) }
+            Received { index, reply: reply(response.into_inner()) }
         }
         // A status with a source was made on this side, from whatever broke the connection.
         Err(status) => match status.source() {
-            Some(trouble) => Heard { index: None, reply: Reply::Nothing(trouble.to_string()) },
-            None => Heard {
+            Some(trouble) => Received { index: None, reply: Reply::Nothing(trouble.to_string()) },
+            None => Received {
                 index: index(status.metadata()),
                 reply: Reply::Refused(Box::new(no(&status))),
             },
@@ -187,8 +192,8 @@ fn nanos(stamp: prost_types::Timestamp) -> Option<u64> {
     seconds.checked_add(nanos)
 }
 
-fn no(status: &Status) -> No {
-    let mut no = No {
+fn no(status: &Status) -> ErrorStatus {
+    let mut no = ErrorStatus {
         code: status.code(),
         message: status.message().to_owned(),
         info: None,
@@ -199,7 +204,7 @@ fn no(status: &Status) -> No {
         let value = detail.value.as_slice();
         match detail.type_url.as_str() {
             "type.googleapis.com/google.rpc.ErrorInfo" => {
-                no.info = pb::ErrorInfo::decode(value).ok().map(|info| Info {
+                no.info = pb::ErrorInfo::decode(value).ok().map(|info| ErrorInfo {
                     domain: info.domain,
                     reason: info.reason,
                     facts: info.metadata.into_iter().collect(),

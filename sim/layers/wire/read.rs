@@ -4,11 +4,11 @@ use std::fmt::{self, Display};
 
 use tonic::Code;
 
-use super::{Heard, Info, No, OrderReply, Reply};
+use super::{ErrorInfo, ErrorStatus, OrderReply, Received, Reply};
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Status};
 use crate::report::words::status_name;
 
-impl Heard {
+impl Received {
     /// The answer that this is, if it is one that the contract knows, in every detail.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ pub(crate) const fn is_invalid(refusal: Refusal) -> bool {
     matches!(code_of(refusal), Code::InvalidArgument)
 }
 
-impl No {
+impl ErrorStatus {
     /// The refusal that this is: reason, facts, field and code all fit.
     fn refusal(&self, call: Call<'_>) -> Result<Refusal, String> {
         let strange = || format!("no refusal of the contract: {self}");
@@ -135,7 +135,7 @@ impl No {
         Ok(refusal)
     }
 
-    fn by_reason(&self, info: &Info) -> Option<Refusal> {
+    fn by_reason(&self, info: &ErrorInfo) -> Option<Refusal> {
         if let [(field, description)] = self.violations.as_slice() {
             if info.facts.get("field") != Some(field) {
                 return None;
@@ -182,13 +182,13 @@ fn invalid(reason: &str, field: &str, description: &str) -> Option<Refusal> {
     }
 }
 
-impl Info {
+impl ErrorInfo {
     fn fact<N: std::str::FromStr>(&self, name: &str) -> Option<N> {
         self.facts.get(name)?.parse().ok()
     }
 }
 
-impl Display for No {
+impl Display for ErrorStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.code)?;
         match &self.info {

@@ -94,7 +94,7 @@ fn each_bug_has_a_name_of_its_own_and_a_story() {
         assert_eq!(Bug::parse(bug.name()), Some(bug));
         let kebab = |letter: char| letter.is_ascii_lowercase() || "-0123456789".contains(letter);
         assert!(bug.name().chars().all(kebab), "{}", bug.name());
-        assert!(!bug.story().is_empty() && !bug.story().contains('\n'));
+        assert!(!bug.description().is_empty() && !bug.description().contains('\n'));
     }
     assert_eq!(Bug::parse("no-such-bug"), None);
 }

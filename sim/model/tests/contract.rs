@@ -10,7 +10,7 @@ fn create_reserves_every_line() {
         @7 create 3 2:1 1:4 => order 1 awaiting
         stock 1             => 4
         stock 2             => 4
-        info 1              => awaiting None, user 3, 1:4 2:1, made @7, set @7
+        info 1              => awaiting None, user 3, 1:4 2:1, created @7, set @7
         create 3 1:4 2:4    => order 2 awaiting
         stock 1             => 0
         stock 2             => 0
@@ -25,7 +25,7 @@ fn create_reserves_no_line_if_one_is_short() {
         create 3 1:8 2:6     => order 1 failed, short 2: 6 of 5
         stock 1              => 8
         create 3 2:9 9:1 1:9 => order 2 failed, short 1: 9 of 8, short 2: 9 of 5, short 9: 1 of 0
-        @5 info 2 => failed OutOfStock, user 3, 1:9 2:9 9:1, made @0, set @0, \
+        @5 info 2 => failed OutOfStock, user 3, 1:9 2:9 9:1, created @0, set @0, \
                      short 1: 9 of 8, short 2: 9 of 5, short 9: 1 of 0
         create 3 1:8 2:5     => order 3 awaiting
         ",
@@ -51,7 +51,7 @@ fn create_merges_lines_of_one_sku() {
     story(
         "
         create 3 1:3 2:1 1:5           => order 1 awaiting
-        info 1                         => awaiting None, user 3, 1:8 2:1, made @0, set @0
+        info 1                         => awaiting None, user 3, 1:8 2:1, created @0, set @0
         create 3 2:2 2:3               => order 2 failed, short 2: 5 of 4
         create 3 2:4294967295 2:1      => refused: CountOverflow(2)
         create 3 2:4294967294 2:1      => order 3 failed, short 2: 4294967295 of 4
@@ -153,10 +153,10 @@ fn pay_takes_the_units_for_good() {
         create 1 1:3  => order 1 awaiting
         stock 1       => 5
         @9 pay 1      => ok
-        info 1        => paid None, user 1, 1:3, made @0, set @9
+        info 1        => paid None, user 1, 1:3, created @0, set @9
         stock 1       => 5
         @10 pay 1     => ok
-        info 1        => paid None, user 1, 1:3, made @0, set @9
+        info 1        => paid None, user 1, 1:3, created @0, set @9
         cancel 1      => refused: OrderNotAwaitingPayment(Paid)
         stock 1       => 5
         @1000 stock 1 => 5
@@ -171,10 +171,10 @@ fn cancel_releases_the_units() {
         create 1 1:3 => order 1 awaiting
         create 1 1:2 => order 2 awaiting
         @9 cancel 1  => ok
-        info 1       => cancelled CancelledByClient, user 1, 1:3, made @0, set @9
+        info 1       => cancelled CancelledByClient, user 1, 1:3, created @0, set @9
         stock 1      => 6
         @10 cancel 1 => ok
-        info 1       => cancelled CancelledByClient, user 1, 1:3, made @0, set @9
+        info 1       => cancelled CancelledByClient, user 1, 1:3, created @0, set @9
         pay 1        => refused: OrderNotAwaitingPayment(Cancelled)
         stock 1      => 6
         ",
@@ -188,7 +188,7 @@ fn a_failed_order_stays_failed() {
         create 1 1:9 => order 1 failed, short 1: 9 of 8
         pay 1        => refused: OrderNotAwaitingPayment(Failed)
         cancel 1     => refused: OrderNotAwaitingPayment(Failed)
-        @500 info 1  => failed OutOfStock, user 1, 1:9, made @0, set @0, short 1: 9 of 8
+        @500 info 1  => failed OutOfStock, user 1, 1:9, created @0, set @0, short 1: 9 of 8
         ",
     );
 }
@@ -217,13 +217,13 @@ fn an_unpaid_order_expires_at_its_deadline() {
         "
         @10 create 1 1:3 => order 1 awaiting
         @20 create 1 1:4 => order 2 awaiting
-        @109 info 1      => awaiting None, user 1, 1:3, made @10, set @10
+        @109 info 1      => awaiting None, user 1, 1:3, created @10, set @10
         stock 1          => 1
-        @110 info 1      => cancelled PaymentTimeout, user 1, 1:3, made @10, set @110
+        @110 info 1      => cancelled PaymentTimeout, user 1, 1:3, created @10, set @110
         stock 1          => 4
         pay 1            => refused: OrderExpired
         cancel 1         => ok
-        info 1           => cancelled PaymentTimeout, user 1, 1:3, made @10, set @110
+        info 1           => cancelled PaymentTimeout, user 1, 1:3, created @10, set @110
         @119 pay 2       => ok
         @999 stock 1     => 4
         ",
@@ -238,7 +238,7 @@ fn expiry_comes_before_the_call_and_bears_its_deadline() {
         @100 create 1 1:8       => order 2 awaiting
         @150 create 1 1:8       => order 3 failed, short 1: 8 of 0
         @777 stock 1            => 8
-        info 2                  => cancelled PaymentTimeout, user 1, 1:8, made @100, set @200
+        info 2                  => cancelled PaymentTimeout, user 1, 1:8, created @100, set @200
         @780 create 1 1:8 key=k => order 4 awaiting
         @880 create 1 1:8 key=k => order 4 awaiting
         stock 1                 => 8
@@ -252,7 +252,7 @@ fn without_a_deadline_in_time_an_order_waits_for_ever() {
         "
         world 1=10/0 timeout=0
         create 1 1:3                 => order 1 awaiting
-        @18446744073709551615 info 1 => awaiting None, user 1, 1:3, made @0, set @0
+        @18446744073709551615 info 1 => awaiting None, user 1, 1:3, created @0, set @0
         ",
     );
     story(
@@ -262,7 +262,7 @@ fn without_a_deadline_in_time_an_order_waits_for_ever() {
         @1 create 1 1:3               => order 2 awaiting
         @18446744073709551614 stock 1 => 6
         @18446744073709551615 stock 1 => 7
-        info 2                        => awaiting None, user 1, 1:3, made @1, set @1
+        info 2                        => awaiting None, user 1, 1:3, created @1, set @1
         pay 2                         => ok
         ",
     );

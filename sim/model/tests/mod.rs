@@ -126,7 +126,7 @@ fn told(answer: &Answer) -> String {
 fn order_told(order: &OrderInfo) -> String {
     let items: Vec<_> = order.items.iter().map(|(sku, count)| format!("{sku}:{count}")).collect();
     format!(
-        "{} {:?}, user {}, {}, made @{}, set @{}{}",
+        "{} {:?}, user {}, {}, created @{}, set @{}{}",
         status_told(order.status),
         order.reason,
         order.user,

@@ -178,7 +178,7 @@ impl Loms for Fake {
 }
 
 /// Judges a server with this fault; it opens as the shipped stock file says.
-fn judged(fault: Fault) -> (String, Exit) {
+fn checked(fault: Fault) -> (String, Exit) {
     let rules = Rules { payment_timeout: Span::from_secs(0), ..Rules::default() };
     let state = LomsState::new(rules, &opening_stock::embedded(), 0);
     let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
@@ -196,9 +196,9 @@ fn judge_service(service: impl Loms, effort: Effort) -> (String, Exit) {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder().add_service(LomsServer::new(service));
     let server = runtime.spawn(server.serve_with_incoming(incoming));
-    let judged = judge(&address, 1, &opening_stock::embedded(), true, effort);
+    let result = check_server(&address, 1, &opening_stock::embedded(), true, effort);
     server.abort();
-    judged
+    result
 }
 
 /// Judges the model itself, with a planted bug.
@@ -213,20 +213,20 @@ fn judged_model(bug: Option<Bug>, effort: Effort) -> (String, Exit) {
 
 /// The names of the rules that are told as broken.
 fn broken(fault: Fault) -> Vec<String> {
-    let (text, exit) = judged(fault);
+    let (text, exit) = checked(fault);
     assert_eq!(exit, Exit::Oracle, "{text}");
     text.lines().filter_map(|line| line.strip_prefix("BROKEN  ")).map(str::to_owned).collect()
 }
 
 #[test]
 fn our_own_server_keeps_every_rule() {
-    let (text, exit) = judged(Fault::Nothing);
+    let (text, exit) = checked(Fault::Nothing);
     assert_eq!((text.lines().count(), exit), (1, Exit::Ok), "{text}");
 }
 
 #[test]
 fn a_server_without_the_new_fields_keeps_the_rules_that_are_left() {
-    let (text, exit) = judged(Fault::OldFields);
+    let (text, exit) = checked(Fault::OldFields);
     assert_eq!(exit, Exit::Ok, "{text}");
     assert_eq!(text.matches("not offered").count(), 2, "{text}");
 }
@@ -260,7 +260,7 @@ fn check_then_act_is_seen_by_clients_at_once() {
 
 #[test]
 fn what_no_rule_says_is_found_by_random_programs_and_made_small() {
-    let (text, exit) = judged(Fault::ThirdPayRefused);
+    let (text, exit) = checked(Fault::ThirdPayRefused);
     assert_eq!(exit, Exit::Oracle, "{text}");
     let story: Vec<&str> = text.lines().collect();
     assert_eq!(story[0], "BROKEN  a pay of a paid order is answered as the contract has it");

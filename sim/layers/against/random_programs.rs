@@ -20,14 +20,14 @@ const PAID: u64 = 2;
 const SHRINKING: u32 = 60;
 
 /// Plays a random program. Gives what it finds, made small.
-pub(crate) fn wander(
+pub(crate) fn run_random(
     session: &mut Session,
     draws: &mut Draws,
     round: u64,
     broken: &BTreeSet<Situation>,
 ) -> Option<Finding> {
     let world = session.world();
-    let (steps, differs) = stray(session, &world, draws, round, broken);
+    let (steps, differs) = random_program(session, &world, draws, round, broken);
     if !differs {
         return None;
     }
@@ -52,7 +52,7 @@ pub(crate) fn wander(
 }
 
 /// A random program up to its first difference.
-fn stray(
+fn random_program(
     session: &mut Session,
     world: &World,
     draws: &mut Draws,
@@ -84,8 +84,9 @@ fn stray(
 
 /// Units of the order that a step is about.
 fn units(before: &[Step], step: &Step) -> u64 {
-    let made = before.iter().find(|made| step.op.target() == Some(Target::Made(made.number)));
-    made.map_or(0, |made| made.items.iter().map(|item| u64::from(item.1)).sum())
+    let created =
+        before.iter().find(|created| step.op.target() == Some(Target::CreatedBy(created.number)));
+    created.map_or(0, |created| created.items.iter().map(|item| u64::from(item.1)).sum())
 }
 
 fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step {
@@ -95,31 +96,31 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
         .filter(|step| step.op.kind() == Kind::Create)
         .map(|step| step.number)
         .collect();
-    let mut die = draws.die(Purpose::TARGET);
-    let target = match die.below(24) {
+    let mut draw = draws.draw(Purpose::TARGET);
+    let target = match draw.below(24) {
         0 => Target::Id(Target::NOBODY),
         1 => Target::Id(-1),
         _ if creates.is_empty() => Target::Id(Target::NOBODY),
-        _ => Target::Made(die.pick(&creates)),
+        _ => Target::CreatedBy(draw.pick(&creates)),
     };
     let weights = Weights::new([30, 20, 12, 18, 20, 0]);
-    let kind = Kind::ALL[draws.die(Purpose::KIND).weighted(&weights)];
+    let kind = Kind::ALL[draws.draw(Purpose::KIND).weighted(&weights)];
     step.op = match kind {
         Kind::Create => {
-            let mut die = draws.die(Purpose::LINES);
-            for line in 0..=die.below(3) {
+            let mut draw = draws.draw(Purpose::LINES);
+            for line in 0..=draw.below(3) {
                 let line = u16::try_from(line).expect("a few lines");
                 let (sku, there_is) = draw_shelf(draws, world, Purpose::line_sku(line));
-                let mut die = draws.die(Purpose::line_count(line));
-                let count = match die.below(16) {
+                let mut draw = draws.draw(Purpose::line_count(line));
+                let count = match draw.below(16) {
                     0 => there_is,
                     1 => there_is.saturating_add(1),
-                    _ => 1 + die.below(3),
+                    _ => 1 + draw.below(3),
                 };
                 step.items.push((sku, u32::try_from(count).unwrap_or(1)));
             }
             let (user, key) =
-                (draws.die(Purpose::USER).below(20), draws.die(Purpose::KEY).below(8));
+                (draws.draw(Purpose::USER).below(20), draws.draw(Purpose::KEY).below(8));
             let user = if user == 0 { 0 } else { i64::try_from(1 + user % 2).expect("1 or 2") };
             let name = if key < 3 { u32::try_from(key).expect("below 3") } else { 0 };
             Op::Create { user, key: Key { name, length: 0 } }
@@ -136,11 +137,11 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
 
 /// A SKU and how much there is of it; now and then one that nobody knows.
 fn draw_shelf(draws: &mut Draws, world: &World, purpose: Purpose) -> (u32, u64) {
-    let mut die = draws.die(purpose);
-    if die.chance(1, 24) || world.stock.is_empty() {
+    let mut draw = draws.draw(purpose);
+    if draw.chance(1, 24) || world.stock.is_empty() {
         return (3_999_999_979, 1);
     }
-    let (sku, available, _) = world.stock[die.place(world.stock.len())];
+    let (sku, available, _) = world.stock[draw.place(world.stock.len())];
     (sku, available)
 }
 

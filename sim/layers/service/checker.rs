@@ -1,4 +1,4 @@
-//! The judge of the service layer: the model, taken along in the order in which the server took
+//! The checker of the service layer: the model, taken along in the order in which the server took
 //! its commands.
 
 use loms::sequencer::Sequencer;
@@ -7,11 +7,11 @@ use loms::state_machine::{Command, LomsState};
 use crate::check::checker::Verdict;
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::subject::rules;
-use crate::coverage::counts::Tally;
-use crate::layers::wire::{self, Heard};
+use crate::coverage::counts::Counts;
+use crate::layers::wire::{self, Received};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
-use crate::mutation::injected::Rig;
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::Kind;
 use crate::report::words::Class;
 
@@ -20,18 +20,18 @@ const NEVER_BEHIND: &str = "no plan places as many orders as one step expires";
 
 /// The model beside one server, from the server's start.
 #[derive(Debug)]
-pub(crate) struct Judge {
+pub(crate) struct ServiceChecker {
     /// What came of the run so far.
-    pub(crate) tally: Tally,
+    pub(crate) counts: Counts,
     /// The model, as the server should be.
     pub(crate) model: Model,
     world: World,
-    rig: Rig,
+    injected: InjectedFaults,
 }
 
-/// A call as it was made.
+/// A call as it was sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Made<'a> {
+pub(crate) struct SentCall<'a> {
     /// The step of the plan.
     pub(crate) number: u32,
     /// The call.
@@ -52,21 +52,21 @@ pub(crate) const fn kind_of(call: Call<'_>) -> Kind {
     }
 }
 
-impl Judge {
+impl ServiceChecker {
     /// Beside a server that opens with this world.
     #[must_use]
-    pub(crate) fn open(world: &World, rig: Rig) -> Self {
+    pub(crate) fn open(world: &World, injected: InjectedFaults) -> Self {
         Self {
-            tally: Tally::default(),
-            model: Model::new(world, rig.bug),
+            counts: Counts::default(),
+            model: Model::new(world, injected.bug),
             world: world.clone(),
-            rig,
+            injected,
         }
     }
 
     /// The server is started anew, and has forgotten everything.
     pub(crate) fn restart(&mut self) {
-        self.model = Model::new(&self.world, self.rig.bug);
+        self.model = Model::new(&self.world, self.injected.bug);
     }
 
     /// The server has answered a call, its clock at `clock`, whether or not anybody hears of it.
@@ -77,19 +77,19 @@ impl Judge {
     pub(crate) fn answered(
         &mut self,
         clock: u64,
-        made: Made<'_>,
-        heard: &Heard,
+        sent: SentCall<'_>,
+        received: &Received,
     ) -> Result<Answer, Box<Failure>> {
-        let at = self.time_of(clock, made.call);
-        let expected = self.model.answer(at, made.call);
+        let at = self.time_of(clock, sent.call);
+        let expected = self.model.answer(at, sent.call);
         let invalid = matches!(expected, Answer::Refused(refusal) if wire::is_invalid(refusal));
-        match heard.answer(made.call) {
+        match received.answer(sent.call) {
             Ok(answer) if answer == expected => {}
             Ok(answer) => {
                 let class = Class::of(Some(&answer));
                 return Err(self.differs(
                     Oracle::Answer,
-                    made,
+                    sent,
                     class,
                     answer.to_string(),
                     &expected,
@@ -98,7 +98,7 @@ impl Judge {
             Err(strange) => {
                 return Err(self.differs(
                     Oracle::Answer,
-                    made,
+                    sent,
                     Class::Impossible,
                     strange,
                     &expected,
@@ -106,14 +106,14 @@ impl Judge {
             }
         }
         let place = (!invalid).then_some(self.model.entries());
-        if heard.index != place {
+        if received.index != place {
             let words = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
             let mut failure =
-                self.differs(Oracle::Index, made, Class::Done, words(heard.index), &expected);
-            failure.model = words(place);
+                self.differs(Oracle::Index, sent, Class::Done, words(received.index), &expected);
+            failure.expected = words(place);
             return Err(failure);
         }
-        self.tally.note(kind_of(made.call), &expected);
+        self.counts.note(kind_of(sent.call), &expected);
         Ok(expected)
     }
 
@@ -134,15 +134,15 @@ impl Judge {
     /// They have different deadlines, or different entries.
     pub(crate) fn tick(&mut self, clock: u64, number: u32, server: &Sequencer) -> Verdict {
         self.model.pass(self.time_of(clock, Call::Tick));
-        self.compare_deadlines(Made { number, call: Call::Tick }, server)?;
-        self.tally.note(Kind::Tick, &Answer::Done);
+        self.compare_deadlines(SentCall { number, call: Call::Tick }, server)?;
+        self.counts.note(Kind::Tick, &Answer::Done);
         Ok(())
     }
 
     /// The operator changes the rules on both sides, with the server's clock at `clock`.
     ///
     /// # Errors
-    /// As for [`Judge::tick`].
+    /// As for [`ServiceChecker::tick`].
     pub(crate) fn change_rules(
         &mut self,
         clock: u64,
@@ -156,12 +156,12 @@ impl Judge {
         let changed = present.submit(Command::ChangeRules(rules(timeout, window)));
         changed.value.expect("a change of the rules is never refused");
         let answer = self.model.answer(self.time_of(clock, call), call);
-        self.compare_deadlines(Made { number, call }, server)?;
-        self.tally.note(Kind::Rules, &answer);
+        self.compare_deadlines(SentCall { number, call }, server)?;
+        self.counts.note(Kind::Rules, &answer);
         Ok(())
     }
 
-    fn compare_deadlines(&self, made: Made<'_>, server: &Sequencer) -> Verdict {
+    fn compare_deadlines(&self, sent: SentCall<'_>, server: &Sequencer) -> Verdict {
         let present = server.present().expect(NEVER_BEHIND);
         let state = present.state();
         let deadline = state.next_deadline().map(|time| time.as_nanos());
@@ -174,8 +174,8 @@ impl Judge {
             |(at, index): (Option<u64>, u64)| format!("next deadline {at:?}, entry {index}");
         let done = Class::Done;
         let said = words(machine);
-        let mut failure = self.differs(Oracle::Deadline, made, done, said, &Answer::Done);
-        failure.model = words(model);
+        let mut failure = self.differs(Oracle::Deadline, sent, done, said, &Answer::Done);
+        failure.expected = words(model);
         Err(failure)
     }
 
@@ -207,7 +207,7 @@ impl Judge {
         let present = server.present().expect(NEVER_BEHIND);
         match look(present.state()) {
             None => Ok(()),
-            Some((oracle, machine, model)) => Err(self.at_the_end(oracle, machine, model)),
+            Some((oracle, actual, expected)) => Err(self.at_the_end(oracle, actual, expected)),
         }
     }
 
@@ -216,34 +216,34 @@ impl Judge {
     pub(crate) fn at_the_end(
         &self,
         oracle: Oracle,
-        machine: String,
-        model: String,
+        actual: String,
+        expected: String,
     ) -> Box<Failure> {
-        let (done, commands) = (Class::Done, self.tally.commands);
-        let signature = Signature { oracle, kind: None, machine: done, model: done };
-        Box::new(Failure { signature, number: 0, commands, machine, model })
+        let (done, commands) = (Class::Done, self.counts.commands);
+        let signature = Signature { oracle, kind: None, actual: done, expected: done };
+        Box::new(Failure { signature, number: 0, commands, actual, expected })
     }
 
     #[cold]
     fn differs(
         &self,
         oracle: Oracle,
-        made: Made<'_>,
-        machine_class: Class,
-        machine: String,
+        sent: SentCall<'_>,
+        actual_class: Class,
+        actual: String,
         expected: &Answer,
     ) -> Box<Failure> {
         Box::new(Failure {
             signature: Signature {
                 oracle,
-                kind: Some(kind_of(made.call)),
-                machine: machine_class,
-                model: Class::of(Some(expected)),
+                kind: Some(kind_of(sent.call)),
+                actual: actual_class,
+                expected: Class::of(Some(expected)),
             },
-            number: made.number,
-            commands: self.tally.commands + 1,
-            machine,
-            model: expected.to_string(),
+            number: sent.number,
+            commands: self.counts.commands + 1,
+            actual,
+            expected: expected.to_string(),
         })
     }
 }

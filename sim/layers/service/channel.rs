@@ -19,7 +19,7 @@ type Response = http::Response<Body>;
 
 /// One line, for one call.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Line(Rc<RefCell<Ends>>);
+pub(crate) struct Channel(Rc<RefCell<Ends>>);
 
 #[derive(Debug, Default)]
 struct Ends {
@@ -27,7 +27,7 @@ struct Ends {
     response: Option<Response>,
 }
 
-impl Line {
+impl Channel {
     /// Takes the request off the line.
     #[must_use]
     pub(crate) fn take_request(&self) -> Option<Request> {
@@ -40,7 +40,7 @@ impl Line {
     }
 }
 
-impl Service<Request> for Line {
+impl Service<Request> for Channel {
     type Response = Response;
     type Error = Infallible;
     type Future = Waiting;
@@ -58,7 +58,7 @@ impl Service<Request> for Line {
 /// A client that waits for the response. Nobody wakes it: whoever puts the response there looks
 /// after it as well.
 #[derive(Debug)]
-pub(crate) struct Waiting(Line);
+pub(crate) struct Waiting(Channel);
 
 impl Future for Waiting {
     type Output = Result<Response, Infallible>;

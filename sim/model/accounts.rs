@@ -1,4 +1,4 @@
-//! The books: per SKU, accounts that only ever grow. What is left follows from them, so there is
+//! The accounts: per SKU, accounts that only ever grow. What is left follows from them, so there is
 //! no running figure that one wrong entry could hide behind another.
 
 /// The accounts of one SKU, in units.
@@ -6,7 +6,7 @@
 /// Signed and wide: sums of counts cannot overflow, and a planted bug shows as a wrong, perhaps
 /// negative, figure instead of a panic.
 #[derive(Clone, Debug)]
-pub(super) struct Shelf {
+pub(super) struct SkuAccount {
     /// Whose accounts these are.
     pub(super) sku: u32,
     /// In the building at the start.
@@ -21,10 +21,10 @@ pub(super) struct Shelf {
     pub(super) sold: i128,
 }
 
-impl Shelf {
-    /// A shelf before any order.
+impl SkuAccount {
+    /// A account before any order.
     pub(super) fn new(sku: u32, total: u64, base: u64) -> Self {
-        Shelf {
+        SkuAccount {
             sku,
             opening: i128::from(total),
             base: i128::from(base),

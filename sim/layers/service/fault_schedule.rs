@@ -20,7 +20,7 @@ use crate::plan::text::Nanos;
 
 /// What may go wrong with an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Trouble {
+pub(crate) enum NetworkFault {
     /// The request never arrives.
     Drop,
     /// The reply is lost, after the server acted.
@@ -43,14 +43,14 @@ pub(crate) enum Trouble {
     Behind(u64),
 }
 
-impl Trouble {
+impl NetworkFault {
     /// How many kinds there are.
     pub(crate) const KINDS: usize = 10;
     /// The kinds, as pages spell them.
     pub(crate) const NAMES: [&'static str; Self::KINDS] =
         ["drop", "lose", "twice", "late", "slow", "back", "gone", "restart", "ahead", "behind"];
 
-    /// Its kind: a place in [`Trouble::NAMES`].
+    /// Its kind: a place in [`NetworkFault::NAMES`].
     #[must_use]
     pub(crate) const fn kind(self) -> usize {
         match self {
@@ -98,52 +98,54 @@ impl Trouble {
 
 /// One fault: what goes wrong with which attempt (from 0) of which step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Fault {
+pub(crate) struct ScheduledFault {
     /// The step's number.
     pub(crate) step: u32,
     /// The attempt.
     pub(crate) attempt: u8,
     /// What happens.
-    pub(crate) trouble: Trouble,
+    pub(crate) fault: NetworkFault,
 }
 
 /// The network of a run, and its clients' patience.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Weather {
+pub(crate) struct FaultSchedule {
     /// Nanoseconds until a client gives an attempt up.
     pub(crate) deadline: u64,
     /// Attempts that a client makes.
     pub(crate) attempts: u8,
     /// What goes wrong.
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<ScheduledFault>,
 }
 
-impl Weather {
-    /// The weather of a seed over a plan: some kinds of trouble often, some never.
+impl FaultSchedule {
+    /// The schedule of a seed over a plan: some kinds of trouble often, some never.
     #[must_use]
     pub(crate) fn of(seed: u64, plan: &Plan) -> Self {
         let mut draws = Draws::new(seed, Domain::Network);
-        let mut die = |place| draws.die(Purpose::of_world(place));
-        let deadline = die(0).pick(&[1, 10, 100, 10_000, 5_000_000_000]);
-        let attempts = die(1).pick(&[1, 2, 3, 5]);
-        let mut often = die(2);
-        let mut odds = [0; Trouble::KINDS].map(|_: u64| often.pick(&[0, 0, 2, 8]));
+        let mut draw = |place| draws.draw(Purpose::of_world(place));
+        let deadline = draw(0).pick(&[1, 10, 100, 10_000, 5_000_000_000]);
+        let attempts = draw(1).pick(&[1, 2, 3, 5]);
+        let mut often = draw(2);
+        let mut odds = [0; NetworkFault::KINDS].map(|_: u64| often.pick(&[0, 0, 2, 8]));
         // A server that is always starting anew never gets anywhere.
-        odds[Trouble::Restart.kind()] = odds[Trouble::Restart.kind()].min(1);
+        odds[NetworkFault::Restart.kind()] = odds[NetworkFault::Restart.kind()].min(1);
         let spans = [0, 1, 3, deadline / 2, deadline - 1, deadline, deadline + 1, 600_000_000_000];
         let mut faults = Vec::new();
         for step in &plan.steps {
             draws.turn_to(u64::from(step.number));
             for attempt in 0..attempts {
                 // Ten kinds would be too much for one die.
-                let mut die = |half| draws.die(Purpose::of_world(2 * u16::from(attempt) + half));
-                let mut dice = [die(0), die(1)];
+                let mut draw = |half| draws.draw(Purpose::of_world(2 * u16::from(attempt) + half));
+                let mut dice = [draw(0), draw(1)];
                 for (kind, &odds) in odds.iter().enumerate() {
-                    let die = &mut dice[kind % 2];
+                    let draw = &mut dice[kind % 2];
                     // A restart or a jump belongs to the step and not to each attempt.
-                    if die.chance(odds, 32) && (attempt == 0 || kind < Trouble::Restart.kind()) {
-                        let trouble = Trouble::of(kind, die.pick(&spans));
-                        faults.push(Fault { step: step.number, attempt, trouble });
+                    if draw.chance(odds, 32)
+                        && (attempt == 0 || kind < NetworkFault::Restart.kind())
+                    {
+                        let fault = NetworkFault::of(kind, draw.pick(&spans));
+                        faults.push(ScheduledFault { step: step.number, attempt, fault });
                     }
                 }
             }
@@ -152,13 +154,13 @@ impl Weather {
     }
 
     /// What goes wrong with an attempt. The faults stand in order of step and attempt.
-    pub(crate) fn over(&self, step: u32, attempt: u8) -> impl Iterator<Item = Trouble> {
+    pub(crate) fn over(&self, step: u32, attempt: u8) -> impl Iterator<Item = NetworkFault> {
         let from =
             self.faults.partition_point(|fault| (fault.step, fault.attempt) < (step, attempt));
         self.faults[from..]
             .iter()
             .take_while(move |fault| (fault.step, fault.attempt) == (step, attempt))
-            .map(|fault| fault.trouble)
+            .map(|fault| fault.fault)
     }
 
     /// Reads the lines that [`Display`] writes, and gives what lines are left to be a plan.
@@ -166,7 +168,7 @@ impl Weather {
     /// # Errors
     /// The line that is none of these.
     pub(crate) fn parse(text: &str) -> Result<(Self, String), String> {
-        let mut weather = Self { deadline: 5_000_000_000, attempts: 1, faults: Vec::new() };
+        let mut schedule = Self { deadline: 5_000_000_000, attempts: 1, faults: Vec::new() };
         let mut rest = String::new();
         for line in text.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -175,19 +177,19 @@ impl Weather {
                 ["net", deadline, attempts] => {
                     let deadline = deadline.strip_prefix("deadline=").and_then(span);
                     let attempts = attempts.strip_prefix("attempts=");
-                    weather.deadline = deadline.ok_or_else(unreadable)?;
-                    weather.attempts =
+                    schedule.deadline = deadline.ok_or_else(unreadable)?;
+                    schedule.attempts =
                         attempts.and_then(|count| count.parse().ok()).ok_or_else(unreadable)?;
                 }
                 ["fault", place, name, ..] => {
                     let (step, attempt) = place.split_once('.').ok_or_else(unreadable)?;
-                    let kind = Trouble::NAMES.iter().position(|known| known == name);
+                    let kind = NetworkFault::NAMES.iter().position(|known| known == name);
                     let kind = kind.ok_or_else(unreadable)?;
                     let long = words.get(3).map_or(Some(0), |&long| span(long));
-                    weather.faults.push(Fault {
+                    schedule.faults.push(ScheduledFault {
                         step: step.parse().map_err(|_| unreadable())?,
                         attempt: attempt.parse().map_err(|_| unreadable())?,
-                        trouble: Trouble::of(kind, long.ok_or_else(unreadable)?),
+                        fault: NetworkFault::of(kind, long.ok_or_else(unreadable)?),
                     });
                 }
                 _ => {
@@ -196,8 +198,8 @@ impl Weather {
                 }
             }
         }
-        weather.faults.sort_unstable();
-        Ok((weather, rest))
+        schedule.faults.sort_unstable();
+        Ok((schedule, rest))
     }
 }
 
@@ -208,12 +210,12 @@ fn span(text: &str) -> Option<u64> {
     }
 }
 
-impl Display for Weather {
+impl Display for FaultSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "net deadline={} attempts={}", Nanos(self.deadline), self.attempts)?;
-        for Fault { step, attempt, trouble } in &self.faults {
-            write!(f, "fault {step}.{attempt} {}", Trouble::NAMES[trouble.kind()])?;
-            match trouble.span() {
+        for ScheduledFault { step, attempt, fault } in &self.faults {
+            write!(f, "fault {step}.{attempt} {}", NetworkFault::NAMES[fault.kind()])?;
+            match fault.span() {
                 Some(span) => writeln!(f, " {}", Nanos(span))?,
                 None => writeln!(f)?,
             }

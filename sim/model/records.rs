@@ -3,12 +3,12 @@
 
 use crate::model::contract::{Reason, Shortage, Status};
 
-/// No entry, as [`Entry::older`] and the index's heads have it.
+/// No entry, as [`OrderRecord::older`] and the index's heads have it.
 const NONE: u32 = u32::MAX;
 
-/// One order on record; its lines are kept by the [`Ledger`].
+/// One order on record; its lines are kept by the [`OrderRecords`].
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct OrderRecord {
     pub(super) user: i64,
     pub(super) status: Status,
     pub(super) reason: Reason,
@@ -27,11 +27,11 @@ pub(super) struct Entry {
     lines_end: usize,
 }
 
-impl Entry {
+impl OrderRecord {
     /// An order at the time of its create, without a key.
     pub(super) fn new(user: i64, at: u64, shortages: &[Shortage]) -> Self {
         let failed = !shortages.is_empty();
-        Entry {
+        OrderRecord {
             user,
             status: if failed { Status::Failed } else { Status::AwaitingPayment },
             reason: if failed { Reason::OutOfStock } else { Reason::None },
@@ -48,17 +48,17 @@ impl Entry {
 
 /// All orders. A *place* counts entries from 0; the order's id is the place plus 1.
 #[derive(Clone, Debug)]
-pub(super) struct Ledger {
-    entries: Vec<Entry>,
+pub(super) struct OrderRecords {
+    entries: Vec<OrderRecord>,
     lines: Vec<(u32, u32)>,
     /// Per bucket the newest entry with a key; a power of two of them, so that a mask finds one.
     heads: Vec<u32>,
 }
 
-impl Ledger {
+impl OrderRecords {
     /// A ledger without orders.
     pub(super) fn new() -> Self {
-        Ledger { entries: Vec::new(), lines: Vec::new(), heads: vec![NONE; 16] }
+        OrderRecords { entries: Vec::new(), lines: Vec::new(), heads: vec![NONE; 16] }
     }
 
     /// How many orders there are.
@@ -67,17 +67,17 @@ impl Ledger {
     }
 
     /// The entry at the place, if there is one.
-    pub(super) fn get(&self, place: usize) -> Option<&Entry> {
+    pub(super) fn get(&self, place: usize) -> Option<&OrderRecord> {
         self.entries.get(place)
     }
 
-    /// The entry at a place below [`len`](Ledger::len).
-    pub(super) fn entry(&self, place: usize) -> &Entry {
+    /// The entry at a place below [`len`](OrderRecords::len).
+    pub(super) fn entry(&self, place: usize) -> &OrderRecord {
         &self.entries[place]
     }
 
-    /// The entry at a place below [`len`](Ledger::len), to set its status.
-    pub(super) fn entry_mut(&mut self, place: usize) -> &mut Entry {
+    /// The entry at a place below [`len`](OrderRecords::len), to set its status.
+    pub(super) fn entry_mut(&mut self, place: usize) -> &mut OrderRecord {
         &mut self.entries[place]
     }
 
@@ -88,7 +88,7 @@ impl Ledger {
     }
 
     /// Enters an order, and tells its place.
-    pub(super) fn push(&mut self, mut entry: Entry, lines: &[(u32, u32)]) -> usize {
+    pub(super) fn push(&mut self, mut entry: OrderRecord, lines: &[(u32, u32)]) -> usize {
         let place = self.entries.len();
         self.lines.extend_from_slice(lines);
         entry.lines_end = self.lines.len();
@@ -116,7 +116,7 @@ impl Ledger {
     pub(super) fn newest_with_key(
         &self,
         key_hash: u32,
-        matches: impl Fn(&Entry) -> bool,
+        matches: impl Fn(&OrderRecord) -> bool,
     ) -> Option<usize> {
         let mut next = self.heads[self.bucket(key_hash)];
         while next != NONE {

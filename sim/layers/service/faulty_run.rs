@@ -2,7 +2,7 @@
 //! drops, loses, repeats, delays and reorders, to a server that may start anew and whose clock
 //! jumps. Everything happens in one queue by (virtual time, chance): no task, no timer, no thread.
 //!
-//! The judge hears every answer at the moment at which the server gives it, whether or not the
+//! The checker hears every answer at the moment at which the server gives it, whether or not the
 //! client ever does.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,26 +14,26 @@ use loms::grpc::proto::loms_client::LomsClient;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
-use super::faults::{Trouble, Weather};
-use super::judge::{Judge, Made as MadeCall};
-use super::line::{Gate, Line};
-use super::server::{HandClock, Loms, Server};
+use super::channel::{Channel, Gate};
+use super::checker::{SentCall, ServiceChecker};
+use super::fault_schedule::{FaultSchedule, NetworkFault};
+use super::server::{Loms, ManualClock, Server};
 use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
-use crate::layers::wire::{self, Heard};
+use crate::layers::wire::{self, Received};
 use crate::model::contract::{Answer, Call};
-use crate::mutation::injected::{Rig, Sabotage};
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::rng::{Domain, Draws, Purpose};
-use crate::plan::{KeyText, Made, Op, Plan, Step};
+use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 
-type ClientCall<'a> = Pin<Box<dyn Future<Output = Heard> + 'a>>;
+type ClientCall<'a> = Pin<Box<dyn Future<Output = Received> + 'a>>;
 type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
 
 /// Counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Toll {
+pub(crate) struct FaultCounts {
     /// Troubles that did happen, by kind.
-    pub(crate) troubles: [u64; Trouble::KINDS],
+    pub(crate) faults: [u64; NetworkFault::KINDS],
     /// Steps whose client got an answer.
     pub(crate) resolved: u64,
     /// Steps whose client gave up for good.
@@ -64,15 +64,15 @@ enum Event {
 }
 
 /// One request on its way.
-struct Flight<'a> {
+struct InFlight<'a> {
     client: usize,
     attempt: u8,
     step: &'a Step,
     /// The order that the call is about, as its client knew it.
     order: i64,
     /// A repetition by the network: nobody waits for its reply.
-    shadow: bool,
-    line: Line,
+    duplicate: bool,
+    channel: Channel,
     gate: Gate,
     calling: ClientCall<'a>,
     serving: Option<ServerCall>,
@@ -88,24 +88,24 @@ struct Client<'a> {
 }
 
 /// A run.
-pub(crate) struct Storm<'a> {
-    /// The judge.
-    pub(crate) judge: Judge,
+pub(crate) struct FaultyRun<'a> {
+    /// The checker.
+    pub(crate) checker: ServiceChecker,
     /// What it came to.
-    pub(crate) toll: Toll,
+    pub(crate) fault_counts: FaultCounts,
     pub(super) server: Server,
-    pub(super) made: Made,
+    pub(super) created: CreatedOrders,
     plan: &'a Plan,
-    weather: &'a Weather,
+    schedule: &'a FaultSchedule,
     now: u64,
     /// How far the server's clock is off.
     ahead: u64,
     behind: u64,
     queue: BTreeMap<(u64, u64, u64), Event>,
     queued: u64,
-    chance: Draws,
+    draws: Draws,
     clients: Vec<Client<'a>>,
-    flights: Vec<Flight<'a>>,
+    in_flight: Vec<InFlight<'a>>,
     /// The requests on their way, as they were sent: none but for a network that keeps them so.
     in_order: Option<VecDeque<usize>>,
     /// The latest sent of the requests that have arrived.
@@ -114,39 +114,43 @@ pub(crate) struct Storm<'a> {
     keyed: BTreeMap<u32, i64>,
 }
 
-impl<'a> Storm<'a> {
-    /// A run of this plan in this weather.
+impl<'a> FaultyRun<'a> {
+    /// A run of this plan in this schedule.
     #[must_use]
-    pub(crate) fn open(plan: &'a Plan, weather: &'a Weather, rig: Rig) -> Self {
+    pub(crate) fn open(
+        plan: &'a Plan,
+        schedule: &'a FaultSchedule,
+        injected: InjectedFaults,
+    ) -> Self {
         let clients = plan.steps.iter().map(|step| usize::from(step.client) + 1).max();
         let mut clients: Vec<Client<'_>> =
             std::iter::repeat_with(Client::default).take(clients.unwrap_or(0)).collect();
         for step in &plan.steps {
             clients[usize::from(step.client)].steps.push_back(step);
         }
-        let mut storm = Self {
-            judge: Judge::open(&plan.world, rig),
-            toll: Toll::default(),
-            server: Server::start(&plan.world, HandClock::default()),
-            made: Made::default(),
+        let mut run = Self {
+            checker: ServiceChecker::open(&plan.world, injected),
+            fault_counts: FaultCounts::default(),
+            server: Server::start(&plan.world, ManualClock::default()),
+            created: CreatedOrders::default(),
             plan,
-            weather,
+            schedule,
             now: plan.start,
             ahead: 0,
             behind: 0,
             queue: BTreeMap::new(),
             queued: 0,
-            chance: Draws::new(plan.start, Domain::Network),
+            draws: Draws::new(plan.start, Domain::Network),
             clients,
-            flights: Vec::new(),
-            in_order: rig.has(Sabotage::OrderlyNetwork).then(VecDeque::new),
+            in_flight: Vec::new(),
+            in_order: injected.has(SimulatorFault::NoReordering).then(VecDeque::new),
             latest_arrived: 0,
             keyed: BTreeMap::new(),
         };
-        for client in 0..storm.clients.len() {
-            storm.send_next(client);
+        for client in 0..run.clients.len() {
+            run.send_next(client);
         }
-        storm
+        run
     }
 
     /// Plays it to the end, and drains it.
@@ -157,13 +161,13 @@ impl<'a> Storm<'a> {
         while let Some(((at, _, _), event)) = self.queue.pop_first() {
             self.now = at;
             self.server.clock.set(self.clock());
-            self.happen(event)?;
+            self.handle(event)?;
         }
-        let resolved = self.toll.resolved + self.toll.given_up;
+        let resolved = self.fault_counts.resolved + self.fault_counts.given_up;
         let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
         if resolved != steps || self.clients.iter().any(|client| !client.steps.is_empty()) {
             let words = |count| format!("{count} calls resolved");
-            return Err(self.judge.at_the_end(Oracle::Liveness, words(resolved), words(steps)));
+            return Err(self.checker.at_the_end(Oracle::Liveness, words(resolved), words(steps)));
         }
         self.drain()
     }
@@ -175,8 +179,8 @@ impl<'a> Storm<'a> {
 
     fn push(&mut self, after: u64, event: Event) {
         self.queued += 1;
-        self.chance.turn_to(self.queued);
-        let tie = self.chance.die(Purpose::KIND).below(u64::MAX);
+        self.draws.turn_to(self.queued);
+        let tie = self.draws.draw(Purpose::KIND).below(u64::MAX);
         self.queue.insert((self.now.saturating_add(after), tie, self.queued), event);
     }
 
@@ -188,13 +192,13 @@ impl<'a> Storm<'a> {
         }
     }
 
-    fn happen(&mut self, event: Event) -> Verdict {
+    fn handle(&mut self, event: Event) -> Verdict {
         match event {
             Event::Send { client, attempt } => self.send(client, attempt),
             Event::Arrive(flight) => self.arrive(flight),
             Event::Finish(flight) => self.finish(flight),
             Event::Gone(flight) => {
-                self.flights[flight].serving = None;
+                self.in_flight[flight].serving = None;
                 Ok(())
             }
             Event::Reply(flight) => {
@@ -210,60 +214,60 @@ impl<'a> Storm<'a> {
 
     fn send(&mut self, client: usize, attempt: u8) -> Verdict {
         let step = *self.clients[client].steps.front().expect("a client sends what it has");
-        let weather = self.weather;
-        for trouble in weather.over(step.number, attempt) {
-            if trouble == Trouble::Restart {
+        let schedule = self.schedule;
+        for fault in schedule.over(step.number, attempt) {
+            if fault == NetworkFault::Restart {
                 self.restart();
-            } else if let Trouble::Ahead(span) = trouble {
+            } else if let NetworkFault::Ahead(span) = fault {
                 self.ahead = self.ahead.saturating_add(span);
-            } else if let Trouble::Behind(span) = trouble {
+            } else if let NetworkFault::Behind(span) = fault {
                 self.behind = self.behind.saturating_add(span);
             } else {
                 continue;
             }
-            self.toll.troubles[trouble.kind()] += 1;
+            self.fault_counts.faults[fault.kind()] += 1;
         }
         self.server.clock.set(self.clock());
         if let Op::Tick | Op::Rules { .. } = step.op {
             let (clock, server) = (self.clock(), &self.server.sequencer);
             match step.op {
                 Op::Rules { timeout, window } => {
-                    self.judge.change_rules(clock, step.number, timeout, window, server)?;
+                    self.checker.change_rules(clock, step.number, timeout, window, server)?;
                 }
-                _ => self.judge.tick(clock, step.number, server)?,
+                _ => self.checker.tick(clock, step.number, server)?,
             }
             self.resolve(client);
             return Ok(());
         }
-        self.toll.retries += u64::from(attempt > 0);
-        let order = step.op.target().map_or(0, |target| self.made.find(target));
-        let flight = self.take_off(client, attempt, step, order, false);
+        self.fault_counts.retries += u64::from(attempt > 0);
+        let order = step.op.target().map_or(0, |target| self.created.find(target));
+        let flight = self.start_call(client, attempt, step, order, false);
         self.clients[client].waits_for = Some(flight);
-        self.push(weather.deadline, Event::Deadline(flight));
+        self.push(schedule.deadline, Event::Deadline(flight));
         let (mut late, mut dropped, mut again) = (0, false, None);
-        for trouble in weather.over(step.number, attempt) {
-            if trouble == Trouble::Drop {
+        for fault in schedule.over(step.number, attempt) {
+            if fault == NetworkFault::Drop {
                 dropped = true;
-            } else if let Trouble::Late(span) = trouble {
+            } else if let NetworkFault::Late(span) = fault {
                 late = span;
-            } else if let Trouble::Twice(span) = trouble {
+            } else if let NetworkFault::Twice(span) = fault {
                 again = Some(span);
             } else {
                 continue;
             }
-            self.toll.troubles[trouble.kind()] += 1;
+            self.fault_counts.faults[fault.kind()] += 1;
         }
         if !dropped {
-            self.set_out(late, flight);
+            self.send_request(late, flight);
         }
         if let Some(after) = again {
-            let shadow = self.take_off(client, attempt, step, order, true);
-            self.set_out(late.saturating_add(after), shadow);
+            let duplicate = self.start_call(client, attempt, step, order, true);
+            self.send_request(late.saturating_add(after), duplicate);
         }
         Ok(())
     }
 
-    fn set_out(&mut self, after: u64, flight: usize) {
+    fn send_request(&mut self, after: u64, flight: usize) {
         if let Some(in_order) = &mut self.in_order {
             in_order.push_back(flight);
         }
@@ -271,56 +275,56 @@ impl<'a> Storm<'a> {
     }
 
     /// The generated client makes its call, and its request lies on the line.
-    fn take_off(
+    fn start_call(
         &mut self,
         client: usize,
         attempt: u8,
         step: &'a Step,
         order: i64,
-        shadow: bool,
+        duplicate: bool,
     ) -> usize {
-        let line = Line::default();
-        let mut rpc = LomsClient::new(line.clone());
+        let channel = Channel::default();
+        let mut rpc = LomsClient::new(channel.clone());
         let mut calling: ClientCall<'a> = Box::pin(async move {
             let mut room = KeyText::default();
             wire::call(&mut rpc, call_of(step, order, &mut room)).await
         });
         let polled = calling.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending(), "a client has its answer before the server has the question");
-        self.flights.push(Flight {
+        self.in_flight.push(InFlight {
             client,
             attempt,
             step,
             order,
-            shadow,
-            line,
+            duplicate,
+            channel,
             gate: Gate::default(),
             calling,
             serving: None,
             answer: None,
         });
-        self.flights.len() - 1
+        self.in_flight.len() - 1
     }
 
     fn arrive(&mut self, place: usize) -> Verdict {
         let place = self.in_order.as_mut().and_then(VecDeque::pop_front).unwrap_or(place);
-        self.toll.reordered += u64::from(place < self.latest_arrived);
+        self.fault_counts.reordered += u64::from(place < self.latest_arrived);
         self.latest_arrived = self.latest_arrived.max(place);
-        let flight = &mut self.flights[place];
+        let flight = &mut self.in_flight[place];
         let (mut slow, mut gone) = (None, None);
-        if !flight.shadow {
-            for trouble in self.weather.over(flight.step.number, flight.attempt) {
-                if let Trouble::Slow(span) = trouble {
+        if !flight.duplicate {
+            for fault in self.schedule.over(flight.step.number, flight.attempt) {
+                if let NetworkFault::Slow(span) = fault {
                     slow = Some(span);
-                } else if let Trouble::Gone(span) = trouble {
+                } else if let NetworkFault::Gone(span) = fault {
                     gone = Some(span);
                 } else {
                     continue;
                 }
-                self.toll.troubles[trouble.kind()] += 1;
+                self.fault_counts.faults[fault.kind()] += 1;
             }
         }
-        let request = flight.line.take_request().expect("a request arrives once");
+        let request = flight.channel.take_request().expect("a request arrives once");
         flight.serving = Some(self.server.loms.call(flight.gate.before(request)));
         match (gone, slow) {
             (Some(span), _) => self.push(span, Event::Gone(place)),
@@ -328,16 +332,16 @@ impl<'a> Storm<'a> {
             (None, None) => return self.finish(place),
         }
         // The handler has the head of the request and waits for the rest.
-        let serving = self.flights[place].serving.as_mut().expect("it was just called");
+        let serving = self.in_flight[place].serving.as_mut().expect("it was just called");
         let polled = serving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending(), "the service answers half a question");
         Ok(())
     }
 
-    /// The whole request is there: the server answers, and the judge hears it.
+    /// The whole request is there: the server answers, and the checker hears it.
     fn finish(&mut self, place: usize) -> Verdict {
         let clock = self.clock();
-        let flight = &mut self.flights[place];
+        let flight = &mut self.in_flight[place];
         let Some(mut serving) = flight.serving.take() else {
             // The server it was with is no more.
             return Ok(());
@@ -347,30 +351,30 @@ impl<'a> Storm<'a> {
         let Poll::Ready(Ok(response)) = serving.as_mut().poll(&mut context) else {
             panic!("the service waits for something, and there is nothing");
         };
-        flight.line.put_response(response);
-        let Poll::Ready(heard) = flight.calling.as_mut().poll(&mut context) else {
+        flight.channel.put_response(response);
+        let Poll::Ready(received) = flight.calling.as_mut().poll(&mut context) else {
             panic!("the client waits for something, and there is nothing");
         };
         let mut room = KeyText::default();
         let call = call_of(flight.step, flight.order, &mut room);
-        let made = MadeCall { number: flight.step.number, call };
-        let answer = self.judge.answered(clock, made, &heard)?;
+        let created = SentCall { number: flight.step.number, call };
+        let answer = self.checker.answered(clock, created, &received)?;
         self.one_key_one_order(place, &answer)?;
-        let flight = &mut self.flights[place];
+        let flight = &mut self.in_flight[place];
         flight.answer = Some(answer);
-        let (mut back, mut lost) = (0, flight.shadow);
-        for trouble in self.weather.over(flight.step.number, flight.attempt) {
-            if trouble == Trouble::Lose {
+        let (mut back, mut lost) = (0, flight.duplicate);
+        for fault in self.schedule.over(flight.step.number, flight.attempt) {
+            if fault == NetworkFault::Lose {
                 lost = true;
-            } else if let Trouble::Back(span) = trouble {
+            } else if let NetworkFault::Back(span) = fault {
                 back = span;
             } else {
                 continue;
             }
-            self.toll.troubles[trouble.kind()] += u64::from(!flight.shadow);
+            self.fault_counts.faults[fault.kind()] += u64::from(!flight.duplicate);
         }
         if lost {
-            self.toll.unseen += 1;
+            self.fault_counts.unseen += 1;
         } else {
             self.push(back, Event::Reply(place));
         }
@@ -379,7 +383,7 @@ impl<'a> Storm<'a> {
 
     /// Where keys are kept for ever, all attempts of a keyed create come to one order.
     fn one_key_one_order(&mut self, place: usize, answer: &Answer) -> Verdict {
-        let Flight { step, .. } = self.flights[place];
+        let InFlight { step, .. } = self.in_flight[place];
         let keyed = matches!(step.op, Op::Create { key, .. } if key.name > 0);
         let (true, u64::MAX, Answer::Created { order, .. }) =
             (keyed, self.plan.world.idempotency_window, answer)
@@ -390,39 +394,39 @@ impl<'a> Storm<'a> {
         if first == *order {
             return Ok(());
         }
-        let (machine, model) = (format!("order {order}, asked again"), format!("order {first}"));
-        Err(self.judge.at_the_end(Oracle::Retry, machine, model))
+        let (actual, expected) = (format!("order {order}, asked again"), format!("order {first}"));
+        Err(self.checker.at_the_end(Oracle::Retry, actual, expected))
     }
 
     fn reply(&mut self, place: usize) {
-        let Flight { client, step, .. } = self.flights[place];
+        let InFlight { client, step, .. } = self.in_flight[place];
         if self.clients[client].waits_for != Some(place) {
-            self.toll.unseen += 1;
+            self.fault_counts.unseen += 1;
             return;
         }
-        if let Some(Answer::Created { order, .. }) = self.flights[place].answer {
-            self.made.note(step.number, order);
+        if let Some(Answer::Created { order, .. }) = self.in_flight[place].answer {
+            self.created.note(step.number, order);
         }
         self.resolve(client);
     }
 
     fn deadline(&mut self, place: usize) {
-        let Flight { client, attempt, .. } = self.flights[place];
+        let InFlight { client, attempt, .. } = self.in_flight[place];
         if self.clients[client].waits_for != Some(place) {
             return;
         }
-        if attempt + 1 < self.weather.attempts {
+        if attempt + 1 < self.schedule.attempts {
             self.clients[client].waits_for = None;
             self.push(0, Event::Send { client, attempt: attempt + 1 });
         } else {
-            self.toll.given_up += 1;
+            self.fault_counts.given_up += 1;
             self.turn_to_next(client);
         }
     }
 
     /// The client has its answer.
     fn resolve(&mut self, client: usize) {
-        self.toll.resolved += 1;
+        self.fault_counts.resolved += 1;
         self.turn_to_next(client);
     }
 
@@ -435,17 +439,17 @@ impl<'a> Storm<'a> {
 
     /// The server is started anew, from its opening stock: what it was at is lost.
     fn restart(&mut self) {
-        self.flights.iter_mut().for_each(|flight| flight.serving = None);
+        self.in_flight.iter_mut().for_each(|flight| flight.serving = None);
         self.server = Server::start(&self.plan.world, self.server.clock.clone());
-        self.judge.restart();
-        self.made = Made::default();
+        self.checker.restart();
+        self.created = CreatedOrders::default();
         self.keyed.clear();
     }
 }
 
 /// The call of a step about an order.
 fn call_of<'a>(step: &'a Step, order: i64, room: &'a mut KeyText) -> Call<'a> {
-    let nobody = Made::default();
+    let nobody = CreatedOrders::default();
     match step.op {
         Op::Info(_) => Call::Info(order),
         Op::Pay(_) => Call::Pay(order),

@@ -12,11 +12,11 @@ use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::plan::{KeyText, Kind};
 
-use super::history::Entry;
+use super::history::CallRecord;
 
 /// Why a history is not what the server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Breach {
+pub(crate) struct OrderViolation {
     /// What is wrong.
     pub(crate) what: String,
     /// The calls that it is about, by their places in the history.
@@ -30,7 +30,11 @@ pub(crate) struct Breach {
 ///
 /// # Errors
 /// The first place at which it does not.
-pub(crate) fn check(world: &World, start: u64, history: &[Entry]) -> Result<(), Breach> {
+pub(crate) fn check(
+    world: &World,
+    start: u64,
+    history: &[CallRecord],
+) -> Result<(), OrderViolation> {
     let mut replay = Replay { model: Model::new(world, None), next_at: start, history };
     let mut order = Vec::new();
     for (index, group) in by_index(history) {
@@ -40,7 +44,7 @@ pub(crate) fn check(world: &World, start: u64, history: &[Entry]) -> Result<(), 
     // What the edge refuses depends on nothing that happened, so that any moment will do.
     let mut fresh = Model::new(world, None);
     for (place, entry) in history.iter().enumerate() {
-        if entry.heard.index.is_none() {
+        if entry.received.index.is_none() {
             agrees(&mut fresh, 0, history, place)?;
         }
     }
@@ -48,10 +52,10 @@ pub(crate) fn check(world: &World, start: u64, history: &[Entry]) -> Result<(), 
 }
 
 /// The places of all calls that the machine took, by index; of one index by when they were made.
-fn by_index(history: &[Entry]) -> BTreeMap<u64, Vec<usize>> {
+fn by_index(history: &[CallRecord]) -> BTreeMap<u64, Vec<usize>> {
     let mut groups: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (place, entry) in history.iter().enumerate() {
-        if let Some(index) = entry.heard.index {
+        if let Some(index) = entry.received.index {
             groups.entry(index).or_default().push(place);
         }
     }
@@ -66,7 +70,7 @@ struct Replay<'a> {
     model: Model,
     /// The time of the next command.
     next_at: u64,
-    history: &'a [Entry],
+    history: &'a [CallRecord],
 }
 
 impl Replay<'_> {
@@ -77,7 +81,7 @@ impl Replay<'_> {
         index: u64,
         group: Vec<usize>,
         order: &mut Vec<usize>,
-    ) -> Result<(), Breach> {
+    ) -> Result<(), OrderViolation> {
         let history = self.history;
         let is_read =
             |place: usize| matches!(history[place].step.op.kind(), Kind::Info | Kind::Stock);
@@ -116,15 +120,15 @@ impl Replay<'_> {
     fn may_change(&self, place: usize) -> bool {
         let entry = &self.history[place];
         let mut room = KeyText::default();
-        !matches!(entry.heard.reply, Reply::Refused(_))
+        !matches!(entry.received.reply, Reply::Refused(_))
             && self.model.would_change(entry.call(&mut room))
     }
 
-    fn take(&mut self, at: u64, index: u64, place: usize) -> Result<(), Breach> {
+    fn take(&mut self, at: u64, index: u64, place: usize) -> Result<(), OrderViolation> {
         agrees(&mut self.model, at, self.history, place)?;
         match self.model.entries() {
             entries if entries == index => Ok(()),
-            entries => Err(Breach {
+            entries => Err(OrderViolation {
                 what: format!("the server's index is {index}; the model's is {entries}"),
                 entries: vec![place],
             }),
@@ -133,15 +137,16 @@ impl Replay<'_> {
 }
 
 /// A call that returned before another was made comes before it.
-fn agrees_with_time(order: &[usize], history: &[Entry]) -> Result<(), Breach> {
+fn agrees_with_time(order: &[usize], history: &[CallRecord]) -> Result<(), OrderViolation> {
     let mut soonest: Option<usize> = None;
     for &place in order.iter().rev() {
         let returned = |place: usize| history[place].returned;
         if let Some(later) = soonest
             && returned(later) < history[place].invoked
         {
-            let what = "a command returned before another was made, and comes after it".to_owned();
-            return Err(Breach { what, entries: vec![later, place] });
+            let what =
+                "a command returned before another was created, and comes after it".to_owned();
+            return Err(OrderViolation { what, entries: vec![later, place] });
         }
         if soonest.is_none_or(|soonest| returned(place) < returned(soonest)) {
             soonest = Some(place);
@@ -150,18 +155,23 @@ fn agrees_with_time(order: &[usize], history: &[Entry]) -> Result<(), Breach> {
     Ok(())
 }
 
-fn agrees(model: &mut Model, at: u64, history: &[Entry], place: usize) -> Result<(), Breach> {
+fn agrees(
+    model: &mut Model,
+    at: u64,
+    history: &[CallRecord],
+    place: usize,
+) -> Result<(), OrderViolation> {
     let entry = &history[place];
     let mut room = KeyText::default();
     let call = entry.call(&mut room);
     let expected = model.answer(at, call);
-    let heard = entry.heard.answer(call);
+    let received = entry.received.answer(call);
     let invalid = matches!(expected, Answer::Refused(refusal) if wire::is_invalid(refusal));
-    if heard.as_ref() == Ok(&expected) && invalid == entry.heard.index.is_none() {
+    if received.as_ref() == Ok(&expected) && invalid == entry.received.index.is_none() {
         return Ok(());
     }
-    let said = heard.map_or_else(|strange| strange, |answer| answer.to_string());
-    Err(Breach {
+    let said = received.map_or_else(|strange| strange, |answer| answer.to_string());
+    Err(OrderViolation {
         what: format!("the server answers {said}; the model {expected}"),
         entries: vec![place],
     })

@@ -3,15 +3,15 @@
 
 use loms::grpc::proto::loms_client::LomsClient;
 
-use super::judge::{Judge, Made as MadeCall};
-use super::server::{HandClock, Loms, Server, call_at_once};
+use super::checker::{SentCall, ServiceChecker};
+use super::server::{Loms, ManualClock, Server, call_now};
 use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
 use crate::check::swarm::{self, Ending};
-use crate::coverage::counts::Tally;
+use crate::coverage::counts::Counts;
 use crate::model::contract::{Answer, Call};
-use crate::mutation::injected::Rig;
-use crate::plan::{KeyText, Made, Plan, Step};
+use crate::mutation::injected::InjectedFaults;
+use crate::plan::{CreatedOrders, KeyText, Plan, Step};
 
 /// The same plan with times that rise from step to step, as the sequencer's do, from 1. It ends
 /// where time does.
@@ -36,24 +36,24 @@ pub(crate) fn retimed(mut plan: Plan) -> Plan {
 
 /// A calm run.
 #[derive(Debug)]
-pub(crate) struct Calm {
+pub(crate) struct FaultFreeRun {
     /// The server under test.
     server: Server,
     client: LomsClient<Loms>,
-    /// Its judge.
-    pub(crate) judge: Judge,
-    made: Made,
+    /// Its checker.
+    pub(crate) checker: ServiceChecker,
+    created: CreatedOrders,
     start: u64,
 }
 
-impl Calm {
+impl FaultFreeRun {
     /// A server that opens as the plan does.
     #[must_use]
-    pub(crate) fn open(plan: &Plan, rig: Rig) -> Self {
-        let server = Server::start(&plan.world, HandClock::default());
+    pub(crate) fn open(plan: &Plan, injected: InjectedFaults) -> Self {
+        let server = Server::start(&plan.world, ManualClock::default());
         let client = server.client();
-        let judge = Judge::open(&plan.world, rig);
-        Self { server, client, judge, made: Made::default(), start: plan.start }
+        let checker = ServiceChecker::open(&plan.world, injected);
+        Self { server, client, checker, created: CreatedOrders::default(), start: plan.start }
     }
 
     /// Takes a step.
@@ -64,18 +64,18 @@ impl Calm {
         let at = self.start.saturating_add(step.at);
         self.server.clock.set(at);
         let mut room = KeyText::default();
-        let call = step.call(&self.made, &mut room);
+        let call = step.call(&self.created, &mut room);
         if call == Call::Tick {
-            return self.judge.tick(at, step.number, &self.server.sequencer);
+            return self.checker.tick(at, step.number, &self.server.sequencer);
         }
         if let Call::ChangeRules { timeout, window } = call {
             let server = &self.server.sequencer;
-            return self.judge.change_rules(at, step.number, timeout, window, server);
+            return self.checker.change_rules(at, step.number, timeout, window, server);
         }
-        let heard = call_at_once(&mut self.client, call);
-        let made = MadeCall { number: step.number, call };
-        if let Answer::Created { order, .. } = self.judge.answered(at, made, &heard)? {
-            self.made.note(step.number, order);
+        let received = call_now(&mut self.client, call);
+        let sent = SentCall { number: step.number, call };
+        if let Answer::Created { order, .. } = self.checker.answered(at, sent, &received)? {
+            self.created.note(step.number, order);
         }
         Ok(())
     }
@@ -85,16 +85,19 @@ impl Calm {
 ///
 /// # Errors
 /// The model, or the swarm layer, answers otherwise.
-pub(crate) fn play(plan: &Plan, rig: Rig) -> Result<Tally, Box<crate::check::failure::Failure>> {
-    let mut calm = Calm::open(plan, rig);
+pub(crate) fn play(
+    plan: &Plan,
+    injected: InjectedFaults,
+) -> Result<Counts, Box<crate::check::failure::Failure>> {
+    let mut calm = FaultFreeRun::open(plan, injected);
     plan.steps.iter().try_for_each(|step| calm.step(step))?;
-    let swarm = swarm::play_plan(plan, rig, Ending::Abrupt);
+    let swarm = swarm::play_plan(plan, injected, Ending::Abrupt);
     swarm.verdict?;
-    let (service, swarm) = (calm.judge.tally.fingerprint(), swarm.judge.tally.fingerprint());
+    let (service, swarm) = (calm.checker.counts.fingerprint(), swarm.checker.counts.fingerprint());
     if service != swarm {
         let words = |fingerprint| format!("answers {fingerprint}");
         let swarm = format!("{} in the swarm layer", words(swarm));
-        return Err(calm.judge.at_the_end(Oracle::Replay, words(service), swarm));
+        return Err(calm.checker.at_the_end(Oracle::Replay, words(service), swarm));
     }
-    Ok(calm.judge.tally)
+    Ok(calm.checker.counts)
 }
