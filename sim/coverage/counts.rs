@@ -22,7 +22,7 @@ pub(crate) struct Counts {
     /// The marks that were reached.
     pub(crate) marks: MarkSet,
     /// Answers by kind of call and class.
-    answers: [[u64; Class::ALL.len()]; Kind::ALL.len()],
+    answers: [[u64; Class::COUNT]; Kind::ALL.len()],
     /// What was answered, call by call, for each kind.
     pub(crate) families: [Fingerprint; Kind::ALL.len()],
 }
@@ -36,7 +36,7 @@ impl Default for Counts {
             cancelled: 0,
             expired: 0,
             marks: MarkSet::default(),
-            answers: [[0; Class::ALL.len()]; Kind::ALL.len()],
+            answers: [[0; Class::COUNT]; Kind::ALL.len()],
             families: [Fingerprint::default(); Kind::ALL.len()],
         }
     }
@@ -46,22 +46,21 @@ impl Counts {
     /// A call was answered.
     pub(crate) fn note(&mut self, kind: Kind, answer: &Answer) {
         self.commands += 1;
-        self.answers[kind.place()][Class::of(Some(answer)) as usize] += 1;
+        self.answers[kind.place()][Class::of(Some(answer)).index()] += 1;
         self.families[kind.place()].answer(answer);
     }
 
     /// How many calls of this kind were answered so.
     #[must_use]
     pub(crate) const fn count(&self, kind: Kind, class: Class) -> u64 {
-        self.answers[kind.place()][class as usize]
+        self.answers[kind.place()][class.index()]
     }
 
     /// How many calls of this kind were answered how, where there were any.
     #[must_use]
     pub(crate) fn by_class(&self, kind: Kind) -> Vec<String> {
-        Class::ALL
-            .iter()
-            .map(|&class| (class, self.count(kind, class)))
+        Class::all()
+            .map(|class| (class, self.count(kind, class)))
             .filter(|&(_, count)| count > 0)
             .map(|(class, count)| format!("{count} {}", class.name()))
             .collect()
@@ -70,10 +69,8 @@ impl Counts {
     /// How many calls were refused.
     #[must_use]
     pub(crate) fn refused(&self) -> u64 {
-        let refusals = Class::ALL.iter().filter(|class| class.is_refusal());
-        refusals
-            .map(|&class| self.answers.iter().map(|kind| kind[class as usize]).sum::<u64>())
-            .sum()
+        let refusals = Class::all().filter(|class| class.is_refusal());
+        refusals.map(|class| self.answers.iter().map(|kind| kind[class.index()]).sum::<u64>()).sum()
     }
 
     /// One fingerprint for all that was answered.

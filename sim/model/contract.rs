@@ -1,6 +1,8 @@
 //! The contract's words as every layer and the model use them: a [`Call`] is what a client sends,
 //! raw and perhaps wrong; an [`Answer`] is what it gets back, in full.
 
+pub(crate) use crate::model::refusal::Refusal;
+
 /// A call as a client makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call<'a> {
@@ -90,6 +92,34 @@ pub(crate) enum Status {
     Cancelled,
 }
 
+impl Status {
+    /// Every status.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::AwaitingPayment, Self::Failed, Self::Paid, Self::Cancelled];
+
+    /// The text of the API.
+    #[must_use]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::AwaitingPayment => "awaiting payment",
+            Self::Failed => "failed",
+            Self::Paid => "paid",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// A number that never changes: fingerprints depend on it.
+    #[must_use]
+    pub(crate) const fn number(self) -> u64 {
+        match self {
+            Self::AwaitingPayment => 1,
+            Self::Failed => 2,
+            Self::Paid => 3,
+            Self::Cancelled => 4,
+        }
+    }
+}
+
 /// The `reason` of OrderInfo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
@@ -103,36 +133,30 @@ pub(crate) enum Reason {
     PaymentTimeout,
 }
 
-/// Why a call was refused: the ErrorInfo reason with the facts that go with it. The gRPC code
-/// follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Refusal {
-    /// INVALID_ARGUMENT: the user is 0 or below.
-    InvalidUser,
-    /// INVALID_ARGUMENT: there is no line.
-    NoItems,
-    /// INVALID_ARGUMENT: more lines than the server takes, counted before merging.
-    TooManyItems,
-    /// INVALID_ARGUMENT: the line at this place, from 0, has SKU 0.
-    InvalidItemSku(u32),
-    /// INVALID_ARGUMENT: the line at this place, from 0, has count 0.
-    InvalidItemCount(u32),
-    /// INVALID_ARGUMENT: the lines of this SKU add up to more than `u32`.
-    CountOverflow(u32),
-    /// INVALID_ARGUMENT: the key is longer than 64 bytes.
-    KeyTooLong,
-    /// INVALID_ARGUMENT: the order id is 0 or below.
-    InvalidOrderId,
-    /// INVALID_ARGUMENT: StocksInfo of SKU 0.
-    InvalidSku,
-    /// NOT_FOUND: no such order.
-    OrderNotFound,
-    /// NOT_FOUND: no stock record.
-    SkuNotFound,
-    /// FAILED_PRECONDITION: the order is in this status, and cannot go where the call leads.
-    OrderNotAwaitingPayment(Status),
-    /// FAILED_PRECONDITION: the order was not paid in time.
-    OrderExpired,
-    /// ALREADY_EXISTS: the user gave this key to other lines, in this order.
-    IdempotencyKeyReused(i64),
+impl Reason {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::None, Self::OutOfStock, Self::CancelledByClient, Self::PaymentTimeout];
+
+    /// The text of the API; empty for none.
+    #[must_use]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::OutOfStock => "OUT_OF_STOCK",
+            Self::CancelledByClient => "CANCELLED_BY_CLIENT",
+            Self::PaymentTimeout => "PAYMENT_TIMEOUT",
+        }
+    }
+
+    /// A number that never changes: fingerprints depend on it.
+    #[must_use]
+    pub(crate) const fn number(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::OutOfStock => 1,
+            Self::CancelledByClient => 2,
+            Self::PaymentTimeout => 3,
+        }
+    }
 }

@@ -4,98 +4,73 @@
 use std::fmt::{self, Display};
 
 use crate::model::contract::{Answer, OrderInfo, Reason, Refusal, Shortage, Status};
+use crate::model::refusal::RefusalKind;
 use crate::plan::text::Nanos;
 
-/// What sort of answer it is, without its numbers.
+/// The kind of an answer, without its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
-    /// A create that reserved.
+    /// A create that reserved the units.
     Reserved,
-    /// A create that was short.
+    /// A create that failed for lack of stock.
     OutOfStock,
-    /// An order that awaits payment.
-    Awaiting,
-    /// An order that failed.
-    Failed,
-    /// An order that is paid.
-    Paid,
-    /// An order that is cancelled.
-    Cancelled,
-    /// Nothing to tell.
+    /// OrderInfo of an order with this status.
+    Order(Status),
+    /// An empty answer.
     Done,
-    /// So many units.
+    /// StocksInfo: one unit or more.
     Units,
-    /// No units.
+    /// StocksInfo: no units.
     NoUnits,
-    /// The user is refused.
-    InvalidUser,
-    /// No lines.
-    NoItems,
-    /// Too many lines.
-    TooManyItems,
-    /// SKU 0 in a line.
-    InvalidItemSku,
-    /// Count 0 in a line.
-    InvalidItemCount,
-    /// Counts that add up to too much.
-    CountOverflow,
-    /// The key is too long.
-    KeyTooLong,
-    /// The order id is refused.
-    InvalidOrderId,
-    /// SKU 0.
-    InvalidSku,
-    /// No such order.
-    OrderNotFound,
-    /// No such stock record.
-    SkuNotFound,
-    /// The order is not where it must be: it awaits payment, which no answer may say.
-    NotAwaitingAwaiting,
-    /// The order is not where it must be: it failed.
-    NotAwaitingFailed,
-    /// The order is not where it must be: it is paid.
-    NotAwaitingPaid,
-    /// The order is not where it must be: it is cancelled.
-    NotAwaitingCancelled,
-    /// The order was not paid in time.
-    Expired,
-    /// The key stands for other lines.
-    KeyReused,
-    /// What no client can be answered.
+    /// A refusal.
+    Refused(RefusalKind),
+    /// The refusal ORDER_NOT_AWAITING_PAYMENT of an order with this status.
+    NotAwaitingPayment(Status),
+    /// Something that no client can receive.
     Impossible,
 }
 
 impl Class {
-    /// Every class.
-    pub(crate) const ALL: [Self; 27] = [
+    /// Classes that are not refusals, and [`Class::Impossible`].
+    const OTHERS: [Self; 10] = [
         Self::Reserved,
         Self::OutOfStock,
-        Self::Awaiting,
-        Self::Failed,
-        Self::Paid,
-        Self::Cancelled,
+        Self::Order(Status::AwaitingPayment),
+        Self::Order(Status::Failed),
+        Self::Order(Status::Paid),
+        Self::Order(Status::Cancelled),
         Self::Done,
         Self::Units,
         Self::NoUnits,
-        Self::InvalidUser,
-        Self::NoItems,
-        Self::TooManyItems,
-        Self::InvalidItemSku,
-        Self::InvalidItemCount,
-        Self::CountOverflow,
-        Self::KeyTooLong,
-        Self::InvalidOrderId,
-        Self::InvalidSku,
-        Self::OrderNotFound,
-        Self::SkuNotFound,
-        Self::NotAwaitingAwaiting,
-        Self::NotAwaitingFailed,
-        Self::NotAwaitingPaid,
-        Self::NotAwaitingCancelled,
-        Self::Expired,
-        Self::KeyReused,
         Self::Impossible,
     ];
+
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::OTHERS.len() + RefusalKind::ALL.len() + Status::ALL.len();
+
+    /// Every class, in the order of the pages.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let refused = RefusalKind::ALL.iter().map(|&kind| Self::Refused(kind));
+        let not_awaiting = Status::ALL.into_iter().map(Self::NotAwaitingPayment);
+        Self::OTHERS.into_iter().chain(refused).chain(not_awaiting)
+    }
+
+    /// Its index in [`Class::all`].
+    #[must_use]
+    pub(crate) const fn index(self) -> usize {
+        let refused = Self::OTHERS.len();
+        match self {
+            Self::Reserved => 0,
+            Self::OutOfStock => 1,
+            Self::Order(status) => 2 + status as usize,
+            Self::Done => 6,
+            Self::Units => 7,
+            Self::NoUnits => 8,
+            Self::Impossible => 9,
+            Self::Refused(kind) => refused + kind as usize,
+            Self::NotAwaitingPayment(status) => refused + RefusalKind::ALL.len() + status as usize,
+        }
+    }
 
     /// The class of an answer; [`Class::Impossible`] for none.
     #[must_use]
@@ -104,103 +79,37 @@ impl Class {
             None => Self::Impossible,
             Some(Answer::Created { status: Status::AwaitingPayment, .. }) => Self::Reserved,
             Some(Answer::Created { .. }) => Self::OutOfStock,
-            Some(Answer::Order(OrderInfo { status, .. })) => match status {
-                Status::AwaitingPayment => Self::Awaiting,
-                Status::Failed => Self::Failed,
-                Status::Paid => Self::Paid,
-                Status::Cancelled => Self::Cancelled,
-            },
+            Some(Answer::Order(OrderInfo { status, .. })) => Self::Order(*status),
             Some(Answer::Done) => Self::Done,
             Some(Answer::Stock(0)) => Self::NoUnits,
             Some(Answer::Stock(_)) => Self::Units,
-            Some(Answer::Refused(refusal)) => Self::of_refusal(*refusal),
-        }
-    }
-
-    const fn of_refusal(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::InvalidUser => Self::InvalidUser,
-            Refusal::NoItems => Self::NoItems,
-            Refusal::TooManyItems => Self::TooManyItems,
-            Refusal::InvalidItemSku(_) => Self::InvalidItemSku,
-            Refusal::InvalidItemCount(_) => Self::InvalidItemCount,
-            Refusal::CountOverflow(_) => Self::CountOverflow,
-            Refusal::KeyTooLong => Self::KeyTooLong,
-            Refusal::InvalidOrderId => Self::InvalidOrderId,
-            Refusal::InvalidSku => Self::InvalidSku,
-            Refusal::OrderNotFound => Self::OrderNotFound,
-            Refusal::SkuNotFound => Self::SkuNotFound,
-            Refusal::OrderNotAwaitingPayment(status) => match status {
-                Status::AwaitingPayment => Self::NotAwaitingAwaiting,
-                Status::Failed => Self::NotAwaitingFailed,
-                Status::Paid => Self::NotAwaitingPaid,
-                Status::Cancelled => Self::NotAwaitingCancelled,
-            },
-            Refusal::OrderExpired => Self::Expired,
-            Refusal::IdempotencyKeyReused(_) => Self::KeyReused,
+            Some(Answer::Refused(Refusal::OrderNotAwaitingPayment(status))) => {
+                Self::NotAwaitingPayment(*status)
+            }
+            Some(Answer::Refused(refusal)) => Self::Refused(refusal.kind()),
         }
     }
 
     /// Whether the call was refused.
     #[must_use]
     pub(crate) const fn is_refusal(self) -> bool {
-        !matches!(
-            self,
-            Self::Reserved
-                | Self::OutOfStock
-                | Self::Awaiting
-                | Self::Failed
-                | Self::Paid
-                | Self::Cancelled
-                | Self::Done
-                | Self::Units
-                | Self::NoUnits
-        )
+        matches!(self, Self::Refused(_) | Self::NotAwaitingPayment(_))
     }
 
-    /// As pages spell it.
+    /// The name on pages.
     #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> String {
         match self {
-            Self::Reserved => "reserved",
-            Self::OutOfStock => "out of stock",
-            Self::Awaiting => "awaiting payment",
-            Self::Failed => "failed",
-            Self::Paid => "paid",
-            Self::Cancelled => "cancelled",
-            Self::Done => "ok",
-            Self::Units => "units",
-            Self::NoUnits => "no units",
-            Self::InvalidUser => "INVALID user",
-            Self::NoItems => "INVALID no items",
-            Self::TooManyItems => "INVALID too many items",
-            Self::InvalidItemSku => "INVALID item sku",
-            Self::InvalidItemCount => "INVALID item count",
-            Self::CountOverflow => "INVALID sum",
-            Self::KeyTooLong => "INVALID key",
-            Self::InvalidOrderId => "INVALID orderID",
-            Self::InvalidSku => "INVALID sku",
-            Self::OrderNotFound => "ORDER_NOT_FOUND",
-            Self::SkuNotFound => "SKU_NOT_FOUND",
-            Self::NotAwaitingAwaiting => "NOT_AWAITING (awaiting)",
-            Self::NotAwaitingFailed => "NOT_AWAITING (failed)",
-            Self::NotAwaitingPaid => "NOT_AWAITING (paid)",
-            Self::NotAwaitingCancelled => "NOT_AWAITING (cancelled)",
-            Self::Expired => "ORDER_EXPIRED",
-            Self::KeyReused => "KEY_REUSED",
-            Self::Impossible => "impossible",
+            Self::Reserved => "reserved".to_owned(),
+            Self::OutOfStock => "out of stock".to_owned(),
+            Self::Order(status) => status.name().to_owned(),
+            Self::Done => "ok".to_owned(),
+            Self::Units => "units".to_owned(),
+            Self::NoUnits => "no units".to_owned(),
+            Self::Refused(kind) => kind.label(),
+            Self::NotAwaitingPayment(status) => format!("NOT_AWAITING_PAYMENT ({})", status.name()),
+            Self::Impossible => "impossible".to_owned(),
         }
-    }
-}
-
-/// A status as the wire tells it.
-#[must_use]
-pub(crate) const fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::AwaitingPayment => "awaiting payment",
-        Status::Failed => "failed",
-        Status::Paid => "paid",
-        Status::Cancelled => "cancelled",
     }
 }
 
@@ -208,7 +117,7 @@ impl Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Created { order, status, shortages } => {
-                write!(f, "order {order} {}", status_name(*status))?;
+                write!(f, "order {order} {}", status.name())?;
                 write_shortages(f, shortages)
             }
             Self::Order(info) => info.fmt(f),
@@ -221,17 +130,14 @@ impl Display for Answer {
 
 impl Display for OrderInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, user {},", status_name(self.status), self.user)?;
+        write!(f, "{}, user {},", self.status.name(), self.user)?;
         for (sku, count) in &self.items {
             write!(f, " {sku}x{count}")?;
         }
         write!(f, ", {}..{}", Nanos(self.created_at), Nanos(self.updated_at))?;
-        f.write_str(match self.reason {
-            Reason::None => "",
-            Reason::OutOfStock => ", OUT_OF_STOCK",
-            Reason::CancelledByClient => ", CANCELLED_BY_CLIENT",
-            Reason::PaymentTimeout => ", PAYMENT_TIMEOUT",
-        })?;
+        if self.reason != Reason::None {
+            write!(f, ", {}", self.reason.name())?;
+        }
         write_shortages(f, &self.shortages)
     }
 }
@@ -242,29 +148,4 @@ fn write_shortages(f: &mut fmt::Formatter<'_>, shortages: &[Shortage]) -> fmt::R
         write!(f, "{before}{requested} of {sku} where {available} are left")?;
     }
     Ok(())
-}
-
-impl Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidUser => f.write_str("INVALID_ARGUMENT user"),
-            Self::NoItems => f.write_str("INVALID_ARGUMENT no items"),
-            Self::TooManyItems => f.write_str("INVALID_ARGUMENT too many items"),
-            Self::InvalidItemSku(line) => write!(f, "INVALID_ARGUMENT items[{line}].sku"),
-            Self::InvalidItemCount(line) => write!(f, "INVALID_ARGUMENT items[{line}].count"),
-            Self::CountOverflow(sku) => write!(f, "INVALID_ARGUMENT sum of SKU {sku}"),
-            Self::KeyTooLong => f.write_str("INVALID_ARGUMENT key"),
-            Self::InvalidOrderId => f.write_str("INVALID_ARGUMENT orderID"),
-            Self::InvalidSku => f.write_str("INVALID_ARGUMENT sku"),
-            Self::OrderNotFound => f.write_str("ORDER_NOT_FOUND"),
-            Self::SkuNotFound => f.write_str("SKU_NOT_FOUND"),
-            Self::OrderNotAwaitingPayment(status) => {
-                write!(f, "ORDER_NOT_AWAITING_PAYMENT ({})", status_name(*status))
-            }
-            Self::OrderExpired => f.write_str("ORDER_EXPIRED"),
-            Self::IdempotencyKeyReused(order) => {
-                write!(f, "IDEMPOTENCY_KEY_REUSED (order {order})")
-            }
-        }
-    }
 }

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::layers::wire::{ErrorStatus, Reply, code_of, reason_of};
-use crate::model::contract::{Answer, OrderInfo, Reason, Refusal};
-use crate::report::words::status_name;
+use crate::layers::wire::{ErrorStatus, Reply};
+use crate::model::contract::{Answer, OrderInfo, Refusal};
 
 /// A facet of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,21 +60,21 @@ pub(crate) fn differences(reply: &Reply, expected: &Answer) -> BTreeSet<Facet> {
             Answer::Created { order: id, status: told, shortages: short },
         ) => {
             note(Facet::Id, order != id);
-            note(Facet::CreateStatus, status != status_name(*told));
+            note(Facet::CreateStatus, status != told.name());
             note(Facet::CreateShortages, shortages != short);
         }
         (Reply::Order(order), Answer::Order(info)) => {
             let OrderInfo { status, user, items, reason, shortages, .. } = info;
-            note(Facet::Status, order.status != status_name(*status));
+            note(Facet::Status, order.status != status.name());
             note(Facet::User, order.user != *user);
             note(Facet::Items, order.items != *items);
-            note(Facet::Reason, order.reason != reason_name(*reason));
+            note(Facet::Reason, order.reason != reason.name());
             note(Facet::Shortages, order.shortages != *shortages);
         }
         (Reply::Done, Answer::Done) => {}
         (Reply::Stock(units), Answer::Stock(told)) => note(Facet::Units, units != told),
         (Reply::Refused(no), Answer::Refused(refusal)) => {
-            note(Facet::Outcome, no.code != code_of(*refusal));
+            note(Facet::Outcome, no.code != refusal.code());
             note(Facet::Why, !says_why(no, *refusal));
             note(Facet::Field, !names_field(no, *refusal));
         }
@@ -84,42 +83,20 @@ pub(crate) fn differences(reply: &Reply, expected: &Answer) -> BTreeSet<Facet> {
     facets
 }
 
-const fn reason_name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::None => "",
-        Reason::OutOfStock => "OUT_OF_STOCK",
-        Reason::CancelledByClient => "CANCELLED_BY_CLIENT",
-        Reason::PaymentTimeout => "PAYMENT_TIMEOUT",
-    }
-}
-
 fn says_why(no: &ErrorStatus, refusal: Refusal) -> bool {
     let Some(info) = &no.info else { return false };
     let fact = |name: &str| info.facts.get(name).map(String::as_str);
     let facts = if let Refusal::OrderNotAwaitingPayment(status) = refusal {
-        fact("status") == Some(status_name(status))
+        fact("status") == Some(status.name())
     } else if let Refusal::IdempotencyKeyReused(order) = refusal {
         fact("order_id").and_then(|id| id.parse().ok()) == Some(order)
     } else {
         refusal != Refusal::OrderNotFound || fact("order_id").is_some()
     };
-    info.domain == "loms" && info.reason == reason_of(refusal) && facts
+    info.domain == "loms" && info.reason == refusal.reason() && facts
 }
 
 fn names_field(no: &ErrorStatus, refusal: Refusal) -> bool {
-    let field = match refusal {
-        Refusal::InvalidUser => "user".to_owned(),
-        Refusal::NoItems | Refusal::TooManyItems | Refusal::CountOverflow(_) => "items".to_owned(),
-        Refusal::InvalidItemSku(line) => format!("items[{line}].sku"),
-        Refusal::InvalidItemCount(line) => format!("items[{line}].count"),
-        Refusal::KeyTooLong => "idempotencyKey".to_owned(),
-        Refusal::InvalidOrderId => "orderID".to_owned(),
-        Refusal::InvalidSku => "sku".to_owned(),
-        Refusal::OrderNotFound
-        | Refusal::SkuNotFound
-        | Refusal::OrderNotAwaitingPayment(_)
-        | Refusal::OrderExpired
-        | Refusal::IdempotencyKeyReused(_) => return true,
-    };
+    let Some(field) = refusal.field() else { return true };
     matches!(no.violations.as_slice(), [(told, _)] if *told == field)
 }

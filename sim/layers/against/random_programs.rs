@@ -9,6 +9,7 @@ use super::situation;
 use crate::model::World;
 use crate::plan::rng::{Draws, Purpose, Weights};
 use crate::plan::{Key, Kind, Op, Step, Target};
+use crate::shrink::Shrinker;
 
 /// Steps of a program.
 const LENGTH: u32 = 24;
@@ -16,8 +17,8 @@ const LENGTH: u32 = 24;
 /// Units that a program may pay for: what is paid is gone.
 const PAID: u64 = 2;
 
-/// Programs that shrinking may take.
-const SHRINKING: u32 = 60;
+/// Programs that shrinking may run.
+const SHRINKING: u64 = 60;
 
 /// Plays a random program. Gives what it finds, made small.
 pub(crate) fn run_random(
@@ -143,39 +144,20 @@ fn draw_shelf(draws: &mut Draws, world: &World, purpose: Purpose) -> (u32, u64) 
     (sku, available)
 }
 
-/// Drops steps, and then lines, for as long as the rest still ends in a difference of the same
-/// facets.
+/// Removes steps, and then lines, while the last step still differs in the same facets.
 fn shrink(session: &mut Session, mut steps: Vec<Step>) -> Vec<Step> {
-    let mut runs = 0;
-    let mut wanted = None;
-    let mut differs = |steps: &[Step], session: &mut Session| {
-        runs += 1;
+    let mut difference = |steps: &[Step]| {
         let world = session.world();
-        let played = play(session, &world, steps);
-        let last = played.last().filter(|_| played.len() == steps.len() && runs <= SHRINKING);
-        let facets = last.map(|last| (last.facets.clone(), last.situation));
-        let facets = facets.filter(|(facets, _)| !facets.is_empty());
-        let wanted = wanted.get_or_insert_with(|| facets.clone());
-        facets.is_some() && facets == *wanted
+        let exchanges = play(session, &world, steps);
+        let last = exchanges.last().filter(|_| exchanges.len() == steps.len())?;
+        (!last.facets.is_empty()).then(|| (last.facets.clone(), last.situation))
     };
-    if !differs(&steps, session) {
-        return steps;
-    }
-    for place in (0..steps.len().saturating_sub(1)).rev() {
-        let mut fewer = steps.clone();
-        fewer.remove(place);
-        if differs(&fewer, session) {
-            steps = fewer;
-        }
-    }
+    let Some(wanted) = difference(&steps) else { return steps };
+    let holds = |steps: &Vec<Step>| (difference(steps).as_ref() == Some(&wanted), 1);
+    let mut shrinker = Shrinker::new(SHRINKING, holds);
+    shrinker.remove_ranges(&mut steps, |steps| steps);
     for place in 0..steps.len() {
-        for line in (0..steps[place].items.len()).rev() {
-            let mut fewer = steps.clone();
-            fewer[place].items.remove(line);
-            if differs(&fewer, session) {
-                steps = fewer;
-            }
-        }
+        shrinker.remove_ranges(&mut steps, |steps| &mut steps[place].items);
     }
     steps
 }

@@ -3,9 +3,9 @@
 
 use super::session::Situation;
 use crate::layers::service::kind_of;
-use crate::layers::wire::is_invalid;
 use crate::model::Model;
-use crate::model::contract::{Answer, Call, Refusal, Status};
+use crate::model::contract::{Answer, Call, Status};
+use crate::model::refusal::RefusalKind;
 use crate::plan::Kind;
 
 /// The sorts that a call is of: the first says most.
@@ -38,7 +38,7 @@ fn create(model: &Model, call: Call<'_>, items: &[(u32, u32)]) -> Vec<&'static s
     let answer = after.answer(0, call);
     if let Answer::Refused(refusal) = answer {
         let reused = "of a used key and other lines";
-        return vec![if is_invalid(refusal) { invalid(refusal) } else { reused }];
+        return vec![if refusal.is_invalid() { refusal.reason() } else { reused }];
     }
     if after.orders() == model.orders() {
         return vec!["of a used key"];
@@ -60,25 +60,6 @@ fn create(model: &Model, call: Call<'_>, items: &[(u32, u32)]) -> Vec<&'static s
     .collect()
 }
 
-const fn invalid(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::InvalidUser => "of no user",
-        Refusal::NoItems => "of no items",
-        Refusal::TooManyItems => "of too many items",
-        Refusal::InvalidItemSku(_) => "with SKU 0",
-        Refusal::InvalidItemCount(_) => "with count 0",
-        Refusal::CountOverflow(_) => "with a sum over u32",
-        Refusal::KeyTooLong
-        | Refusal::InvalidOrderId
-        | Refusal::InvalidSku
-        | Refusal::OrderNotFound
-        | Refusal::SkuNotFound
-        | Refusal::OrderNotAwaitingPayment(_)
-        | Refusal::OrderExpired
-        | Refusal::IdempotencyKeyReused(_) => "with a key too long",
-    }
-}
-
 fn has_twins(items: &[(u32, u32)]) -> bool {
     let mut skus: Vec<u32> = items.iter().map(|item| item.0).collect();
     skus.sort_unstable();
@@ -96,5 +77,8 @@ pub(crate) fn words((kind, sort): Situation) -> String {
         Kind::Stock => "StocksInfo",
         Kind::Tick => "a tick",
     };
+    if RefusalKind::ALL.iter().any(|refusal| refusal.reason() == sort) {
+        return format!("{kind} refused with {sort}");
+    }
     format!("{kind} {sort}")
 }

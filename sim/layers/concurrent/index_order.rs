@@ -1,7 +1,6 @@
 //! The check by witness: the server says in which order it took the calls, and one pass shows
 //! whether that order explains everything.
 
-use crate::layers::wire;
 use crate::model::contract::Answer;
 use crate::model::{Model, World};
 use crate::plan::KeyText;
@@ -100,7 +99,7 @@ fn agrees(
     let call = entry.call(&mut room);
     let expected = model.answer(at, call);
     let received = entry.received.answer(call);
-    let invalid = matches!(expected, Answer::Refused(refusal) if wire::is_invalid(refusal));
+    let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
     if received.as_ref() == Ok(&expected) && invalid == entry.received.index.is_none() {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use loms::sequencer::Sequencer;
 use crate::check::checker::Verdict;
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::coverage::counts::Counts;
-use crate::layers::wire::{self, Received};
+use crate::layers::wire::Received;
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
@@ -87,7 +87,7 @@ impl ServiceChecker {
         // What the machine stamps the command with, if it gets that far.
         let stamp = clock.max(self.now.saturating_add(1));
         let expected = self.model.answer(stamp, sent.call);
-        let invalid = matches!(expected, Answer::Refused(refusal) if wire::is_invalid(refusal));
+        let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
         if !invalid {
             (self.index, self.now) = (self.index + 1, stamp);
         }

@@ -27,6 +27,9 @@ const NO_FAULTS: &str = "net calm";
 /// What a step costs here, in the shrinker's commands.
 const COST: u64 = 8;
 
+/// The most runs that are spent on making the fault schedule small.
+const MOST_RUNS: u64 = 5_000;
+
 /// A page, for people, and how it went.
 type Outcome = (String, Exit);
 
@@ -88,21 +91,14 @@ impl Case {
         let steps: std::collections::BTreeSet<u32> =
             self.plan.steps.iter().map(|step| step.number).collect();
         schedule.faults.retain(|fault| steps.contains(&fault.step));
-        let mut length = schedule.faults.len().div_ceil(2);
-        while length > 0 {
-            let mut end = self.schedule.as_ref().map_or(0, |schedule| schedule.faults.len());
-            while end > 0 {
-                let from = end.saturating_sub(length);
-                let mut candidate = self.clone();
-                if let Some(schedule) = &mut candidate.schedule {
-                    schedule.faults.drain(from..end);
-                }
-                if candidate.fails(injected, signature) {
-                    *self = candidate;
-                }
-                end = from;
-            }
-            length /= 2;
+        let case = self.clone();
+        let fails = |schedule: &FaultSchedule| {
+            let candidate = Self { schedule: Some(schedule.clone()), ..case.clone() };
+            (candidate.fails(injected, signature), 1)
+        };
+        let mut shrinker = shrink::Shrinker::new(MOST_RUNS, fails);
+        if let Some(schedule) = &mut self.schedule {
+            shrinker.remove_ranges(schedule, |schedule| &mut schedule.faults);
         }
     }
 

@@ -3,8 +3,6 @@
 
 mod read;
 
-pub(crate) use self::read::{code_of, is_invalid, reason_of};
-
 use std::collections::BTreeMap;
 use std::error::Error;
 
