@@ -1,6 +1,6 @@
-//! Many seeds on many cores. One seed is one run on one thread; the workers take seeds from one
-//! counter, and what came of them is put together in the order of the seeds, so that nothing that
-//! is told depends on how many workers there were.
+//! Runs seeds on all cores. Each seed is one run on one thread. Workers take seeds from a shared
+//! counter; results are combined in seed order, so the output does not depend on the number of
+//! workers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,27 +27,27 @@ use crate::plan::generator::plan_of;
 use crate::plan::workload::Workload;
 use crate::{report, shrink};
 
-/// Many seeds.
+/// A request to run many seeds.
 #[derive(Clone, Debug)]
 pub(crate) struct RunRequest {
-    /// Which.
+    /// The seeds.
     pub(crate) seeds: Range<u64>,
     /// Threads.
     pub(crate) jobs: usize,
-    /// Commands of each; none for as many as the seed has a mind to.
+    /// Number of commands per seed; `None`: chosen by the seed.
     pub(crate) steps: Option<u32>,
-    /// Stops after this time.
+    /// Stop after this time.
     pub(crate) time: Option<Duration>,
-    /// Stops once [`STABLE`] seeds have reached no new mark.
+    /// Stop after [`STABLE`] seeds without a new mark.
     pub(crate) until_stable: bool,
-    /// What is deliberately wrong.
+    /// Injected faults.
     pub(crate) injected: InjectedFaults,
 }
 
-/// Seeds without a new mark, after which there is little hope of one.
+/// Number of seeds without a new mark after which another one is unlikely.
 const STABLE: u64 = 1_000;
 
-/// Plays one seed; the bugs of old first.
+/// Runs the regression plans and then one seed.
 pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> (String, Exit) {
     if let Some(back) = failing_regression(injected) {
         return back;
@@ -60,7 +60,7 @@ pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) 
     }
 }
 
-/// Plays many seeds; the bugs of old first.
+/// Runs the regression plans and then many seeds.
 pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
     let RunRequest { seeds, jobs, steps, time, until_stable, injected } = request;
     if let Some(back) = failing_regression(injected) {
@@ -100,15 +100,20 @@ pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
 }
 
 fn failing_regression(injected: InjectedFaults) -> Option<(String, Exit)> {
-    // With a bug planted they would only show that one.
+    // With a planted bug the regression plans would find only that bug.
     if injected.bug.is_some() {
         return None;
     }
-    let (known, failure) = regressions::replay(injected).err()?;
-    Some(report_failure(&failure, &format!("bug {}", known.name), &known.plan, injected))
+    let (regression, failure) = regressions::replay(injected).err()?;
+    Some(report_failure(
+        &failure,
+        &format!("regression {}", regression.name),
+        &regression.plan,
+        injected,
+    ))
 }
 
-/// A seed that failed, shrunk and told on one screen, with the line that plays it again.
+/// Shrinks and reports the failure of a seed, with the command that reproduces it.
 pub(crate) fn report_seed_failure(
     seed: u64,
     steps: Option<u32>,
@@ -117,7 +122,7 @@ pub(crate) fn report_seed_failure(
 ) -> (String, Exit) {
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length);
-    // What the drain did is of the plan, too.
+    // The steps of the drain are part of the plan.
     let run = swarm::play_seed(seed, &workload, length, injected);
     let mut plan =
         plan_of(seed, &workload, injected.has(SimulatorFault::DrawsIgnorePurpose), length);
@@ -127,13 +132,13 @@ pub(crate) fn report_seed_failure(
     let bug = injected.flag();
     let _ = write!(
         text,
-        "\nagain: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\
-         or paste the plan, if all of it is there, into: sim replay -{bug}\n"
+        "\nreproduce: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\
+         or paste the plan, if it is complete, into: sim replay -{bug}\n"
     );
     (text, exit)
 }
 
-/// A failing plan, shrunk and told on one screen.
+/// Shrinks and reports a failing plan.
 pub(crate) fn report_failure(
     failure: &Failure,
     origin: &str,
@@ -148,8 +153,8 @@ pub(crate) fn report_failure(
 fn progress(seeds: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{bar:40} {pos} of {len} seeds, {per_sec}, {eta} left")
-            .expect("the template is sound");
-    // On stderr, and only where that is a terminal.
+            .expect("the template is valid");
+    // It writes to stderr, and only to a terminal.
     ProgressBar::new(seeds).with_style(style)
 }
 
@@ -160,31 +165,31 @@ fn print_speed(commands: u64, jobs: usize, took: Duration) {
     eprintln!("{millis} ms, {jobs} jobs, {per_second} commands a second");
 }
 
-/// What came of many seeds.
+/// The combined results of many seeds.
 #[derive(Debug)]
 pub(crate) struct RunSummary {
-    /// All of them together, up to the first failure.
+    /// Counts of all seeds, up to the first failure.
     pub(crate) counts: Counts,
-    /// How many there were.
+    /// Number of seeds.
     pub(crate) seeds: u64,
-    /// How many seeds reached each mark, by its place in [`Mark::ALL`].
+    /// Number of seeds that reached each mark, by its index in [`Mark::ALL`].
     pub(crate) reached: Vec<u64>,
     /// The lowest seed that failed.
     pub(crate) failed: Option<(u64, Box<Failure>)>,
 }
 
-/// How a summary sails.
+/// Options of a run of many seeds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunOptions {
     /// Threads.
     pub(crate) jobs: usize,
-    /// The most commands of a seed; none for as many as it has a mind to.
+    /// Number of commands per seed; `None`: chosen by the seed.
     pub(crate) steps: Option<u32>,
-    /// What is deliberately wrong.
+    /// Injected faults.
     pub(crate) injected: InjectedFaults,
 }
 
-/// Seeds that a worker takes at a time: enough for the taking to cost nothing.
+/// Seeds that a worker takes at once, to reduce contention.
 const BATCH: u64 = 8;
 
 struct SeedResult {
@@ -219,12 +224,13 @@ impl RunSummary {
     }
 }
 
-/// Plays these seeds. `seen` is told of each, in order, and says whether to go on.
+/// Runs these seeds. `on_result` is called after each one, in seed order, and returns whether to
+/// continue.
 #[must_use]
 pub(crate) fn run_seeds(
     seeds: Range<u64>,
     options: RunOptions,
-    mut seen: impl FnMut(&RunSummary) -> bool,
+    mut on_result: impl FnMut(&RunSummary) -> bool,
 ) -> RunSummary {
     let next = AtomicU64::new(seeds.start);
     let end = AtomicU64::new(seeds.end);
@@ -236,7 +242,7 @@ pub(crate) fn run_seeds(
             scope.spawn(move || work(next, end, options, &send));
         }
         drop(send);
-        // What came early waits here for those before it.
+        // Results that wait for those of lower seeds.
         let mut early = BTreeMap::new();
         let mut due = seeds.start;
         for results in receive {
@@ -247,7 +253,7 @@ pub(crate) fn run_seeds(
                     continue;
                 }
                 summary.take(result);
-                if !seen(&summary) || summary.failed.is_some() {
+                if !on_result(&summary) || summary.failed.is_some() {
                     end.fetch_min(due, Ordering::Relaxed);
                 }
             }
@@ -256,8 +262,8 @@ pub(crate) fn run_seeds(
     summary
 }
 
-/// A worker: takes seeds, a few at a time, until there are none. Those at hand when a seed fails
-/// are finished, since a lower one may fail too.
+/// A worker: takes batches of seeds until there are none. When a seed fails, lower seeds are
+/// finished, because one of them may fail too.
 fn work(
     next: &AtomicU64,
     end: &AtomicU64,
@@ -287,7 +293,7 @@ fn play(seed: u64, end: &AtomicU64, options: RunOptions) -> SeedResult {
     SeedResult { seed, counts: run.checker.counts, failure }
 }
 
-/// Does `work` for every number below `count` on so many threads; what came of it, in order.
+/// Runs `work` for every number below `count` on several threads; gives the results in order.
 #[must_use]
 pub(crate) fn in_order<T: Send>(
     count: usize,

@@ -1,15 +1,14 @@
-//! The exhaustive layer: in a tiny world, everything that can be done, in every order, until
-//! nothing new comes of it.
+//! The exhaustive layer: every sequence of commands in a tiny world, until no new state appears.
 //!
-//! The world has two SKUs and room for [`ORDERS`] orders, a payment timeout of two moments and a
-//! key window of three. From each state every command is tried: creates that fit, that fail and
-//! that never can, with and without a key; payment and cancellation of every order and of one that
-//! is not there; reads; and time passing, by itself and with a call. The checker compares after each,
-//! and in every new state it looks at everything once more.
+//! The world has two SKUs, at most [`ORDERS`] orders, a payment timeout of 2 ns and an idempotency
+//! window of 3 ns. In each state every command is tried: creates that fit, that fail and that can
+//! never fit, with and without a key; payment and cancellation of every order and of a missing one;
+//! reads; and time steps, alone and with a call. The checker compares after each command, and
+//! compares the whole state in every new state.
 //!
-//! States that behave alike count as one ([`Behavior`]): what is told of an order that has ended
-//! does not matter any more, nor does the time on the clock, only what is left of it. Breadth
-//! first, so that what is found takes the fewest commands.
+//! States that behave the same count as one ([`Behavior`]): details of finished orders do not
+//! matter any more, and of the time only what is left until the next deadlines. The search is
+//! breadth first, so a counterexample has the fewest possible commands.
 
 use std::collections::BTreeSet;
 
@@ -21,43 +20,43 @@ use crate::model::World;
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
 
-/// Orders that there is room for.
+/// Maximum number of orders.
 pub(crate) const ORDERS: usize = 4;
-/// Moments, in nanoseconds, that an order may await payment.
+/// Payment timeout, in nanoseconds.
 const TIMEOUT: u64 = 2;
-/// Moments that a key is remembered.
+/// Idempotency window, in nanoseconds.
 const WINDOW: u64 = 3;
 
-/// What came of it.
+/// The result of an exploration.
 #[derive(Debug)]
 pub(crate) struct Exploration {
-    /// States that behave differently.
+    /// Number of states.
     pub(crate) states: usize,
-    /// Commands that were checked on the way.
+    /// Number of checked commands.
     pub(crate) commands: u64,
-    /// The most commands that it takes to reach a state.
+    /// The longest shortest path to a state, in commands.
     pub(crate) depth: usize,
-    /// The first failure, with the plan that leads to it.
+    /// The first failure, with its plan.
     pub(crate) failed: Option<(Plan, Box<Failure>)>,
 }
 
-/// All that decides what a state will answer.
+/// Everything that decides how a state answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Behavior {
     orders: Vec<OrderBehavior>,
     shelves: Vec<(u64, u64)>,
-    /// What the key stands for, for each user.
+    /// The key of each user.
     keys: [Option<KeyBehavior>; 2],
 }
 
-/// What decides how a key will be answered: its order, that order's lines, and the moments for
-/// which it stands for it; none left at the very moment at which it is forgotten.
+/// Decides how a key is answered: its order, the lines of that order, and the nanoseconds left in
+/// its window (0 at its end).
 type KeyBehavior = (u8, Vec<(u32, u32)>, u8);
 
-/// What each user's key was last given to: the order, and the moment.
+/// The order and the time of each user's key.
 type Keys = [Option<(u8, u64)>; 2];
 
-/// What decides how an order will answer.
+/// Decides how calls on an order are answered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum OrderBehavior {
     Awaiting { left: u8, lines: Vec<(u32, u32)> },
@@ -67,7 +66,7 @@ enum OrderBehavior {
     Expired,
 }
 
-/// A state that was visited: by which command from which state.
+/// A visited state: the command and the state before it.
 #[derive(Clone, Copy, Debug)]
 struct Visited {
     from: usize,
@@ -76,10 +75,10 @@ struct Visited {
     keys: Keys,
 }
 
-/// A command, and the moments that pass before it.
+/// A time step, a command and its lines.
 type Command = (u64, Op, Vec<(u32, u32)>);
 
-/// What may be done in any state: creates first, then what is about an order, then time.
+/// Every command that is tried: creates, calls on orders, reads, time steps.
 fn commands(orders: i64) -> Vec<Command> {
     let none = Key::NONE;
     let key = Key { name: 1, length: 0 };
@@ -103,7 +102,7 @@ fn commands(orders: i64) -> Vec<Command> {
     for sku in 1..=3 {
         commands.push((0, Op::Stock(sku), Vec::new()));
     }
-    // Time passes by itself, and with a call.
+    // Time steps, alone and with a call.
     commands.push((1, Op::Tick, Vec::new()));
     commands.push((TIMEOUT + 1, Op::Tick, Vec::new()));
     for op in [Op::Pay, Op::Cancel, Op::Info] {
@@ -114,7 +113,7 @@ fn commands(orders: i64) -> Vec<Command> {
     commands
 }
 
-/// Tries everything.
+/// Explores all states.
 #[must_use]
 pub(crate) fn explore(orders: usize, injected: InjectedFaults) -> Exploration {
     let world = World {
@@ -146,11 +145,11 @@ pub(crate) fn explore(orders: usize, injected: InjectedFaults) -> Exploration {
 }
 
 struct Search {
-    /// Orders that there is room for.
+    /// Maximum number of orders.
     orders: usize,
     known: BTreeSet<Behavior>,
     visited: Vec<Visited>,
-    /// The steps that lead to the state at hand.
+    /// The steps that lead to the current state.
     steps: Vec<Step>,
     commands: Vec<Command>,
     world: World,
@@ -187,13 +186,13 @@ impl Search {
             verdict.map_err(|failure| Box::new((self.plan(), failure)))?;
             let now = self.steps.last().map_or(0, |step| step.at);
             let keys = keys_after(keys, op, orders, &checker, now);
-            let moved = checker.subject.state.transitions() != before || gap > 0;
-            if moved && self.known.insert(behavior(&checker, keys, now)) {
+            let changed = checker.subject.state.transitions() != before || gap > 0;
+            if changed && self.known.insert(behavior(&checker, keys, now)) {
                 checker.audit().map_err(|failure| Box::new((self.plan(), failure)))?;
                 self.visited.push(Visited { from: state, command, depth: depth + 1, keys });
             }
             self.steps.pop();
-            if moved {
+            if changed {
                 checker.clone_from(&here);
             }
         }
@@ -236,9 +235,9 @@ impl Search {
     }
 }
 
-/// What the users' keys stand for after a command.
+/// The keys of the users after a command.
 fn keys_after(mut keys: Keys, op: Op, orders: usize, checker: &Checker, now: u64) -> Keys {
-    // One that has run out is kept for a moment: the edge is where bugs live.
+    // A key at the end of its window is kept for one more nanosecond: bugs hide at the boundary.
     keys = keys.map(|key| key.filter(|&(_, since)| now <= since + WINDOW));
     if let Op::Create { user, key } = op
         && key.name > 0
@@ -280,14 +279,14 @@ mod tests {
     use crate::mutation::planted_bugs::Bug;
 
     #[test]
-    fn a_tiny_world_closes() {
+    fn a_tiny_world_is_explored_completely() {
         let exploration = explore(2, InjectedFaults::default());
         assert!(exploration.failed.is_none());
         assert_eq!((exploration.states, exploration.depth), (1_155, 7));
     }
 
     #[test]
-    fn what_is_found_takes_the_fewest_commands() {
+    fn a_counterexample_has_the_fewest_commands() {
         let exploration = explore(2, InjectedFaults::with_bug(Bug::PayAfterCancel));
         let (plan, failure) = exploration.failed.unwrap();
         let calls: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();

@@ -1,16 +1,16 @@
-//! The contract's words as every layer and the model use them: a [`Call`] is what a client sends,
-//! raw and perhaps wrong; an [`Answer`] is what it gets back, in full.
+//! The API as the model and every layer use it: a [`Call`] is a request, perhaps invalid; an
+//! [`Answer`] is the full response.
 
 pub(crate) use crate::model::refusal::Refusal;
 
-/// A call as a client makes it.
+/// A request of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call<'a> {
     /// OrderCreate.
     Create {
-        /// The buyer.
+        /// The user.
         user: i64,
-        /// SKU and count, in the client's order, a SKU perhaps more than once.
+        /// SKU and count, in the client's order; a SKU may appear more than once.
         items: &'a [(u32, u32)],
         /// The idempotency key; empty for none.
         key: &'a str,
@@ -23,63 +23,63 @@ pub(crate) enum Call<'a> {
     Cancel(i64),
     /// StocksInfo.
     Stock(u32),
-    /// Not a call of the wire: time passes, and what is due expires.
+    /// Not a request: time moves forward and due orders expire.
     Tick,
 }
 
-/// What a call is answered.
+/// The response to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// OrderCreate: on record, or the first order's answer again.
+    /// OrderCreate: a new order, or the first answer again for a repeated create.
     Created {
-        /// The order.
+        /// The id of the order.
         order: i64,
-        /// As the create left it: awaiting payment or failed.
+        /// The status after the create: awaiting payment or failed.
         status: Status,
-        /// Every short line, by ascending SKU.
+        /// Every line that exceeds the available units, by ascending SKU.
         shortages: Vec<Shortage>,
     },
     /// OrderInfo.
     Order(OrderInfo),
-    /// OrderPay, OrderCancel and Tick: nothing to tell.
+    /// OrderPay, OrderCancel and Tick: an empty response.
     Done,
-    /// StocksInfo: units that can still be promised.
+    /// StocksInfo: the available units.
     Stock(u64),
-    /// Any call: refused, nothing changed.
+    /// The call was refused and changed nothing.
     Refused(Refusal),
 }
 
-/// All that OrderInfo tells.
+/// The response of OrderInfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderInfo {
-    /// Where the order is.
+    /// The status.
     pub(crate) status: Status,
-    /// Whose it is.
+    /// The user who created the order.
     pub(crate) user: i64,
     /// SKU and count, merged, by ascending SKU.
     pub(crate) items: Vec<(u32, u32)>,
     /// Nanoseconds since 1970.
     pub(crate) created_at: u64,
-    /// Nanoseconds since 1970: when the status was last set.
+    /// Time of the last status change, in nanoseconds since 1970.
     pub(crate) updated_at: u64,
-    /// Why it ended as it did.
+    /// The reason why the order failed or was cancelled.
     pub(crate) reason: Reason,
-    /// Every line that was short at the create, by ascending SKU.
+    /// Every line that exceeded the available units at the create, by ascending SKU.
     pub(crate) shortages: Vec<Shortage>,
 }
 
-/// A line that could not be reserved.
+/// A line that exceeds the available units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shortage {
-    /// What was short.
+    /// The SKU.
     pub(crate) sku: u32,
-    /// Units asked for, over all lines of the SKU.
+    /// Requested units, over all lines of the SKU.
     pub(crate) requested: u64,
-    /// Units that could have been promised.
+    /// Available units.
     pub(crate) available: u64,
 }
 
-/// Where an order is in its life, as the wire tells it (`new` is over before any answer).
+/// The status of an order in the API (`new` never appears in a response).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
     /// `awaiting payment`.

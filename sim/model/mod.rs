@@ -93,7 +93,7 @@ impl Model {
     /// The model of a server that starts with this world and without orders.
     ///
     /// # Panics
-    /// Where the world's stock breaks the rules of [`World::stock`].
+    /// If the world's stock breaks the rules of [`World::stock`].
     pub(crate) fn new(world: &World, bug: Option<Bug>) -> Self {
         let mut accounts = Vec::with_capacity(world.stock.len());
         for &(sku, total, base) in &world.stock {
@@ -124,7 +124,7 @@ impl Model {
     /// expire.
     ///
     /// # Panics
-    /// Where `at` is before that of an earlier call.
+    /// If `at` is earlier than the time of a previous call.
     pub(crate) fn answer(&mut self, at: u64, call: Call<'_>) -> Answer {
         self.result(at, call).unwrap_or_else(Answer::Refused)
     }
@@ -293,7 +293,7 @@ impl Model {
             }
             Some(Bug::PayKeepsReserved) => self.book_all(place, |account, units| {
                 account.sold += units;
-                account.promised += units;
+                account.reserved_for_orders += units;
             }),
             _ => self.book_all(place, |account, units| account.sold += units),
         }
@@ -305,7 +305,7 @@ impl Model {
     /// Pays an order that holds no units; only planted bugs do this.
     fn take_anew(&mut self, place: usize) {
         self.book_all(place, |account, units| {
-            account.promised += units;
+            account.reserved_for_orders += units;
             account.sold += units;
         });
         self.set(place, Status::Paid, Reason::None, self.now);
@@ -357,7 +357,7 @@ impl Model {
     fn stock_of(&self, sku: u32) -> Result<Answer, Refusal> {
         let account = self.account(sku).ok_or(Refusal::SkuNotFound)?;
         let count = match self.bug {
-            Some(Bug::StockTellsTotal) => account.total(),
+            Some(Bug::StockReturnsTotal) => account.total(),
             Some(Bug::StockForgetsBase) => account.available() + account.base,
             _ => self.available(account),
         };
@@ -387,7 +387,9 @@ impl Model {
             let units = units(self.bug, count);
             match self.accounts.binary_search_by_key(&sku, |account| account.sku) {
                 Ok(found) => book(&mut self.accounts[found], units),
-                Err(_) => assert!(self.bug.is_some(), "an order holds SKU {sku} without a stock record"),
+                Err(_) => {
+                    assert!(self.bug.is_some(), "an order holds SKU {sku} without a stock record")
+                }
             }
         }
     }
@@ -439,7 +441,8 @@ impl Model {
         }
     }
 
-    /// A figure as the wire has it. Only a planted bug brings it out of range, and then it wraps.
+    /// A number as the API returns it. Only a planted bug makes it negative or too large; then it
+    /// wraps.
     fn told(&self, count: i128) -> u64 {
         u64::try_from(count).unwrap_or_else(|_| {
             assert!(self.bug.is_some(), "{count} units of a SKU");
@@ -449,7 +452,7 @@ impl Model {
     }
 }
 
-/// By how many units a line of this count moves the stock.
+/// The number of units by which a line of this count changes the stock.
 fn units(bug: Option<Bug>, count: u32) -> i128 {
     if bug == Some(Bug::CountCutTo16Bits) {
         return i128::from(count & 0xffff);
@@ -461,7 +464,7 @@ fn valid_order(id: i64) -> Result<i64, Refusal> {
     if id > 0 { Ok(id) } else { Err(Refusal::InvalidOrderId) }
 }
 
-/// The id of the order at this place.
+/// The id of the order at this index.
 fn id_of(place: usize) -> i64 {
     i64::try_from(place + 1).expect("a run has fewer than u32::MAX orders")
 }

@@ -1,17 +1,16 @@
-//! Sixty-four bits for a list of words, the same on every build and machine: two lists that
-//! differ have different ones, as good as surely.
+//! A 64-bit hash of a list of words, the same on every build and machine.
 
 use std::fmt::{self, Display};
 
 use crate::model::contract::{Answer, OrderInfo, Shortage};
 
-/// The fingerprint of what was taken in so far.
+/// A fingerprint of everything added so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fingerprint(u64);
 
 impl Default for Fingerprint {
     fn default() -> Self {
-        // The fraction of the square root of 5: nothing up the sleeve.
+        // The fraction of the square root of 5, an arbitrary constant.
         Self(0x3c6e_f372_fe94_f82b)
     }
 }
@@ -29,13 +28,13 @@ impl Fingerprint {
         self.0
     }
 
-    /// Takes a word in.
+    /// Adds a word.
     pub(crate) fn word(&mut self, word: u64) {
         let mixed = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 = mixed ^ (mixed >> 29);
     }
 
-    /// Takes an answer in.
+    /// Adds an answer.
     pub(crate) fn answer(&mut self, answer: &Answer) {
         match answer {
             Answer::Created { order, status, shortages } => {

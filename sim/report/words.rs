@@ -1,4 +1,4 @@
-//! Answers in words: in full for pages and failures ([`Display`]), and in short ([`Class`]) for
+//! The text of answers: the full text for pages and failures ([`Display`]), and a [`Class`] for
 //! counts and for the signature of a failure.
 
 use std::fmt::{self, Display};

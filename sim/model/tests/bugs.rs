@@ -32,7 +32,7 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::IdReusedAfterFailure, "create 1 1:9; create 1 1:1"),
     (Bug::UnknownSkuRefused, "create 1 9:1"),
     (Bug::ShortagesFirstOnly, "create 1 1:9 2:6"),
-    (Bug::ShortageToldAfterTaking, "create 1 1:5 1:4"),
+    (Bug::ShortageAfterReserving, "create 1 1:5 1:4"),
     (Bug::FailedShownAwaiting, "create 1 1:9; info 1"),
     (Bug::LinesInClientOrder, "create 1 2:1 1:1 2:1; info 1"),
     (Bug::LinesUnmerged, "create 1 2:1 1:1 2:1; info 1"),
@@ -51,9 +51,9 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::KeyForgottenLate, "create 1 1:1 key=a; @1000 create 1 1:1 key=a"),
     (Bug::RepeatProlongsKey, "create 1 1:1 key=a; @1 create 1 1:1 key=a; @1000 create 1 1:1 key=a"),
     (Bug::OtherLinesAccepted, "create 1 1:1 key=a; create 1 1:2 key=a"),
-    (Bug::RepeatTellsStatusNow, "create 1 1:1 key=a; pay 1; create 1 1:1 key=a"),
+    (Bug::RepeatReturnsPresentStatus, "create 1 1:1 key=a; pay 1; create 1 1:1 key=a"),
     (Bug::RepeatReservesAgain, "create 1 1:1 key=a; create 1 1:1 key=a; stock 1"),
-    (Bug::EmptyKeyRemembered, "create 1 1:1; create 1 1:1"),
+    (Bug::EmptyKeyStored, "create 1 1:1; create 1 1:1"),
     (
         Bug::KeyCutTo32Bytes,
         "create 1 1:1 key=0123456789abcdef0123456789abcdefX; \
@@ -62,7 +62,7 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::KeyOf64Refused, "create 1 1:1 key*64"),
     (Bug::MaxLinesAfterMerging, "create 1 1:1 1:1 1:1 1:1 1:1"),
     (Bug::ItemsBeforeUser, "create 0"),
-    (Bug::StockTellsTotal, "stock 1"),
+    (Bug::StockReturnsTotal, "stock 1"),
     (Bug::StockForgetsBase, "stock 1"),
 ];
 
