@@ -118,8 +118,8 @@ impl Checker {
         let at = self.start.saturating_add(step.at);
         (self.last_at, self.last_number) = (step.at, step.number);
         self.last_kind = Some(step.op.kind());
-        let mut room = KeyText::default();
-        let call = step.call(&self.created, &mut room);
+        let mut buffer = KeyText::default();
+        let call = step.call(&self.created, &mut buffer);
         let about = match call {
             Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => Some(order),
             Call::Create { .. } | Call::Stock(_) | Call::Tick => None,
@@ -434,11 +434,11 @@ impl Checker {
 
     #[cold]
     fn answers_differ(&self, comparison: Comparison<'_>) -> Verdict {
-        let machine = self.subject.answer_of(comparison.reply).map_or_else(
+        let actual = self.subject.answer_of(comparison.reply).map_or_else(
             || format!("{:?}, which no client can receive", comparison.reply),
             |answer| answer.to_string(),
         );
-        self.fail(Oracle::Answer, Some(comparison), machine, comparison.answer.to_string())
+        self.fail(Oracle::Answer, Some(comparison), actual, comparison.answer.to_string())
     }
 
     #[cold]

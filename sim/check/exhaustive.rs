@@ -44,7 +44,7 @@ pub(crate) struct Exploration {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Behavior {
     orders: Vec<OrderBehavior>,
-    shelves: Vec<(u64, u64)>,
+    stock: Vec<(u64, u64)>,
     /// The key of each user.
     keys: [Option<KeyBehavior>; 2],
 }
@@ -268,7 +268,7 @@ fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
     };
     Behavior {
         orders: orders.collect(),
-        shelves: state.stock().map(|shelf| (shelf.total, shelf.reserved)).collect(),
+        stock: state.stock().map(|record| (record.total, record.reserved)).collect(),
         keys: keys.map(|given| given.map(key)),
     }
 }

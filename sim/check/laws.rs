@@ -48,7 +48,7 @@ impl LawSubject for Subject {
 
     fn stock_levels(&self) -> Vec<(u32, u64, u64)> {
         let stock = self.state.stock();
-        stock.map(|shelf| (shelf.opening.sku.get(), shelf.total, shelf.reserved)).collect()
+        stock.map(|record| (record.opening.sku.get(), record.total, record.reserved)).collect()
     }
 }
 
@@ -101,10 +101,10 @@ pub(crate) fn check<S: LawSubject>(
         }
     }
     compare(Law::Renamed, &answers, &answers_of_other)?;
-    let mut shelves = other.stock_levels();
-    shelves.iter_mut().for_each(|shelf| shelf.0 = rename(shelf.0));
-    shelves.sort_unstable();
-    compare(Law::Renamed, &side.stock_levels(), &shelves)
+    let mut levels = other.stock_levels();
+    levels.iter_mut().for_each(|record| record.0 = rename(record.0));
+    levels.sort_unstable();
+    compare(Law::Renamed, &side.stock_levels(), &levels)
 }
 
 fn compare<T: PartialEq + std::fmt::Debug>(
@@ -130,9 +130,9 @@ fn run<S: LawSubject>(plan: &Plan, open: &impl Fn(&World) -> S) -> (Vec<Option<A
     let mut created = CreatedOrders::default();
     let mut answers = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
-        let mut room = KeyText::default();
+        let mut buffer = KeyText::default();
         let at = plan.start.saturating_add(step.at);
-        let answer = side.answer_at(at, step.call(&created, &mut room));
+        let answer = side.answer_at(at, step.call(&created, &mut buffer));
         if let Some(Answer::Created { order, .. }) = answer {
             created.note(step.number, order);
         }
@@ -153,7 +153,7 @@ fn create_then_cancel<S: LawSubject>(
     let mut items: Vec<(u32, u32)> = before
         .iter()
         .filter(|(_, total, reserved)| total > reserved)
-        .map(|shelf| (shelf.0, 1))
+        .map(|record| (record.0, 1))
         .collect();
     items.truncate(most);
     let reserved = side.answer_at(at, Call::Create { user: 1, items: &items, key: "" });
@@ -228,7 +228,7 @@ const fn rename(sku: u32) -> u32 {
 
 fn renamed(plan: &Plan) -> Plan {
     let mut plan = plan.clone();
-    plan.world.stock.iter_mut().for_each(|shelf| shelf.0 = rename(shelf.0));
+    plan.world.stock.iter_mut().for_each(|record| record.0 = rename(record.0));
     plan.world.stock.sort_unstable();
     for step in &mut plan.steps {
         step.items.iter_mut().for_each(|item| item.0 = rename(item.0));

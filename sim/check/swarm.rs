@@ -100,9 +100,10 @@ fn replay_is_equal(checker: &Checker, seed: u64, workload: &Workload, length: u3
     let mut subject = Subject::open(&workload.world);
     let mut created = CreatedOrders::default();
     let mut play = |step: &Step| {
-        let mut room = KeyText::default();
+        let mut buffer = KeyText::default();
         let at = workload.start.saturating_add(step.at);
-        if let SubjectReply::Created(order, _) = subject.call(at, step.call(&created, &mut room)) {
+        if let SubjectReply::Created(order, _) = subject.call(at, step.call(&created, &mut buffer))
+        {
             created.note(step.number, order.get());
         }
     };

@@ -202,7 +202,7 @@ impl Marker {
         self.mark_if(shortages.first().map(|short| short.sku) > first, Mark::CreateShortLater);
         for short in shortages {
             let Some(&(_, _, base)) =
-                observation.world.stock.iter().find(|shelf| shelf.0 == short.sku)
+                observation.world.stock.iter().find(|record| record.0 == short.sku)
             else {
                 self.reached.insert(Mark::CreateUnknownSku);
                 continue;

@@ -136,7 +136,7 @@ impl Model {
                 }
             }
             if shortages.is_empty() || !self.has(Bug::ShortagesFirstOnly) {
-                let available = self.told(available);
+                let available = self.reported(available);
                 shortages.push(Shortage { sku, requested: u64::from(count), available });
             }
         }

@@ -194,9 +194,9 @@ impl Model {
 
     /// SKU, total and reserved (with the base), by ascending SKU.
     pub(crate) fn stock(&self) -> impl Iterator<Item = (u32, u64, u64)> {
-        self.accounts
-            .iter()
-            .map(|account| (account.sku, self.told(account.total()), self.told(account.reserved())))
+        self.accounts.iter().map(|account| {
+            (account.sku, self.reported(account.total()), self.reported(account.reserved()))
+        })
     }
 
     /// Ids of the orders that await payment, ascending.
@@ -361,7 +361,7 @@ impl Model {
             Some(Bug::StockForgetsBase) => account.available() + account.base,
             _ => self.available(account),
         };
-        Ok(Answer::Stock(self.told(count)))
+        Ok(Answer::Stock(self.reported(count)))
     }
 
     fn available(&self, account: &SkuAccount) -> i128 {
@@ -443,7 +443,7 @@ impl Model {
 
     /// A number as the API returns it. Only a planted bug makes it negative or too large; then it
     /// wraps.
-    fn told(&self, count: i128) -> u64 {
+    fn reported(&self, count: i128) -> u64 {
         u64::try_from(count).unwrap_or_else(|_| {
             assert!(self.bug.is_some(), "{count} units of a SKU");
             let low = count.rem_euclid(i128::from(u64::MAX) + 1);

@@ -36,7 +36,7 @@ pub(crate) fn trace(plan: &Plan) -> String {
     for (step, answer) in answers(plan, &mut subject) {
         let answer =
             answer.map_or_else(|| "(no client can receive this)".to_owned(), |a| a.to_string());
-        beside(&mut text, &step, &answer);
+        side_by_side(&mut text, &step, &answer);
     }
     stock(&mut text, &subject);
     text
@@ -49,9 +49,9 @@ pub(crate) fn answers(plan: &Plan, subject: &mut Subject) -> Vec<(String, Option
     plan.steps
         .iter()
         .map(|step| {
-            let mut room = KeyText::default();
+            let mut buffer = KeyText::default();
             let at = plan.start.saturating_add(step.at);
-            let call = step.call(&created, &mut room);
+            let call = step.call(&created, &mut buffer);
             // After a panic the subject is not called again.
             let reply = if panicked { None } else { panic::caught(|| subject.call(at, call)).ok() };
             panicked |= reply.is_none();
@@ -64,7 +64,7 @@ pub(crate) fn answers(plan: &Plan, subject: &mut Subject) -> Vec<(String, Option
         .collect()
 }
 
-fn beside(text: &mut String, left: &str, right: &str) {
+fn side_by_side(text: &mut String, left: &str, right: &str) {
     let _ = writeln!(text, "{left:<LEFT$} # {right}");
 }
 
@@ -125,12 +125,12 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
         }
         if failed_at > 0 && step.number >= failed_at {
             if step.number == failed_at {
-                beside(&mut text, &line, "the answers differ here:");
+                side_by_side(&mut text, &line, "the answers differ here:");
             }
             break;
         }
         let answer = answer.map_or_else(|| "impossible".to_owned(), |answer| answer.to_string());
-        beside(&mut text, &line, &answer);
+        side_by_side(&mut text, &line, &answer);
     }
     if let Some(failure) = failure {
         let _ = writeln!(text, "#   actual    {}", failure.actual);

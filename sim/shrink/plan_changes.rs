@@ -116,9 +116,9 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
             self.attempt(plan, |plan| plan.world.idempotency_window = 1);
         }
         self.attempt(plan, |plan| plan.world.max_lines = 1_000);
-        for shelf in (0..plan.world.stock.len()).rev() {
+        for record in (0..plan.world.stock.len()).rev() {
             self.attempt(plan, |plan| {
-                plan.world.stock.remove(shelf);
+                plan.world.stock.remove(record);
             });
         }
     }
@@ -135,24 +135,24 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
     }
 
     fn small_stock(&mut self, plan: &mut Plan) {
-        for shelf in 0..plan.world.stock.len() {
+        for record in 0..plan.world.stock.len() {
             self.attempt(plan, |plan| {
-                let (_, total, base) = &mut plan.world.stock[shelf];
+                let (_, total, base) = &mut plan.world.stock[record];
                 *total -= *base;
                 *base = 0;
             });
-            let (sku, total, base) = plan.world.stock[shelf];
-            self.lower(plan, total - base, |plan, less| plan.world.stock[shelf].1 -= less);
+            let (sku, total, base) = plan.world.stock[record];
+            self.lower(plan, total - base, |plan, less| plan.world.stock[record].1 -= less);
             self.lower(plan, base, |plan, less| {
-                plan.world.stock[shelf].1 -= less;
-                plan.world.stock[shelf].2 -= less;
+                plan.world.stock[record].1 -= less;
+                plan.world.stock[record].2 -= less;
             });
             // A count and its stock often shrink only together.
-            let (_, total, base) = plan.world.stock[shelf];
+            let (_, total, base) = plan.world.stock[record];
             let counts = plan.steps.iter().flat_map(|step| &step.items);
             let most = counts.filter(|item| item.0 == sku).map(|item| item.1).max().unwrap_or(1);
             self.lower(plan, (total - base).min(u64::from(most) - 1), |plan, less| {
-                plan.world.stock[shelf].1 -= less;
+                plan.world.stock[record].1 -= less;
                 for item in plan.steps.iter_mut().flat_map(|step| &mut step.items) {
                     if item.0 == sku {
                         item.1 = item.1.saturating_sub(narrow(less)).max(1);
@@ -171,7 +171,7 @@ fn narrow(less: u64) -> u32 {
 fn measure(plan: &Plan) -> (usize, usize, u128, u128) {
     let items = plan.steps.iter().map(|step| step.items.len()).sum::<usize>();
     let counts = plan.steps.iter().flat_map(|step| &step.items).map(|item| u128::from(item.1));
-    let stock = plan.world.stock.iter().map(|shelf| u128::from(shelf.1) + u128::from(shelf.2));
+    let stock = plan.world.stock.iter().map(|record| u128::from(record.1) + u128::from(record.2));
     let times = plan.steps.iter().map(|step| u128::from(step.at));
     (
         plan.steps.len(),
@@ -251,7 +251,8 @@ fn renumber(plan: &mut Plan) {
 
 /// Renames the SKUs to 1, 2, 3, in their order.
 fn rename_skus(plan: &mut Plan) {
-    let mut names: BTreeMap<u32, u32> = plan.world.stock.iter().map(|shelf| (shelf.0, 0)).collect();
+    let mut names: BTreeMap<u32, u32> =
+        plan.world.stock.iter().map(|record| (record.0, 0)).collect();
     names.extend(plan.steps.iter().flat_map(|step| &step.items).map(|item| (item.0, 0)));
     names.extend(plan.steps.iter().filter_map(|step| match step.op {
         Op::Stock(sku) => Some((sku, 0)),
@@ -260,7 +261,7 @@ fn rename_skus(plan: &mut Plan) {
     names.remove(&0);
     names.values_mut().zip(1..).for_each(|(name, next)| *name = next);
     let rename = |sku: &mut u32| *sku = names.get(sku).copied().unwrap_or(0);
-    plan.world.stock.iter_mut().for_each(|shelf| rename(&mut shelf.0));
+    plan.world.stock.iter_mut().for_each(|record| rename(&mut record.0));
     for step in &mut plan.steps {
         step.items.iter_mut().for_each(|item| rename(&mut item.0));
         if let Op::Stock(sku) = &mut step.op {

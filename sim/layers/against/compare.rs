@@ -1,35 +1,35 @@
-//! What was heard beside the model's answer, one facet at a time, since a foreign server may well
-//! be wrong in one and right in all others.
+//! Compares a reply with the model's answer, one facet at a time: another server may be wrong in
+//! one facet and right in all others.
 
 use std::collections::BTreeSet;
 
 use crate::layers::wire::{ErrorStatus, Reply};
 use crate::model::contract::{Answer, OrderInfo, Refusal};
 
-/// A facet of an answer.
+/// One aspect of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Facet {
-    /// OK or refused, and with which code.
+    /// Success, or the error code.
     Outcome,
-    /// A refusal's ErrorInfo.
+    /// The ErrorInfo of a refusal.
     Why,
-    /// A refusal's field violation.
+    /// The field violation of a refusal.
     Field,
-    /// A create's order id.
+    /// The order id of a create.
     Id,
-    /// The status in the answer to a create.
+    /// The status of a create.
     CreateStatus,
-    /// The short lines there.
+    /// The shortages of a create.
     CreateShortages,
     /// OrderInfo: the status.
     Status,
-    /// OrderInfo: whose it is.
+    /// OrderInfo: the user.
     User,
     /// OrderInfo: the lines.
     Items,
     /// OrderInfo: the reason.
     Reason,
-    /// OrderInfo: the short lines.
+    /// OrderInfo: the shortages.
     Shortages,
     /// OrderInfo: createdAt and updatedAt.
     Times,
@@ -38,14 +38,15 @@ pub(crate) enum Facet {
 }
 
 impl Facet {
-    /// Whether the other side's state differs where this facet does; otherwise only its words do.
+    /// Whether a difference means that the server's state differs, and not only its texts.
     #[must_use]
     pub(crate) const fn is_hard(self) -> bool {
         matches!(self, Self::Outcome | Self::Id | Self::Status | Self::Units)
     }
 }
 
-/// Where a reply differs from the model's answer, whose ids and users must be the server's.
+/// The facets in which a reply differs from the model's answer, which must have the server's ids
+/// and users.
 #[must_use]
 pub(crate) fn differences(reply: &Reply, expected: &Answer) -> BTreeSet<Facet> {
     let mut facets = BTreeSet::new();
@@ -57,10 +58,10 @@ pub(crate) fn differences(reply: &Reply, expected: &Answer) -> BTreeSet<Facet> {
     match (reply, expected) {
         (
             Reply::Created { order, status, shortages },
-            Answer::Created { order: id, status: told, shortages: short },
+            Answer::Created { order: id, status: text, shortages: short },
         ) => {
             note(Facet::Id, order != id);
-            note(Facet::CreateStatus, status != told.name());
+            note(Facet::CreateStatus, status != text.name());
             note(Facet::CreateShortages, shortages != short);
         }
         (Reply::Order(order), Answer::Order(info)) => {
@@ -72,7 +73,7 @@ pub(crate) fn differences(reply: &Reply, expected: &Answer) -> BTreeSet<Facet> {
             note(Facet::Shortages, order.shortages != *shortages);
         }
         (Reply::Done, Answer::Done) => {}
-        (Reply::Stock(units), Answer::Stock(told)) => note(Facet::Units, units != told),
+        (Reply::Stock(units), Answer::Stock(text)) => note(Facet::Units, units != text),
         (Reply::Refused(no), Answer::Refused(refusal)) => {
             note(Facet::Outcome, no.code != refusal.code());
             note(Facet::Why, !says_why(no, *refusal));
@@ -98,5 +99,5 @@ fn says_why(no: &ErrorStatus, refusal: Refusal) -> bool {
 
 fn names_field(no: &ErrorStatus, refusal: Refusal) -> bool {
     let Some(field) = refusal.field() else { return true };
-    matches!(no.violations.as_slice(), [(told, _)] if *told == field)
+    matches!(no.violations.as_slice(), [(text, _)] if *text == field)
 }

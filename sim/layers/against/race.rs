@@ -1,4 +1,5 @@
-//! Calls at once, to a server that does not tell its order: is there any order that explains them?
+//! Concurrent calls to a server without command indexes: is there an order that explains the
+//! answers?
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,28 +16,28 @@ use crate::model::contract::Answer;
 use crate::plan::rng::{Draws, Purpose, Weights};
 use crate::plan::{KeyText, Kind, Op, Step, Target};
 
-/// Clients at once.
+/// Number of clients.
 const CLIENTS: u8 = 4;
-/// Calls that each makes.
+/// Calls of each client.
 const CALLS: u32 = 6;
-/// Orders that are there before.
+/// Orders created before the race.
 const ORDERS: u32 = 3;
 
-/// Units that are left for them, and for those who come later.
+/// Units left for the race.
 const LEFT: u64 = 6;
 
-/// What a round comes to.
+/// The result of a round.
 #[derive(Debug)]
 pub(crate) enum RaceResult {
-    /// Some order explains it, or too many were to be tried.
+    /// An order explains it, or the search is undecided.
     Explained,
-    /// None does; the page says more.
+    /// No order explains it; the text has the details.
     Unexplained(String),
-    /// It could not be played.
+    /// It could not run.
     NotPlayed,
 }
 
-/// A few orders are made one by one, then everybody wants the same of them, at once.
+/// Creates a few orders, then concurrent clients compete for them.
 pub(crate) fn race(
     session: &mut Session,
     draws: &mut Draws,
@@ -45,7 +46,8 @@ pub(crate) fn race(
 ) -> RaceResult {
     let kinds: BTreeSet<Kind> = broken.iter().map(|situation| situation.0).collect();
     let world = session.world();
-    let Some(scarce) = world.stock.iter().filter(|shelf| shelf.1 > 0).min_by_key(|shelf| shelf.1)
+    let Some(scarce) =
+        world.stock.iter().filter(|record| record.1 > 0).min_by_key(|record| record.1)
     else {
         return RaceResult::NotPlayed;
     };
@@ -54,7 +56,7 @@ pub(crate) fn race(
     if kinds.contains(&Kind::Create) || session.ignored.contains(&Facet::Id) {
         return RaceResult::NotPlayed;
     }
-    // One order takes all but a few units, so that the others have to fight for the rest.
+    // One order takes most of the units, so that the clients compete for the rest.
     let filler = u32::try_from(available.saturating_sub(LEFT)).unwrap_or(u32::MAX);
     let user = session.new_users();
     let mut plan = Vec::new();
@@ -89,7 +91,7 @@ fn draw(
     offset: i64,
 ) -> (Step, i64) {
     let nth = 1 + draws.draw(Purpose::TARGET).below(u64::from(ORDERS));
-    // The first order is the one that takes most, and stays.
+    // The first order takes most of the units and is not used in the race.
     let order = offset + 1 + i64::try_from(nth).expect("a few orders");
     let target = Target::Id(order);
     let weights = Weights::new([30, 15, 8, 25, 22, 0]);
@@ -108,7 +110,7 @@ fn draw(
     (step, order)
 }
 
-/// Plays it; `None` where no connection is to be had.
+/// Runs the calls; `None` if there is no connection.
 async fn play(
     session: &Session,
     (sku, filler): (u32, u32),
@@ -149,14 +151,14 @@ async fn calls(
         let received = Received { index: None, reply: Reply::Done };
         let mut entry = CallRecord { step, order, invoked: 0, returned: u64::MAX, received };
         entry.invoked = moments.fetch_add(1, Ordering::SeqCst);
-        let mut room = KeyText::default();
-        entry.received = in_time(&mut rpc, entry.call(&mut room)).await;
+        let mut buffer = KeyText::default();
+        entry.received = in_time(&mut rpc, entry.call(&mut buffer)).await;
         let returned = moments.fetch_add(1, Ordering::SeqCst);
-        // A call without an answer may have been done, and may still be.
+        // A call without a reply may have an effect, even later.
         if !matches!(entry.received.reply, Reply::Nothing(_)) {
             entry.returned = returned;
         }
-        // Its index would only help the reader of a server that has one.
+        // Ignore the index, even if the server sends one.
         entry.received.index = None;
         history.push(entry);
     }
@@ -174,7 +176,7 @@ fn check(session: &Session, world: &World, history: &[CallRecord], offset: i64) 
     search(world, history, offset, &fits)
 }
 
-/// What still awaits payment is cancelled.
+/// Cancels the orders that still await payment.
 fn cancel_awaiting(session: &mut Session, history: &[CallRecord]) {
     for entry in history {
         if let Reply::Created { order, .. } = entry.received.reply {

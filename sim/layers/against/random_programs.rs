@@ -1,5 +1,5 @@
-//! Random programs, which look for what no rule has in words. They keep away from what is known to
-//! be broken, so that they get further.
+//! Random programs, which find differences that no rule describes. They avoid known differences, to
+//! get further.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use crate::shrink::Shrinker;
 /// Steps of a program.
 const LENGTH: u32 = 24;
 
-/// Units that a program may pay for: what is paid is gone.
+/// Units that a program may pay for: they do not return to the stock.
 const PAID: u64 = 2;
 
-/// Programs that shrinking may run.
+/// Maximum number of programs for shrinking.
 const SHRINKING: u64 = 60;
 
-/// Plays a random program. Gives what it finds, made small.
+/// Runs a random program; gives a shrunk finding.
 pub(crate) fn run_random(
     session: &mut Session,
     draws: &mut Draws,
@@ -37,17 +37,20 @@ pub(crate) fn run_random(
     let played = play(session, &world, &steps);
     let last = played.last()?;
     if last.facets.is_empty() {
-        // It does not come again: the other side is not what it was.
+        // It cannot be reproduced: the state of the server has changed.
         return None;
     }
-    let sort = situation::words(last.situation);
+    let situation = situation::describe(last.situation);
     let steps = steps[..played.len()].to_vec();
     let mut finding = Finding { rule: String::new(), steps, played };
     finding.rule = match finding.situation() {
-        Some(cause) if situation::words(cause) != sort => {
-            format!("after {}, {sort} is answered as the contract has it", situation::words(cause))
+        Some(cause) if situation::describe(cause) != situation => {
+            format!(
+                "after {}, {situation} is answered as the contract requires",
+                situation::describe(cause)
+            )
         }
-        Some(_) | None => format!("{sort} is answered as the contract has it"),
+        Some(_) | None => format!("{situation} is answered as the contract requires"),
     };
     Some(finding)
 }
@@ -111,7 +114,7 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
             let mut draw = draws.draw(Purpose::LINES);
             for line in 0..=draw.below(3) {
                 let line = u16::try_from(line).expect("a few lines");
-                let (sku, there_is) = draw_shelf(draws, world, Purpose::line_sku(line));
+                let (sku, there_is) = draw_stock_record(draws, world, Purpose::line_sku(line));
                 let mut draw = draws.draw(Purpose::line_count(line));
                 let count = match draw.below(16) {
                     0 => there_is,
@@ -129,13 +132,13 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
         Kind::Info => Op::Info(target),
         Kind::Pay => Op::Pay(target),
         Kind::Cancel => Op::Cancel(target),
-        Kind::Stock | Kind::Tick => Op::Stock(draw_shelf(draws, world, Purpose::SKU).0),
+        Kind::Stock | Kind::Tick => Op::Stock(draw_stock_record(draws, world, Purpose::SKU).0),
     };
     step
 }
 
-/// A SKU and how much there is of it; now and then one that nobody knows.
-fn draw_shelf(draws: &mut Draws, world: &World, purpose: Purpose) -> (u32, u64) {
+/// A SKU and its available units; sometimes a SKU without a stock record.
+fn draw_stock_record(draws: &mut Draws, world: &World, purpose: Purpose) -> (u32, u64) {
     let mut draw = draws.draw(purpose);
     if draw.chance(1, 24) || world.stock.is_empty() {
         return (3_999_999_979, 1);

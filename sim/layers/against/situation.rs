@@ -1,5 +1,5 @@
-//! What sort of call a call is, as the model stands. A rule that is broken is broken for a sort of
-//! calls, and programs that look for more leave these out.
+//! The situation of a call: its kind and the state of the model. A broken rule is broken in some
+//! situations, and random programs avoid these.
 
 use super::session::Situation;
 use crate::layers::service::kind_of;
@@ -8,14 +8,14 @@ use crate::model::contract::{Answer, Call, Status};
 use crate::model::refusal::RefusalKind;
 use crate::plan::Kind;
 
-/// The sorts that a call is of: the first says most.
+/// The situations of a call; the first is the most specific.
 #[must_use]
 pub(crate) fn of(model: &Model, call: Call<'_>) -> Vec<Situation> {
     let sorts = match call {
         Call::Create { items, .. } => create(model, call, items),
         Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => vec![about(model, order)],
         Call::Stock(0) => vec!["of SKU 0"],
-        Call::Stock(sku) if model.stock().any(|shelf| shelf.0 == sku) => vec!["of a SKU"],
+        Call::Stock(sku) if model.stock().any(|record| record.0 == sku) => vec!["of a SKU"],
         Call::Stock(_) => vec!["of an unknown SKU"],
         Call::Tick => vec![""],
     };
@@ -43,7 +43,7 @@ fn create(model: &Model, call: Call<'_>, items: &[(u32, u32)]) -> Vec<&'static s
     if after.orders() == model.orders() {
         return vec!["of a used key"];
     }
-    let known = |sku: u32| model.stock().any(|shelf| shelf.0 == sku);
+    let known = |sku: u32| model.stock().any(|record| record.0 == sku);
     let fails = matches!(answer, Answer::Created { status: Status::Failed, .. });
     let fits = after.stock().zip(model.stock()).any(|(now, then)| now.1 == now.2 && now != then);
     [
@@ -66,9 +66,9 @@ fn has_twins(items: &[(u32, u32)]) -> bool {
     skus.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// As pages spell it.
+/// The text on pages.
 #[must_use]
-pub(crate) fn words((kind, sort): Situation) -> String {
+pub(crate) fn describe((kind, sort): Situation) -> String {
     let kind = match kind {
         Kind::Create => "a create",
         Kind::Info => "OrderInfo",

@@ -1,5 +1,5 @@
-//! The check by witness: the server says in which order it took the calls, and one pass shows
-//! whether that order explains everything.
+//! Checks the order of the command indexes that the server sends: one pass shows whether it
+//! explains all answers.
 
 use crate::model::contract::Answer;
 use crate::model::{Model, World};
@@ -7,21 +7,21 @@ use crate::plan::KeyText;
 
 use super::history::CallRecord;
 
-/// Why a history is not what the server says.
+/// Why the history does not follow the order of the indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderViolation {
-    /// What is wrong.
+    /// A description.
     pub(crate) what: String,
-    /// The calls that it is about, by their places in the history.
+    /// The calls, as indexes into the history.
     pub(crate) entries: Vec<usize>,
 }
 
-/// Checks that the order told by the indexes agrees with the order in which calls were made and
-/// returned, and that the model, called in that order, answers the same. Command 1 has its place
-/// in time at `start`, and each command a nanosecond after the one before.
+/// Checks that the order of the indexes agrees with real time, and that the model, called in this
+/// order, gives the same answers. Command 1 has the time `start`, and each following command is one
+/// nanosecond later.
 ///
 /// # Errors
-/// The first place at which it does not.
+/// The first violation.
 pub(crate) fn check(
     world: &World,
     start: u64,
@@ -34,7 +34,7 @@ pub(crate) fn check(
         let at = start.saturating_add(index - 1);
         agrees(&mut model, at, history, place)?;
     }
-    // What the edge refuses depends on nothing that happened, so that any moment will do.
+    // An invalid request is refused at any time and in any state.
     let mut fresh = Model::new(world, None);
     for (place, entry) in history.iter().enumerate() {
         if entry.received.index.is_none() {
@@ -44,7 +44,7 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The places of all calls that the machine took, by index.
+/// The calls that reached the state machine, by index.
 fn in_order(history: &[CallRecord]) -> Result<Vec<(u64, usize)>, OrderViolation> {
     let mut order: Vec<(u64, usize)> = history
         .iter()
@@ -69,7 +69,7 @@ fn in_order(history: &[CallRecord]) -> Result<Vec<(u64, usize)>, OrderViolation>
     }
 }
 
-/// A call that returned before another was made comes before it.
+/// A call that returned before another was sent must come before it.
 fn agrees_with_time(order: &[(u64, usize)], history: &[CallRecord]) -> Result<(), OrderViolation> {
     let mut soonest: Option<usize> = None;
     for &(_, place) in order.iter().rev() {
@@ -77,8 +77,7 @@ fn agrees_with_time(order: &[(u64, usize)], history: &[CallRecord]) -> Result<()
         if let Some(later) = soonest
             && returned(later) < history[place].invoked
         {
-            let what =
-                "a command returned before another was created, and comes after it".to_owned();
+            let what = "a command that returned before another was sent comes after it".to_owned();
             return Err(OrderViolation { what, entries: vec![later, place] });
         }
         if soonest.is_none_or(|soonest| returned(place) < returned(soonest)) {
@@ -95,17 +94,17 @@ fn agrees(
     place: usize,
 ) -> Result<(), OrderViolation> {
     let entry = &history[place];
-    let mut room = KeyText::default();
-    let call = entry.call(&mut room);
+    let mut buffer = KeyText::default();
+    let call = entry.call(&mut buffer);
     let expected = model.answer(at, call);
     let received = entry.received.answer(call);
     let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
     if received.as_ref() == Ok(&expected) && invalid == entry.received.index.is_none() {
         return Ok(());
     }
-    let said = received.map_or_else(|strange| strange, |answer| answer.to_string());
+    let actual = received.map_or_else(|unexpected| unexpected, |answer| answer.to_string());
     Err(OrderViolation {
-        what: format!("the server answers {said}; the model {expected}"),
+        what: format!("the server answers {actual}; expected {expected}"),
         entries: vec![place],
     })
 }

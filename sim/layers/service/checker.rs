@@ -1,5 +1,5 @@
-//! The checker of the service layer: the model, taken along in the order in which the server took
-//! its commands.
+//! The checker of the service layer: the model gets the same calls in the order in which the server
+//! executes them.
 
 use loms::sequencer::Sequencer;
 
@@ -16,25 +16,25 @@ use crate::report::words::Class;
 /// Why the server always answers at the present time.
 const NEVER_BEHIND: &str = "no plan places as many orders as one step expires";
 
-/// The model beside one server, from the server's start.
+/// A server's model, from the start of the server.
 #[derive(Debug)]
 pub(crate) struct ServiceChecker {
-    /// What came of the run so far.
+    /// Counts of the run so far.
     pub(crate) counts: Counts,
-    /// The model, as the server should be.
+    /// The model.
     pub(crate) model: Model,
     world: World,
     injected: InjectedFaults,
-    /// Commands that the server has taken since it started.
+    /// Number of commands since the start of the server.
     index: u64,
-    /// The machine's time: that of its last command.
+    /// Time of the server's last command.
     now: u64,
 }
 
 /// A call as it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentCall<'a> {
-    /// The step of the plan.
+    /// The number of the step in the plan.
     pub(crate) number: u32,
     /// The call.
     pub(crate) call: Call<'a>,
@@ -54,7 +54,7 @@ pub(crate) const fn kind_of(call: Call<'_>) -> Kind {
 }
 
 impl ServiceChecker {
-    /// Beside a server that opens with this world.
+    /// The checker of a server that starts with this world.
     #[must_use]
     pub(crate) fn open(world: &World, injected: InjectedFaults) -> Self {
         Self {
@@ -67,24 +67,24 @@ impl ServiceChecker {
         }
     }
 
-    /// The server is started anew, and has forgotten everything.
+    /// The server is restarted and has lost its state.
     pub(crate) fn restart(&mut self) {
         self.model = Model::new(&self.world, self.injected.bug);
         (self.index, self.now) = (0, 0);
     }
 
-    /// The server has answered a call, its clock at `clock`, whether or not anybody hears of it.
-    /// Gives the answer.
+    /// Checks an answer of the server, given at clock time `clock`, whether or not a client
+    /// receives it. Gives the answer.
     ///
     /// # Errors
-    /// It is not the answer of the model, or not in its place.
+    /// The answer or its command index is wrong.
     pub(crate) fn answered(
         &mut self,
         clock: u64,
         sent: SentCall<'_>,
         received: &Received,
     ) -> Result<Answer, Box<Failure>> {
-        // What the machine stamps the command with, if it gets that far.
+        // The time of the command, if it reaches the state machine.
         let stamp = clock.max(self.now.saturating_add(1));
         let expected = self.model.answer(stamp, sent.call);
         let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
@@ -103,12 +103,12 @@ impl ServiceChecker {
                     &expected,
                 ));
             }
-            Err(strange) => {
+            Err(unexpected) => {
                 return Err(self.differs(
                     Oracle::Answer,
                     sent,
                     Class::Impossible,
-                    strange,
+                    unexpected,
                     &expected,
                 ));
             }
@@ -125,21 +125,21 @@ impl ServiceChecker {
         Ok(expected)
     }
 
-    /// Time passes on both sides, with the server's clock at `clock`.
+    /// A tick on both sides, at clock time `clock`.
     ///
     /// # Errors
-    /// They want to be woken at different times.
+    /// The next deadlines differ.
     pub(crate) fn tick(&mut self, clock: u64, number: u32, server: &Sequencer) -> Verdict {
-        let told = server.read(|state| state.next_deadline().map(|time| time.as_nanos()));
-        let told = told.expect(NEVER_BEHIND);
+        let actual = server.read(|state| state.next_deadline().map(|time| time.as_nanos()));
+        let actual = actual.expect(NEVER_BEHIND);
         self.now = clock.max(self.now.saturating_add(1));
         self.index += 1;
         let answer = self.model.answer(self.now, Call::Tick);
         let sent = SentCall { number, call: Call::Tick };
-        if told.value != self.model.next_deadline() || told.index != self.index {
+        if actual.value != self.model.next_deadline() || actual.index != self.index {
             let words = |at: Option<u64>, index| format!("next deadline {at:?}, command #{index}");
-            let said = words(told.value, told.index);
-            let mut failure = self.differs(Oracle::Deadline, sent, Class::Done, said, &answer);
+            let text = words(actual.value, actual.index);
+            let mut failure = self.differs(Oracle::Deadline, sent, Class::Done, text, &answer);
             failure.expected = words(self.model.next_deadline(), self.index);
             return Err(failure);
         }
@@ -147,29 +147,29 @@ impl ServiceChecker {
         Ok(())
     }
 
-    /// Looks at the shelves of both sides.
+    /// Compares the stock and checks the invariants.
     ///
     /// # Errors
-    /// They differ, or the machine contradicts itself; or something is reserved although nothing
-    /// awaits payment.
+    /// They differ, an invariant is violated, or units are reserved although no order awaits
+    /// payment.
     pub(crate) fn audit(&mut self, clock: u64, server: &Sequencer) -> Verdict {
         let nothing_awaits = self.model.awaiting().next().is_none();
         self.now = clock.max(self.now.saturating_add(1));
         self.index += 1;
         let _ = self.model.answer(self.now, Call::Tick);
-        let shelves: Vec<_> = self.model.stock().collect();
+        let stock: Vec<_> = self.model.stock().collect();
         let wrong = server.read(|state| {
             if let Err(violation) = state.check_invariants() {
                 return Some((Oracle::Invariant, violation.to_string(), String::new()));
             }
-            for (shelf, told) in state.stock().zip(&shelves) {
-                let machine = (shelf.opening.sku.get(), shelf.total, shelf.reserved);
-                if machine != *told {
-                    return Some((Oracle::Stock, format!("{machine:?}"), format!("{told:?}")));
+            for (record, expected) in state.stock().zip(&stock) {
+                let actual = (record.opening.sku.get(), record.total, record.reserved);
+                if actual != *expected {
+                    return Some((Oracle::Stock, format!("{actual:?}"), format!("{expected:?}")));
                 }
-                if nothing_awaits && shelf.reserved != shelf.opening.reserved {
-                    let words = format!("SKU {}: {} reserved", machine.0, machine.2);
-                    return Some((Oracle::Liveness, words, "as it opened".to_owned()));
+                if nothing_awaits && record.reserved != record.opening.reserved {
+                    let words = format!("SKU {}: {} reserved", actual.0, actual.2);
+                    return Some((Oracle::Liveness, words, "as at the start".to_owned()));
                 }
             }
             None
@@ -180,7 +180,7 @@ impl ServiceChecker {
         }
     }
 
-    /// A failure that is of no call.
+    /// A failure that belongs to no call.
     #[must_use]
     pub(crate) fn at_the_end(
         &self,

@@ -1,4 +1,4 @@
-//! Replies read strictly, and the answers as the wire has them.
+//! Reads replies strictly by the contract, and prints them.
 
 use std::fmt::{self, Display};
 
@@ -7,20 +7,20 @@ use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Status};
 use crate::model::refusal::{Facts, RefusalKind};
 
 impl Received {
-    /// The answer that this is, if it is one that the contract knows, in every detail.
+    /// The answer, if every detail follows the contract.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A description of what does not follow it.
     pub(crate) fn answer(&self, call: Call<'_>) -> Result<Answer, String> {
         self.reply.answer(call)
     }
 }
 
 impl Reply {
-    /// The answer that this is, if it is one that the contract knows, in every detail.
+    /// The answer, if every detail follows the contract.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A description of what does not follow it.
     pub(crate) fn answer(&self, call: Call<'_>) -> Result<Answer, String> {
         match self {
             Self::Created { order, status, shortages } => Ok(Answer::Created {
@@ -32,7 +32,7 @@ impl Reply {
             Self::Done => Ok(Answer::Done),
             Self::Stock(units) => Ok(Answer::Stock(*units)),
             Self::Refused(no) => no.refusal(call).map(Answer::Refused),
-            Self::Nothing(trouble) => Err(format!("no answer: {trouble}")),
+            Self::Nothing(error) => Err(format!("no answer: {error}")),
         }
     }
 }
@@ -40,33 +40,35 @@ impl Reply {
 impl OrderReply {
     fn answer(&self) -> Result<Answer, String> {
         let reason = Reason::ALL.into_iter().find(|reason| reason.name() == self.reason);
-        let reason = reason.ok_or_else(|| format!("no reason of an order: {:?}", self.reason))?;
+        let reason =
+            reason.ok_or_else(|| format!("unknown reason of an order: {:?}", self.reason))?;
         Ok(Answer::Order(OrderInfo {
             status: parse_status(&self.status)?,
             user: self.user,
             items: self.items.clone(),
-            created_at: self.created_at.ok_or("no createdAt, or none that is a moment")?,
-            updated_at: self.updated_at.ok_or("no updatedAt, or none that is a moment")?,
+            created_at: self.created_at.ok_or("no valid createdAt")?,
+            updated_at: self.updated_at.ok_or("no valid updatedAt")?,
             reason,
             shortages: self.shortages.clone(),
         }))
     }
 }
 
-/// A status as the wire spells it.
+/// Parses a status.
 fn parse_status(text: &str) -> Result<Status, String> {
     Status::ALL
         .into_iter()
         .find(|status| status.name() == text)
-        .ok_or_else(|| format!("no status of an order: {text:?}"))
+        .ok_or_else(|| format!("unknown status of an order: {text:?}"))
 }
 
 impl ErrorStatus {
-    /// The refusal that this is: reason, facts, field and code all fit.
+    /// The refusal, if reason, facts, field and code follow the contract.
     fn refusal(&self, call: Call<'_>) -> Result<Refusal, String> {
-        let strange = || format!("no refusal of the contract: {self}");
-        let info = self.info.as_ref().filter(|info| info.domain == "loms").ok_or_else(strange)?;
-        let refusal = self.by_reason(info).ok_or_else(strange)?;
+        let unexpected = || format!("not a refusal of the contract: {self}");
+        let info =
+            self.info.as_ref().filter(|info| info.domain == "loms").ok_or_else(unexpected)?;
+        let refusal = self.by_reason(info).ok_or_else(unexpected)?;
         let facts_fit = match (refusal, call) {
             (
                 Refusal::OrderNotFound
@@ -78,7 +80,7 @@ impl ErrorStatus {
             _ => true,
         };
         if refusal.code() != self.code || !facts_fit || self.message.is_empty() {
-            return Err(strange());
+            return Err(unexpected());
         }
         Ok(refusal)
     }
@@ -139,13 +141,13 @@ impl Display for Reply {
             Self::Order(order) => {
                 write!(f, "{}, user {},", order.status, order.user)?;
                 order.items.iter().try_for_each(|(sku, count)| write!(f, " {sku}x{count}"))?;
-                let said = if order.reason.is_empty() { "" } else { ", " };
-                write!(f, "{said}{}, {} lines short", order.reason, order.shortages.len())
+                let separator = if order.reason.is_empty() { "" } else { ", " };
+                write!(f, "{separator}{}, {} lines short", order.reason, order.shortages.len())
             }
             Self::Done => f.write_str("ok"),
             Self::Stock(units) => write!(f, "{units} available"),
             Self::Refused(no) => no.fmt(f),
-            Self::Nothing(trouble) => write!(f, "no answer: {trouble}"),
+            Self::Nothing(error) => write!(f, "no answer: {error}"),
         }
     }
 }

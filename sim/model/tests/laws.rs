@@ -149,7 +149,7 @@ fn the_audit_sees_units_that_no_order_holds() {
         let (world, calls) = parse(program);
         let mut model = Model::new(&world, Some(bug));
         run(&mut model, &calls);
-        let told = model.audit().expect_err(bug.name());
-        assert!(told.starts_with("SKU "), "{}: {told}", bug.name());
+        let error = model.audit().expect_err(bug.name());
+        assert!(error.starts_with("SKU "), "{}: {error}", bug.name());
     }
 }

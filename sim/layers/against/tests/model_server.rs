@@ -1,4 +1,4 @@
-//! A server made of the model: right in all, or wrong by one planted bug.
+//! A server made of the model, correct or with one planted bug.
 
 use std::sync::Mutex;
 use std::time::SystemTime;
