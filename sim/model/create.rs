@@ -197,7 +197,7 @@ impl Model {
         let entry = self.records.entry(first);
         let shortages = entry.shortages.to_vec();
         let status = match shortages.first() {
-            _ if self.has(Bug::RepeatReturnsPresentStatus) => entry.status,
+            _ if self.has(Bug::RepeatReturnsStatusNow) => entry.status,
             Some(_) => Status::Failed,
             None => Status::AwaitingPayment,
         };

@@ -115,8 +115,7 @@ pub(crate) fn table(kills: &[KillResult]) -> String {
         "bug, planted in the model", "exhaustive", "swarm: found by", "median", "budget", "shrunk"
     );
     for kill in kills {
-        let exhaustive =
-            kill.exhaustive.map_or("-".to_owned(), |steps| format!("{steps} commands"));
+        let exhaustive = kill.exhaustive.map_or("-".to_owned(), |steps| steps.to_string());
         let figure = |figure: Option<u64>| figure.map_or("NEVER".to_owned(), |n| n.to_string());
         let (oracle, shrunk) = kill.counterexample.as_ref().map_or_else(
             || ("survives".to_owned(), "-".to_owned()),

@@ -120,7 +120,7 @@ bugs! {
         "a repeat restarts the key's window"
     OtherLinesAccepted "other-lines-accepted"
         "a known key with other lines is answered as a repeat"
-    RepeatReturnsPresentStatus "repeat-returns-present-status"
+    RepeatReturnsStatusNow "repeat-returns-status-now"
         "a repeat returns the present status of the order instead of the first answer"
     RepeatReservesAgain "repeat-reserves-again"
         "a repeat reserves the first order's lines once more"

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_pinned() {
+    fn words_never_change() {
         // Computed by another implementation of ChaCha8. If one changes, all seeds change.
         assert_eq!(
             words(42, Domain::Commands, 0),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_pinned() {
+    fn choices_never_change() {
         let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
         let choices = [draw.below(6), draw.below(1_000), draw.below(1 << 32)];
         assert_eq!(choices, [3, 708, 875_883_415]);

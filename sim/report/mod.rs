@@ -147,7 +147,7 @@ pub(crate) fn seed(seed: u64, workload: &Workload, checker: &Checker) -> String 
     let Workload { world, clients, start, .. } = workload;
     let (timeout, window) = (Nanos(world.payment_timeout), Nanos(world.idempotency_window));
     let _ =
-        writeln!(text, "seed {seed} · swarm · {} commands · {clients} clients", counts.commands);
+        writeln!(text, "seed {seed} · swarm · {} commands · clients: {clients}", counts.commands);
     let most = world.max_lines;
     let start = Nanos(*start);
     let _ =

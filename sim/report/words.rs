@@ -144,8 +144,8 @@ impl Display for OrderInfo {
 
 fn write_shortages(f: &mut fmt::Formatter<'_>, shortages: &[Shortage]) -> fmt::Result {
     for (place, Shortage { sku, requested, available }) in shortages.iter().enumerate() {
-        let before = if place == 0 { ": " } else { ", " };
-        write!(f, "{before}{requested} of {sku} where {available} are left")?;
+        let before = if place == 0 { ": " } else { "; " };
+        write!(f, "{before}SKU {sku} short, {requested} requested, {available} available")?;
     }
     Ok(())
 }

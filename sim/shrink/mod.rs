@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_become_a_handful_of_commands_and_stay_what_they_are() {
+    fn shrunk_plans_are_short_and_fail_like_the_original() {
         let mut sizes = Vec::new();
         for &bug in Bug::ALL {
             if bug == Bug::LeakAfter64Cancels {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_that_does_not_matter() {
+    fn a_shrunk_plan_has_nothing_irrelevant() {
         let (_, plan, _) = shrunk(Bug::DoublePayTakesTwice);
         assert_eq!(
             plan.to_string(),

@@ -57,7 +57,7 @@ const BOTH: (bool, bool) = (true, true);
 const NEITHER: (bool, bool) = (false, false);
 
 #[test]
-fn calls_at_once_may_take_either_order() {
+fn concurrent_calls_may_take_either_order() {
     for index in [(2, 3), (3, 2)] {
         let stock = if index.0 < index.1 { 5 } else { 3 };
         let calls = [
@@ -127,7 +127,7 @@ fn an_index_given_twice_is_detected() {
 }
 
 #[test]
-fn a_call_that_never_returned_may_have_been_done_or_not() {
+fn a_call_without_a_reply_may_have_had_an_effect() {
     for left in [3, 5] {
         let (world, history) = history(&[
             (0, u64::MAX, 1, "create user=1 1x2", Reply::Nothing("gone".to_owned())),
@@ -144,7 +144,7 @@ fn the_server_passes_both_checks() {
 }
 
 #[test]
-fn an_answer_changed_in_a_long_history_is_detected() {
+fn a_wrong_answer_in_a_long_history_is_detected() {
     let mut run = load::run(&Load::busy(4, 400, 2)).unwrap();
     assert_eq!(index_order::check(&run.world, START, &run.history), Ok(()));
     let place =

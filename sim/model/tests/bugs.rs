@@ -1,8 +1,8 @@
-//! For each planted bug a short program that it answers otherwise than the honest model.
+//! For each planted bug, a short program that it answers wrongly.
 
 use super::{Bug, Model, parse, run};
 
-/// Where the last answer, and no earlier one, is wrong under the bug. The worlds are those of
+/// With the bug the last answer is wrong, and no earlier one. The worlds are those of
 /// `contract.rs`.
 const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::FailedCreateKeepsLines, "create 1 1:3 2:6; stock 1"),
@@ -51,7 +51,7 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::KeyForgottenLate, "create 1 1:1 key=a; @1000 create 1 1:1 key=a"),
     (Bug::RepeatProlongsKey, "create 1 1:1 key=a; @1 create 1 1:1 key=a; @1000 create 1 1:1 key=a"),
     (Bug::OtherLinesAccepted, "create 1 1:1 key=a; create 1 1:2 key=a"),
-    (Bug::RepeatReturnsPresentStatus, "create 1 1:1 key=a; pay 1; create 1 1:1 key=a"),
+    (Bug::RepeatReturnsStatusNow, "create 1 1:1 key=a; pay 1; create 1 1:1 key=a"),
     (Bug::RepeatReservesAgain, "create 1 1:1 key=a; create 1 1:1 key=a; stock 1"),
     (Bug::EmptyKeyStored, "create 1 1:1; create 1 1:1"),
     (
@@ -67,7 +67,7 @@ const PROGRAMS: &[(Bug, &str)] = &[
 ];
 
 #[test]
-fn each_bug_is_seen_by_a_short_program() {
+fn each_bug_is_detected_by_a_short_program() {
     for (bug, program) in PROGRAMS {
         differs_at_the_end(*bug, program);
     }
@@ -89,7 +89,7 @@ fn differs_at_the_end(bug: Bug, program: &str) {
 }
 
 #[test]
-fn each_bug_has_a_name_of_its_own_and_a_story() {
+fn each_bug_has_its_own_name_and_a_description() {
     for &bug in Bug::ALL {
         assert_eq!(Bug::parse(bug.name()), Some(bug));
         let kebab = |letter: char| letter.is_ascii_lowercase() || "-0123456789".contains(letter);

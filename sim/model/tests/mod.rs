@@ -1,6 +1,6 @@
-//! Programs as text: one call a line or between semicolons, `@T` first where time passes, and what
-//! it is answered after `=>`. `contract.rs` tells the contract's rows so, `bugs.rs` has a program
-//! that shows each bug, `laws.rs` draws long ones.
+//! Programs as text: calls separated by semicolons or line ends, with an optional `@T` that moves
+//! time and the expected answer after `=>`. `contract.rs` has the rules of the contract, `bugs.rs`
+//! a program for each planted bug, `laws.rs` long random programs.
 
 mod bugs;
 mod contract;
@@ -9,7 +9,7 @@ mod laws;
 use super::{Bug, Model, World};
 use crate::model::contract::{Answer, Call, OrderInfo, Shortage, Status};
 
-/// Runs the program and compares every answer with the one written behind its call.
+/// Runs the program and compares every answer with the expected one.
 #[track_caller]
 fn story(text: &str) {
     let (world, calls) = parse(text);
@@ -29,7 +29,7 @@ struct Line {
     answer: String,
 }
 
-/// A program's world, and its calls; its first line may say `world 1=10/2 timeout=100 …`.
+/// The world and the calls of a program; its first line may be `world 1=10/2 timeout=100 …`.
 fn parse(text: &str) -> (World, Vec<Line>) {
     let mut world = World {
         stock: vec![(1, 10, 2), (2, 5, 0)],
