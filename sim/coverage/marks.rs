@@ -42,12 +42,12 @@ marks! {
         CreateReserved "create-reserved" "every line fits",
         CreateFourLines "create-four-lines" "four SKUs in one order, all reserved",
         CreateExactFit "create-exact-fit" "a line takes all available units",
-        CreateExactFitInside "create-exact-fit-inside" "a line after the first takes all available units",
+        CreateExactFitInside "create-exact-fit-inside" "a later line takes all available units",
         CreateBig "create-big" "a line of more than 65,535 units is reserved",
         CreateMostLines "create-most-lines" "exactly the maximum number of lines",
         CreateMerged "create-merged" "lines of one SKU are merged and reserved",
-        CreateAfterExpiry "create-after-expiry" "units of an expired order are reserved by the same call",
-        CreateNoDeadline "create-no-deadline" "a deadline past the end of time: the order never expires",
+        CreateAfterExpiry "create-after-expiry" "units of an order that expires now are reserved",
+        CreateNoDeadline "create-no-deadline" "a deadline past the end of time: never expires",
     }
     "create_short" {
         CreateShortByOne "create-short-by-one" "one unit more than available",

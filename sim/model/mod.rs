@@ -14,6 +14,7 @@ pub(crate) mod contract;
 mod create;
 mod records;
 pub(crate) mod refusal;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 

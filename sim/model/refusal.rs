@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 
 use tonic::Code;
 
-use crate::model::contract::Status;
+use crate::model::status::Status;
 
 /// The facts that a refusal can carry, as far as they are known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,7 +46,8 @@ impl Fact for Status {
 macro_rules! refusals {
     ($(
         $(#[$doc:meta])*
-        $name:ident $(($fact:ident: $type:ty))? $number:literal $code:ident $reason:literal $field:literal;
+        $name:ident $(($fact:ident: $type:ty))?
+            $number:literal $code:ident $reason:literal $field:literal;
     )*) => {
         /// Why a call was refused, with the fact that the error carries.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -35,7 +35,8 @@ use self::compare::Facet;
 use self::probe::{Finding, ProbeResult, SkuChoice, probe};
 use self::race::{RaceResult, race};
 use self::random_programs::run_random;
-use self::session::{Session, Situation};
+use self::session::Session;
+use self::situation::Situation;
 use crate::clock::Stopwatch;
 use crate::exit::Exit;
 use crate::layers::wire::Reply;
@@ -145,8 +146,8 @@ fn too_little_stock(world: &World, findings: &Findings) -> (String, Exit) {
         world.stock.iter().map(|record| format!("{} of {}", record.1, record.0)).collect();
     let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
     let text = format!(
-        "{text}sim: the stock is {there}; the test needs three SKUs in stock, two of them with 4 units or \
-         more; --stock names the stock file of the server\n"
+        "{text}sim: the stock is {there}; the test needs three SKUs in stock, two of them with \
+         4 units or more; --stock names the stock file of the server\n"
     );
     (text, if findings.pages.is_empty() { Exit::Usage } else { Exit::Oracle })
 }

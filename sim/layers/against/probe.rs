@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::compare::Facet;
 use super::rules::Rule;
-use super::session::{Exchange, Program, Session, Situation, is_read};
+use super::session::{Exchange, Program, Session, is_read};
+use super::situation::Situation;
 use crate::model::World;
 use crate::plan::text::{StockLine, WorldLine};
 use crate::plan::{Plan, Step};

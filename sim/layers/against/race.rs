@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tonic::transport::Channel;
 
 use super::compare::{Facet, differences};
-use super::session::{Session, Situation, client, in_time};
+use super::session::{Session, client, in_time};
+use super::situation::Situation;
 use crate::layers::concurrent::{CallRecord, SearchResult, report, search};
 use crate::layers::wire::{Received, Reply};
 use crate::model::World;

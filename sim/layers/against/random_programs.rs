@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::probe::{Finding, play};
-use super::session::{Program, Session, Situation};
-use super::situation;
+use super::session::{Program, Session};
+use super::situation::{self, Situation};
 use crate::model::World;
 use crate::plan::rng::{Draws, Purpose, Weights};
 use crate::plan::{Key, Kind, Op, Step, Target};

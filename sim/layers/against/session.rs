@@ -9,10 +9,11 @@ use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
 use super::compare::{Facet, differences};
+use super::situation::Situation;
 use crate::layers::wire::{self, Received, Reply};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
-use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
+use crate::plan::{CreatedOrders, KeyText, Op, Step};
 
 /// Timeout of a call.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -122,9 +123,6 @@ pub(crate) struct Exchange {
     /// The most specific situation of the call.
     pub(crate) situation: Situation,
 }
-
-/// The kind of a call, and the situation it is made in.
-pub(crate) type Situation = (Kind, &'static str);
 
 /// The time of an event, as far as it is known.
 #[derive(Clone, Copy, Debug)]

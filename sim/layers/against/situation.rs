@@ -1,12 +1,14 @@
 //! The situation of a call: its kind and the state of the model. A broken rule is broken in some
 //! situations, and random programs avoid these.
 
-use super::session::Situation;
 use crate::layers::service::kind_of;
 use crate::model::Model;
 use crate::model::contract::{Answer, Call, Status};
 use crate::model::refusal::RefusalKind;
 use crate::plan::Kind;
+
+/// The kind of a call, and the situation it is made in.
+pub(crate) type Situation = (Kind, &'static str);
 
 /// The situations of a call; the first is the most specific.
 #[must_use]

@@ -6,7 +6,7 @@
 //! | `server` | the service under test, with a clock set by hand |
 //! | `checker` | compares each answer with the model, in the server's order |
 //! | `fault_free` | without faults: the same answers as the swarm layer |
-//! | `faulty_run` | with faults: one queue of messages over `channel`s, and the `drain` at the end |
+//! | `faulty_run` | with faults: one queue of messages over `channel`s; then the `drain` |
 //! | `fault_schedule` | the faults as data |
 //! | `run` | seeds, and shrinking of failures |
 
