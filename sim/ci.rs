@@ -48,9 +48,9 @@ pub(crate) fn everything() -> (String, Exit) {
     ];
     let mut all = String::new();
     for (name, stage) in stages {
-        let began = Stopwatch::start();
+        let timer = Stopwatch::start();
         let (text, exit) = stage();
-        eprintln!("{name}: {} ms", began.elapsed().as_millis());
+        eprintln!("{name}: {} ms", timer.elapsed().as_millis());
         let _ = write!(all, "--- {name}\n{text}");
         if exit != Exit::Ok {
             return (all, exit);
@@ -86,9 +86,9 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
 /// Runs the exhaustive layer.
 #[must_use]
 pub(crate) fn run_exhaustive(injected: InjectedFaults) -> (String, Exit) {
-    let began = Stopwatch::start();
+    let timer = Stopwatch::start();
     let exploration = exhaustive::explore(exhaustive::ORDERS, injected);
-    eprintln!("{} ms", began.elapsed().as_millis());
+    eprintln!("{} ms", timer.elapsed().as_millis());
     match exploration.failed {
         None => {
             let (states, commands, depth) =

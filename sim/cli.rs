@@ -227,8 +227,8 @@ fn many(what: What) -> (String, Exit) {
         }
         What::Run { seeds, layer: Layer::Service, planted, jobs, steps, time, until_stable } => {
             if jobs.is_some() || steps.is_some() || time.is_some() || until_stable {
-                let words = "sim: --jobs, --steps, --time and --until-stable go with the swarm\n";
-                return (words.to_owned(), Exit::Usage);
+                let message = "sim: --jobs, --steps, --time and --until-stable are options of the swarm layer\n";
+                return (message.to_owned(), Exit::Usage);
             }
             service::seeds(seeds, planted.injected())
         }

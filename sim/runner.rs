@@ -66,7 +66,7 @@ pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
     if let Some(back) = failing_regression(injected) {
         return back;
     }
-    let began = Stopwatch::start();
+    let timer = Stopwatch::start();
     let bar = progress(seeds.end - seeds.start);
     let (mut marks, mut new_at) = (0, 0);
     let summary = run_seeds(seeds.clone(), RunOptions { jobs, steps, injected }, |summary| {
@@ -75,10 +75,10 @@ pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
             (marks, new_at) = (summary.marks().count(), summary.seeds);
         }
         let stable = until_stable && summary.seeds - new_at >= STABLE;
-        !stable && time.is_none_or(|time| began.elapsed() < time)
+        !stable && time.is_none_or(|time| timer.elapsed() < time)
     });
     bar.finish_and_clear();
-    print_speed(summary.counts.commands, jobs, began.elapsed());
+    print_speed(summary.counts.commands, jobs, timer.elapsed());
     if let Some((seed, failure)) = summary.failed {
         return report_seed_failure(seed, steps, &failure, injected);
     }

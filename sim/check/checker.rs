@@ -21,7 +21,7 @@ use crate::model::contract::{Answer, Call, Reason, Refusal};
 use crate::model::{Model, World};
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step, Target};
-use crate::report::words::Class;
+use crate::report::answers::Class;
 
 /// Whether the whole state is compared after this step: 64, 1,024 and so on. It depends on the step
 /// number, which does not change while a plan shrinks, and it does not slow down short plans.
@@ -276,13 +276,13 @@ impl Checker {
     fn compare_order(&self, comparison: Comparison<'_>, order: i64) -> Verdict {
         if !self.subject.agrees_on_order(order, &self.model) {
             let found = self.model.order(order);
-            let words = |info: Option<_>| {
+            let describe = |info: Option<_>| {
                 info.map_or_else(
                     || format!("order {order} does not exist"),
                     |info| format!("order {order}: {info}"),
                 )
             };
-            let (actual, expected) = (words(self.subject.order(order)), words(found));
+            let (actual, expected) = (describe(self.subject.order(order)), describe(found));
             return self.fail(Oracle::Order, Some(comparison), actual, expected);
         }
         let status = self
@@ -317,11 +317,11 @@ impl Checker {
         match differing {
             None => Ok(()),
             Some((StockView { opening, total, reserved }, found)) => {
-                let words =
+                let describe =
                     |sku, total, reserved| format!("SKU {sku}: total {total}, reserved {reserved}");
-                let actual = words(opening.sku.get(), total, reserved);
+                let actual = describe(opening.sku.get(), total, reserved);
                 let expected = found.map_or("no such SKU".to_owned(), |(sku, total, reserved)| {
-                    words(sku, total, reserved)
+                    describe(sku, total, reserved)
                 });
                 self.fail(Oracle::Stock, Some(comparison), actual, expected)
             }
@@ -332,11 +332,16 @@ impl Checker {
         let machine = self.subject.state.next_deadline().map(|time| time.as_nanos());
         let model = self.model.next_deadline();
         if machine != model {
-            let words = |deadline: Option<u64>| match deadline {
+            let describe = |deadline: Option<u64>| match deadline {
                 Some(at) => format!("next deadline at {at}ns"),
                 None => "no next deadline".to_owned(),
             };
-            return self.fail(Oracle::Deadline, Some(comparison), words(machine), words(model));
+            return self.fail(
+                Oracle::Deadline,
+                Some(comparison),
+                describe(machine),
+                describe(model),
+            );
         }
         let (machine, model) = (self.subject.state.transitions(), self.model.transitions());
         if machine != model || machine != self.sequence || self.orders.len() != self.model.orders()
@@ -362,12 +367,12 @@ impl Checker {
         for order in (1..).take(self.orders.len()) {
             if !self.subject.agrees_on_order(order, &self.model) {
                 let found = self.model.order(order);
-                let words = |info: Option<_>| {
+                let describe = |info: Option<_>| {
                     info.map_or(format!("no order {order}"), |info| {
                         format!("order {order}: {info}")
                     })
                 };
-                let (actual, expected) = (words(self.subject.order(order)), words(found));
+                let (actual, expected) = (describe(self.subject.order(order)), describe(found));
                 return self.fail(Oracle::Whole, None, actual, expected);
             }
         }

@@ -3,7 +3,7 @@
 use crate::check::laws::Law;
 use crate::check::panic::CaughtPanic;
 use crate::plan::Kind;
-use crate::report::words::Class;
+use crate::report::answers::Class;
 
 /// The check that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -42,10 +42,10 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, CaughtPanic> {
     // After a panic the state is used only to report the failure.
     let result = panic::catch_unwind(AssertUnwindSafe(run));
     RUNNING.set(false);
-    result.map_err(|panic| CaughtPanic { message: words(&*panic), line: LINE.get() })
+    result.map_err(|panic| CaughtPanic { message: message_of(&*panic), line: LINE.get() })
 }
 
-fn words(panic: &(dyn Any + Send)) -> String {
+fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("panic without a message").to_owned()

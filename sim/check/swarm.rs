@@ -11,7 +11,7 @@ use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::generator::{Generator, plan_of};
 use crate::plan::workload::Workload;
 use crate::plan::{CreatedOrders, KeyText, Plan, Step};
-use crate::report::words::Class;
+use crate::report::answers::Class;
 
 /// One seed of this many is run twice, and another one is checked against the laws.
 const SAMPLE: u64 = 16;

@@ -3,8 +3,8 @@
 use crate::coverage::marks::MarkSet;
 use crate::model::contract::Answer;
 use crate::plan::Kind;
+use crate::report::answers::Class;
 use crate::report::fingerprint::Fingerprint;
-use crate::report::words::Class;
 
 /// Counts and fingerprints of one run or of many.
 #[derive(Clone, Debug, PartialEq, Eq)]

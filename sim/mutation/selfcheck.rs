@@ -83,7 +83,7 @@ fn determinism(name: &str, jobs: usize, other_jobs: usize) -> Check {
 
 /// The model answers all calls of one kind wrongly, and the checker must detect the first one.
 fn every_answer_is_compared(injected: InjectedFaults) -> Check {
-    let unseen = Kind::ALL.into_iter().find(|&kind| {
+    let undetected = Kind::ALL.into_iter().find(|&kind| {
         let injected = InjectedFaults { wrong_answers: Some(kind), ..injected };
         let caught = (0..200).find_map(|seed| {
             let workload = Workload::of(seed);
@@ -95,7 +95,7 @@ fn every_answer_is_compared(injected: InjectedFaults) -> Check {
     });
     Check {
         name: "every kind of answer is compared".to_owned(),
-        wrong: unseen.map(|kind| format!("a wrong answer to {} is not detected", kind.name())),
+        wrong: undetected.map(|kind| format!("a wrong answer to {} is not detected", kind.name())),
         of_determinism: false,
     }
 }

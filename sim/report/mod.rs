@@ -3,9 +3,9 @@
 //! Everything that is not part of a plan follows ` # `, so the text of a plan can be replayed as it
 //! is: `sim replay -`.
 
+pub(crate) mod answers;
 pub(crate) mod fingerprint;
 pub(crate) mod pages;
-pub(crate) mod words;
 
 use std::fmt::Write as _;
 

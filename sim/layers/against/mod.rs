@@ -82,9 +82,9 @@ pub(crate) fn run(address: &str, seed: u64, stock: Option<&Path>) -> (String, Ex
         Some(Ok(opening)) => opening,
         Some(Err(error)) => return (format!("sim: {error}\n"), Exit::Usage),
     };
-    let began = Stopwatch::start();
+    let timer = Stopwatch::start();
     let result = check_server(address, seed, &opening, stock.is_some(), EFFORT);
-    eprintln!("sim: against {address} took {:.2?}", began.elapsed());
+    eprintln!("sim: against {address} took {:.2?}", timer.elapsed());
     result
 }
 
@@ -168,7 +168,7 @@ fn check_opening_stock(session: &mut Session, opening: &OpeningStock, findings: 
         if there != Some(expected) {
             let there = there.map_or_else(|| "none".to_owned(), |units| units.to_string());
             findings.pages.push(format!(
-                "BROKEN  available is total - reserved of the stock file\n  stock {}\n    server  \
+                "BROKEN  available is total - reserved of the stock file\n  stock {}\n    actual    \
                  {there}\n    file    {expected} (has the server been used since its start?)\n",
                 record.sku
             ));
@@ -182,14 +182,14 @@ fn find_missing_fields(session: &mut Session, findings: &mut Findings) {
     let world = session.world();
     let Some(skus) = SkuChoice::choose(&world) else { return };
     let steps = skus.steps("create user=1 Ax1;info order#1", &world);
-    for played in probe::play(session, &world, &steps) {
-        if let Reply::Created { status, .. } = &played.reply
+    for exchange in probe::play(session, &world, &steps) {
+        if let Reply::Created { status, .. } = &exchange.reply
             && status.is_empty()
         {
             session.ignored.extend([Facet::CreateStatus, Facet::CreateShortages]);
             findings.not_offered.push("OrderCreateResponse.status and shortages");
         }
-        if let Reply::Order(order) = &played.reply
+        if let Reply::Order(order) = &exchange.reply
             && (order.created_at, order.updated_at) == (None, None)
         {
             session.ignored.extend([Facet::Times, Facet::Reason, Facet::Shortages]);
@@ -225,7 +225,7 @@ fn run_programs_and_races(
                 findings.pages.push(format!("BROKEN  concurrent calls are linearizable\n{story}"));
                 return;
             }
-            RaceResult::NotPlayed => {
+            RaceResult::NotRun => {
                 let why = "a rule that it depends on is broken, or the stock is too low";
                 findings.undecided.push(("concurrent calls are linearizable", why.to_owned()));
                 return;
@@ -239,13 +239,13 @@ fn page(findings: &Findings) -> String {
     let mut text = String::new();
     for finding in &findings.broken {
         let _ = writeln!(text, "BROKEN  {}", finding.rule);
-        for (place, (step, played)) in finding.steps.iter().zip(&finding.played).enumerate() {
+        for (place, (step, exchange)) in finding.steps.iter().zip(&finding.exchanges).enumerate() {
             let line = call(step);
-            if place + 1 < finding.played.len() {
+            if place + 1 < finding.exchanges.len() {
                 let _ = writeln!(text, "  {line}");
             } else {
-                let _ = writeln!(text, "  {line}\n    server  {}", played.reply);
-                let _ = writeln!(text, "    model   {}", played.expected);
+                let _ = writeln!(text, "  {line}\n    server  {}", exchange.reply);
+                let _ = writeln!(text, "    expected  {}", exchange.expected);
             }
         }
     }
@@ -268,7 +268,7 @@ fn call(step: &Step) -> String {
     let mut words = text.split(' ');
     let (number, _at, _client) = (words.next(), words.next(), words.next());
     let words: Vec<&str> = words.collect();
-    let shown = words[..words.len().min(12)].join(" ");
+    let first = words[..words.len().min(12)].join(" ");
     let more = if words.len() > 12 { " …" } else { "" };
-    format!("{} {shown}{more}", number.unwrap_or_default())
+    format!("{} {first}{more}", number.unwrap_or_default())
 }

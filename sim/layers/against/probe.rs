@@ -21,21 +21,22 @@ pub(crate) struct Finding {
     /// The program; its last step shows the difference.
     pub(crate) steps: Vec<Step>,
     /// The replies and the expected answers.
-    pub(crate) played: Vec<Exchange>,
+    pub(crate) exchanges: Vec<Exchange>,
 }
 
 impl Finding {
     /// The facets that differ at the last step.
     pub(crate) fn facets(&self) -> BTreeSet<Facet> {
-        self.played.last().map_or_else(BTreeSet::new, |last| last.facets.clone())
+        self.exchanges.last().map_or_else(BTreeSet::new, |last| last.facets.clone())
     }
 
     /// The situation: that of the last step, or, if the last step only reads, that of the step
     /// whose effect it reads.
     pub(crate) fn situation(&self) -> Option<Situation> {
-        let last = self.played.last()?;
+        let last = self.exchanges.last()?;
         let looks = last.facets.iter().any(|facet| matches!(facet, Facet::Units | Facet::Status));
-        let cause = self.steps.iter().zip(&self.played).rev().find(|(step, _)| !is_read(step.op));
+        let cause =
+            self.steps.iter().zip(&self.exchanges).rev().find(|(step, _)| !is_read(step.op));
         match cause {
             Some((_, cause)) if looks => Some(cause.situation),
             Some(_) | None => Some(last.situation),
@@ -115,17 +116,17 @@ impl SkuChoice {
 /// Runs steps up to the first one that differs in state.
 pub(crate) fn play(session: &mut Session, world: &World, steps: &[Step]) -> Vec<Exchange> {
     let mut program = Program::begin(session, world);
-    let mut played = Vec::new();
+    let mut exchanges = Vec::new();
     for step in steps {
         let step = program.step(step);
         let stop = step.facets.iter().any(|facet| facet.is_hard());
-        played.push(step);
+        exchanges.push(step);
         if stop {
             break;
         }
     }
     program.end();
-    played
+    exchanges
 }
 
 /// Checks a rule.
@@ -137,13 +138,13 @@ pub(crate) fn probe(session: &mut Session, rule: &Rule) -> ProbeResult {
         );
     };
     let steps = skus.steps(rule.program, &world);
-    let mut played = play(session, &world, &steps);
-    if played.len() < steps.len() {
-        let step = steps[played.len() - 1].to_string();
+    let mut exchanges = play(session, &world, &steps);
+    if exchanges.len() < steps.len() {
+        let step = steps[exchanges.len() - 1].to_string();
         let call = step.splitn(4, ' ').last().unwrap_or_default().to_owned();
         return ProbeResult::Undecided(format!("an earlier step differs: {call}"));
     }
-    let last = played.last_mut().expect("a rule has a step");
+    let last = exchanges.last_mut().expect("a rule has a step");
     let state_differs = last.facets.iter().any(|facet| facet.is_hard());
     last.facets.retain(|facet| rule.facets.contains(facet));
     match (last.facets.is_empty(), state_differs) {
@@ -151,5 +152,5 @@ pub(crate) fn probe(session: &mut Session, rule: &Rule) -> ProbeResult {
         (true, false) => return ProbeResult::Holds,
         (false, _) => {}
     }
-    ProbeResult::Broken(Finding { rule: rule.name.to_owned(), steps, played })
+    ProbeResult::Broken(Finding { rule: rule.name.to_owned(), steps, exchanges })
 }

@@ -35,7 +35,7 @@ pub(crate) enum RaceResult {
     /// No order explains it; the text has the details.
     Unexplained(String),
     /// It could not run.
-    NotPlayed,
+    NotRun,
 }
 
 /// Creates a few orders, then concurrent clients compete for them.
@@ -50,12 +50,12 @@ pub(crate) fn race(
     let Some(scarce) =
         world.stock.iter().filter(|record| record.1 > 0).min_by_key(|record| record.1)
     else {
-        return RaceResult::NotPlayed;
+        return RaceResult::NotRun;
     };
     let (sku, available) = (scarce.0, scarce.1);
-    let Some(offset) = session.last_id else { return RaceResult::NotPlayed };
+    let Some(offset) = session.last_id else { return RaceResult::NotRun };
     if kinds.contains(&Kind::Create) || session.ignored.contains(&Facet::Id) {
-        return RaceResult::NotPlayed;
+        return RaceResult::NotRun;
     }
     // One order takes most of the units, so that the clients compete for the rest.
     let filler = u32::try_from(available.saturating_sub(LEFT)).unwrap_or(u32::MAX);
@@ -69,7 +69,7 @@ pub(crate) fn race(
     }
     plan.retain(|(step, _)| !kinds.contains(&step.op.kind()));
     let history = session.runtime.block_on(play(session, (sku, filler), user, plan));
-    let Some(history) = history else { return RaceResult::NotPlayed };
+    let Some(history) = history else { return RaceResult::NotRun };
     for entry in &history {
         if let Reply::Created { order, .. } = entry.received.reply {
             session.last_id = session.last_id.max(Some(order));

@@ -34,15 +34,15 @@ pub(crate) fn run_random(
     }
     let steps = shrink(session, steps);
     let world = session.world();
-    let played = play(session, &world, &steps);
-    let last = played.last()?;
+    let exchanges = play(session, &world, &steps);
+    let last = exchanges.last()?;
     if last.facets.is_empty() {
         // It cannot be reproduced: the state of the server has changed.
         return None;
     }
     let situation = situation::describe(last.situation);
-    let steps = steps[..played.len()].to_vec();
-    let mut finding = Finding { rule: String::new(), steps, played };
+    let steps = steps[..exchanges.len()].to_vec();
+    let mut finding = Finding { rule: String::new(), steps, exchanges };
     finding.rule = match finding.situation() {
         Some(cause) if situation::describe(cause) != situation => {
             format!(

@@ -195,9 +195,9 @@ impl<'a> Program<'a> {
         let call = self.with_new_user(call);
         let orders = self.model.orders();
         let mut expected = self.model.answer(0, call);
-        let began = now();
+        let sent = now();
         let received = self.session.call(self.theirs(call));
-        let span = Moment { from: began - CLOCKS, to: now() + CLOCKS, after: self.seen };
+        let span = Moment { from: sent - CLOCKS, to: now() + CLOCKS, after: self.seen };
         if let Answer::Created { order, .. } = &expected {
             self.created.note(step.number, *order);
         }

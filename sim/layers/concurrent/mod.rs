@@ -5,8 +5,8 @@
 //! |---|---|
 //! | `load` | runs the server and the clients, and records the history |
 //! | `history` | the calls and replies of the clients |
-//! | `witness` | the server tells its order: one pass over the history |
-//! | `search` | the server sends none: searches a valid order of a short history |
+//! | `index_order` | the server sends command indexes: one pass over the history checks them |
+//! | `search` | it does not: searches a valid order of a short history |
 
 mod history;
 mod index_order;
@@ -30,16 +30,16 @@ const SHORT: u32 = 160;
 /// Runs the server with these clients, which make `calls` calls together, and checks the history.
 pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
     let mut text = format!("concurrent: {clients} clients, {calls} calls\n");
-    let began = Stopwatch::start();
+    let timer = Stopwatch::start();
     let run = match load::run(&load::Load::busy(clients, calls, seed)) {
         Ok(run) => run,
         Err(error) => return (format!("sim: cannot start the server: {error}\n"), Exit::Usage),
     };
-    let took = began.elapsed();
+    let took = timer.elapsed();
     eprintln!("sim: concurrent, {} calls in {took:.2?}", run.history.len());
-    let began = Stopwatch::start();
+    let timer = Stopwatch::start();
     let checked = index_order::check(&run.world, load::START, &run.history);
-    eprintln!("sim: concurrent, checked in {:.2?}", began.elapsed());
+    eprintln!("sim: concurrent, checked in {:.2?}", timer.elapsed());
     if let Err(violation) = checked {
         let _ = writeln!(text, "FAIL {}", violation.what);
         violation.entries.iter().for_each(|&place| {

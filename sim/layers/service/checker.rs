@@ -11,7 +11,7 @@ use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::Kind;
-use crate::report::words::Class;
+use crate::report::answers::Class;
 
 /// Why the server always answers at the present time.
 const NEVER_BEHIND: &str = "no plan places as many orders as one step expires";
@@ -115,10 +115,10 @@ impl ServiceChecker {
         }
         let place = (!invalid).then_some(self.index);
         if received.index != place {
-            let words = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
+            let text = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
             let mut failure =
-                self.differs(Oracle::Index, sent, Class::Done, words(received.index), &expected);
-            failure.expected = words(place);
+                self.differs(Oracle::Index, sent, Class::Done, text(received.index), &expected);
+            failure.expected = text(place);
             return Err(failure);
         }
         self.counts.note(kind_of(sent.call), &expected);
@@ -137,10 +137,10 @@ impl ServiceChecker {
         let answer = self.model.answer(self.now, Call::Tick);
         let sent = SentCall { number, call: Call::Tick };
         if actual.value != self.model.next_deadline() || actual.index != self.index {
-            let words = |at: Option<u64>, index| format!("next deadline {at:?}, command #{index}");
-            let text = words(actual.value, actual.index);
-            let mut failure = self.differs(Oracle::Deadline, sent, Class::Done, text, &answer);
-            failure.expected = words(self.model.next_deadline(), self.index);
+            let text = |at: Option<u64>, index| format!("next deadline {at:?}, command #{index}");
+            let found = text(actual.value, actual.index);
+            let mut failure = self.differs(Oracle::Deadline, sent, Class::Done, found, &answer);
+            failure.expected = text(self.model.next_deadline(), self.index);
             return Err(failure);
         }
         self.counts.note(Kind::Tick, &answer);
@@ -168,8 +168,8 @@ impl ServiceChecker {
                     return Some((Oracle::Stock, format!("{actual:?}"), format!("{expected:?}")));
                 }
                 if nothing_awaits && record.reserved != record.opening.reserved {
-                    let words = format!("SKU {}: {} reserved", actual.0, actual.2);
-                    return Some((Oracle::Liveness, words, "as at the start".to_owned()));
+                    let text = format!("SKU {}: {} reserved", actual.0, actual.2);
+                    return Some((Oracle::Liveness, text, "as at the start".to_owned()));
                 }
             }
             None

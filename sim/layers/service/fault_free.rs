@@ -91,9 +91,9 @@ pub(crate) fn play(
     swarm.verdict?;
     let (service, swarm) = (run.checker.counts.fingerprint(), swarm.checker.counts.fingerprint());
     if service != swarm {
-        let words = |fingerprint| format!("answers {fingerprint}");
-        let swarm = format!("{} in the swarm layer", words(swarm));
-        return Err(run.checker.at_the_end(Oracle::Replay, words(service), swarm));
+        let text = |fingerprint| format!("answers {fingerprint}");
+        let swarm = format!("{} in the swarm layer", text(swarm));
+        return Err(run.checker.at_the_end(Oracle::Replay, text(service), swarm));
     }
     Ok(run.checker.counts)
 }

@@ -165,8 +165,8 @@ impl<'a> FaultyRun<'a> {
         let resolved = self.fault_counts.resolved + self.fault_counts.given_up;
         let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
         if resolved != steps || self.clients.iter().any(|client| !client.steps.is_empty()) {
-            let words = |count| format!("{count} calls resolved");
-            return Err(self.checker.at_the_end(Oracle::Liveness, words(resolved), words(steps)));
+            let text = |count| format!("{count} calls resolved");
+            return Err(self.checker.at_the_end(Oracle::Liveness, text(resolved), text(steps)));
         }
         self.drain()
     }

@@ -143,10 +143,10 @@ pub(crate) fn seeds(seeds: Range<u64>, injected: InjectedFaults) -> Outcome {
     let mut speed = Speed::default();
     for seed in seeds.clone() {
         for case in cases(seed, None) {
-            let began = Stopwatch::start();
+            let timer = Stopwatch::start();
             match case.play(injected) {
                 Ok(result) => {
-                    speed.note(&case, result.counts.commands, began.elapsed());
+                    speed.note(&case, result.counts.commands, timer.elapsed());
                     sum.counts.add(&result.counts);
                     sum.fault_counts.add(&result.fault_counts);
                 }

@@ -80,10 +80,10 @@ fn each_bug_is_detected_by_a_short_program() {
 
 fn differs_at_the_end(bug: Bug, program: &str) {
     let (world, calls) = parse(program);
-    let mut honest = Model::new(&world, None);
-    let right = run(&mut honest, &calls);
+    let mut correct = Model::new(&world, None);
+    let right = run(&mut correct, &calls);
     let wrong = run(&mut Model::new(&world, Some(bug)), &calls);
-    assert_eq!(honest.audit(), Ok(()));
+    assert_eq!(correct.audit(), Ok(()));
     let first = right.iter().zip(&wrong).position(|(right, wrong)| right != wrong);
     assert_eq!(first, Some(calls.len() - 1), "{}: {right:#?} {wrong:#?}", bug.name());
 }

@@ -110,7 +110,7 @@ impl Loms for ModelServer {
         request: Request<OrderInfoRequest>,
     ) -> Result<Response<OrderInfoResponse>, Status> {
         let answer = self.answer(Call::Info(request.get_ref().order_id))?;
-        let Answer::Order(order) = answer else { unreachable!("OrderInfo tells an order") };
+        let Answer::Order(order) = answer else { unreachable!("OrderInfo returns an order") };
         Ok(Response::new(info(&order)))
     }
 
@@ -135,7 +135,7 @@ impl Loms for ModelServer {
         request: Request<StocksInfoRequest>,
     ) -> Result<Response<StocksInfoResponse>, Status> {
         let answer = self.answer(Call::Stock(request.get_ref().sku))?;
-        let Answer::Stock(count) = answer else { unreachable!("StocksInfo tells units") };
+        let Answer::Stock(count) = answer else { unreachable!("StocksInfo returns units") };
         Ok(Response::new(StocksInfoResponse { count }))
     }
 }
