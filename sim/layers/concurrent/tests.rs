@@ -130,7 +130,7 @@ fn an_index_given_twice_is_detected() {
 fn a_call_without_a_reply_may_have_had_an_effect() {
     for left in [3, 5] {
         let (world, history) = history(&[
-            (0, u64::MAX, 1, "create user=1 1x2", Reply::Nothing("gone".to_owned())),
+            (0, u64::MAX, 1, "create user=1 1x2", Reply::Nothing("connection closed".to_owned())),
             (1, 2, 2, "stock 1", Reply::Stock(left)),
         ]);
         assert!(matches!(search(&world, &history, 0, &fits), SearchResult::Explained(_)), "{left}");

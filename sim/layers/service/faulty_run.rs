@@ -55,7 +55,7 @@ enum Event {
     /// The rest of its body arrives.
     Finish(usize),
     /// Its client disconnects.
-    Gone(usize),
+    Disconnect(usize),
     /// The reply arrives.
     Reply(usize),
     /// The timeout of the client.
@@ -196,7 +196,7 @@ impl<'a> FaultyRun<'a> {
             Event::Send { client, attempt } => self.send(client, attempt),
             Event::Arrive(flight) => self.arrive(flight),
             Event::Finish(flight) => self.finish(flight),
-            Event::Gone(flight) => {
+            Event::Disconnect(flight) => {
                 self.in_flight[flight].serving = None;
                 Ok(())
             }
@@ -212,7 +212,8 @@ impl<'a> FaultyRun<'a> {
     }
 
     fn send(&mut self, client: usize, attempt: u8) -> Verdict {
-        let step = *self.clients[client].steps.front().expect("a client sends what it has");
+        let step =
+            *self.clients[client].steps.front().expect("a client with a Send event has a step");
         let schedule = self.schedule;
         for fault in schedule.faults_of(step.number, attempt) {
             if fault == NetworkFault::Restart {
@@ -283,7 +284,7 @@ impl<'a> FaultyRun<'a> {
             wire::call(&mut rpc, call_of(step, order, &mut buffer)).await
         });
         let polled = calling.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending(), "a client has its answer before the server has the question");
+        assert!(polled.is_pending(), "the client has an answer before the server has the request");
         self.in_flight.push(InFlight {
             client,
             attempt,
@@ -304,13 +305,13 @@ impl<'a> FaultyRun<'a> {
         self.fault_counts.reordered += u64::from(place < self.latest_arrived);
         self.latest_arrived = self.latest_arrived.max(place);
         let flight = &mut self.in_flight[place];
-        let (mut slow, mut gone) = (None, None);
+        let (mut slow, mut disconnect) = (None, None);
         if !flight.duplicate {
             for fault in self.schedule.faults_of(flight.step.number, flight.attempt) {
                 if let NetworkFault::BodyDelayed(span) = fault {
                     slow = Some(span);
                 } else if let NetworkFault::Disconnect(span) = fault {
-                    gone = Some(span);
+                    disconnect = Some(span);
                 } else {
                     continue;
                 }
@@ -319,15 +320,15 @@ impl<'a> FaultyRun<'a> {
         }
         let request = flight.channel.take_request().expect("a request arrives once");
         flight.serving = Some(self.server.loms.call(flight.gate.before(request)));
-        match (gone, slow) {
-            (Some(span), _) => self.push(span, Event::Gone(place)),
+        match (disconnect, slow) {
+            (Some(span), _) => self.push(span, Event::Disconnect(place)),
             (None, Some(span)) => self.push(span, Event::Finish(place)),
             (None, None) => return self.finish(place),
         }
         // The handler has the headers of the request and waits for the body.
-        let serving = self.in_flight[place].serving.as_mut().expect("it was just called");
+        let serving = self.in_flight[place].serving.as_mut().expect("it has just been called");
         let polled = serving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending(), "the service answers half a question");
+        assert!(polled.is_pending(), "the service answers before the body has arrived");
         Ok(())
     }
 
@@ -342,11 +343,11 @@ impl<'a> FaultyRun<'a> {
         flight.gate.open();
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(response)) = serving.as_mut().poll(&mut context) else {
-            panic!("the service waits for something, and there is nothing");
+            panic!("the service waits, but nothing can wake it");
         };
         flight.channel.put_response(response);
         let Poll::Ready(received) = flight.calling.as_mut().poll(&mut context) else {
-            panic!("the client waits for something, and there is nothing");
+            panic!("the client waits although the response is there");
         };
         let mut buffer = KeyText::default();
         let call = call_of(flight.step, flight.order, &mut buffer);
