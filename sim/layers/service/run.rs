@@ -273,7 +273,7 @@ impl FaultCounts {
             ("replies not received", self.unseen),
         ];
         let all: Vec<(&str, u64)> = faults.chain(others).collect();
-        for row in all.chunks(8) {
+        for row in all.chunks(5) {
             let row: Vec<String> =
                 row.iter().map(|(name, count)| format!("{count} {name}")).collect();
             let _ = writeln!(text, "  {}", row.join(", "));
