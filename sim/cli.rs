@@ -18,6 +18,7 @@ use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck;
 use crate::plan::Plan;
+use crate::plan::generator::GENERATOR;
 use crate::report::{self, pages};
 use crate::{runner, shrink};
 
@@ -44,6 +45,8 @@ struct One {
     /// The seed: a number, or a git commit.
     #[arg(long, value_parser = seed)]
     seed: Option<u64>,
+    #[command(flatten)]
+    version: Version,
     /// What is put to the test.
     #[arg(long, value_enum, default_value_t)]
     layer: Layer,
@@ -52,6 +55,15 @@ struct One {
     steps: Option<u32>,
     #[command(flatten)]
     planted: Planted,
+}
+
+/// The generator's version.
+#[derive(Clone, Copy, Debug, Args)]
+struct Version {
+    /// Generator version that was printed with the seed. Only the default is known: for another
+    /// one, check out the commit that printed it.
+    #[arg(long, value_parser = generator, default_value_t = GENERATOR)]
+    generator: u32,
 }
 
 /// A bug planted in the model.
@@ -87,6 +99,8 @@ enum What {
         /// From the first up to, and without, the last.
         #[arg(long, value_parser = range, default_value = "0..2000")]
         seeds: Range<u64>,
+        #[command(flatten)]
+        version: Version,
         /// Threads; as many as there are cores, unless told.
         #[arg(long)]
         jobs: Option<NonZeroUsize>,
@@ -221,14 +235,32 @@ fn one(one: &One) -> (String, Exit) {
 fn many(what: What) -> (String, Exit) {
     match what {
         What::Run { layer: Layer::Exhaustive, planted, .. } => ci::exhaustive(planted.injected()),
-        What::Run { seeds, layer: Layer::Service, planted, jobs, steps, time, until_stable } => {
+        What::Run {
+            seeds,
+            version: _,
+            layer: Layer::Service,
+            planted,
+            jobs,
+            steps,
+            time,
+            until_stable,
+        } => {
             if jobs.is_some() || steps.is_some() || time.is_some() || until_stable {
                 let words = "sim: --jobs, --steps, --time and --until-stable go with the swarm\n";
                 return (words.to_owned(), Exit::Usage);
             }
             service::seeds(seeds, planted.injected())
         }
-        What::Run { seeds, layer: Layer::Swarm, planted, jobs, steps, time, until_stable } => {
+        What::Run {
+            seeds,
+            version: _,
+            layer: Layer::Swarm,
+            planted,
+            jobs,
+            steps,
+            time,
+            until_stable,
+        } => {
             let injected = planted.injected();
             let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
             runner::run_many(runner::RunRequest {
@@ -336,6 +368,16 @@ fn with_plan(
 
 fn bug(name: &str) -> Result<Bug, String> {
     Bug::parse(name).ok_or_else(|| format!("there is no bug {name:?}"))
+}
+
+fn generator(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(GENERATOR) => Ok(GENERATOR),
+        Ok(_) => Err(format!(
+            "this build knows only generator {GENERATOR}; check out the commit that printed the seed"
+        )),
+        Err(_) => Err(format!("a generator version is a number; this build knows {GENERATOR}")),
+    }
 }
 
 /// A number, or a git commit, whose first 64 bits are the number.

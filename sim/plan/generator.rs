@@ -1,12 +1,39 @@
-//! The steps of a seed, one by one. They depend on the seed alone and never on an answer, so that
-//! a seed stays the same plan whatever becomes of the machine.
+//! The steps of a seed, one by one. They depend on the seed and on [`GENERATOR`] alone, and never on
+//! an answer, so that a change of the service does not change a plan.
+//!
+//! # Versions
+//!
+//! **A seed and a generator version give the same plan in every release that knows this version.**
+//! A release knows one version: the one it prints. To repeat a run of another version, check out
+//! the commit that printed it, or replay its plan: a plan file holds all its commands and does not
+//! depend on the generator.
+//!
+//! | version | what it added |
+//! |---|---|
+//! | 1 | create, info, pay, cancel, stock, tick; extreme seeds only; printed no version |
+//! | 2 | shops |
+//!
+//! To change what seeds mean, for example to add a kind of command:
+//!
+//! 1. Add the kind at the end of [`Kind::ALL`], its weight in `shop` and `extreme`, and one arm in
+//!    `draw_step`. A new draw takes a new [`Purpose`]: no other draw changes by it.
+//! 2. Add 1 to [`GENERATOR`], and a row to the table above.
+//! 3. Accept the new snapshots, in a commit that does nothing else.
 
-use crate::plan::rng::{Domain, Draw, Draws, Purpose};
+use crate::plan::rng::{Domain, Draw, Draws, Purpose, Weights};
 use crate::plan::workload::{Gap, TargetChoice, Units, Workload};
 use crate::plan::{Key, Kind, Op, Plan, Step, Target};
 
+const SECOND: u64 = 1_000_000_000;
+
+/// The version of the generator: what a seed means. See the top of this file.
+pub(crate) const GENERATOR: u32 = 2;
+
 /// How many of the creates, and of the orders that are finished, are remembered to be aimed at.
 const REMEMBERED: usize = 256;
+
+/// How many orders that nobody has paid or cancelled are remembered. Older ones are left to expire.
+const OPEN: usize = 5;
 
 /// Gives the steps of a seed.
 #[derive(Debug)]
@@ -19,6 +46,8 @@ pub(crate) struct Generator {
     creates: Recent,
     /// The orders that somebody has tried to pay or to cancel.
     finished: Recent,
+    /// The last orders that no call has tried to pay or to cancel, oldest first.
+    open: Vec<u32>,
     /// What each client sent last.
     last: Vec<Step>,
 }
@@ -71,6 +100,7 @@ impl Generator {
             at: 0,
             creates: Recent::default(),
             finished: Recent::default(),
+            open: Vec::with_capacity(OPEN + 1),
             last: vec![Step::default(); clients],
         }
     }
@@ -91,14 +121,26 @@ impl Generator {
         step.number = self.number;
         step.at = self.at;
         step.client = u8::try_from(client).expect("there are fewer than 256 clients");
+        self.remember(step, again);
+        if self.workload.retries > 0 && !again {
+            self.last[client].copy_from(step);
+        }
+    }
+
+    fn remember(&mut self, step: &Step, again: bool) {
         if step.op.kind() == Kind::Create {
-            self.creates.push(self.number);
+            self.creates.push(step.number);
+            // A create that is sent again is mostly answered with the first one's order.
+            if !again {
+                self.open.push(step.number);
+                if self.open.len() > OPEN {
+                    self.open.remove(0);
+                }
+            }
         }
         if let Op::Pay(Target::CreatedBy(order)) | Op::Cancel(Target::CreatedBy(order)) = step.op {
             self.finished.push(order);
-        }
-        if self.workload.retries > 0 && !again {
-            self.last[client].copy_from(step);
+            self.open.retain(|&open| open != order);
         }
     }
 
@@ -119,6 +161,7 @@ impl Generator {
             Gap::OverTimeout => timeout.saturating_add(1),
             Gap::AlmostWindow => window.saturating_sub(1),
             Gap::Window => window,
+            Gap::Pace => SECOND * draw.below(1 + timeout / (16 * SECOND)),
         };
         // Time ends in 2554, and stays there. A gap that would lead there is left out, mostly.
         let end = u64::MAX - self.workload.start;
@@ -136,9 +179,9 @@ impl Generator {
                 self.draw_items(&mut step.items);
                 Op::Create { user: self.draw_user(), key: self.draw_key() }
             }
-            Kind::Info => Op::Info(self.draw_target()),
-            Kind::Pay => Op::Pay(self.draw_target()),
-            Kind::Cancel => Op::Cancel(self.draw_target()),
+            Kind::Info => Op::Info(self.draw_target(self.workload.info_targets)),
+            Kind::Pay => Op::Pay(self.draw_target(self.workload.targets)),
+            Kind::Cancel => Op::Cancel(self.draw_target(self.workload.targets)),
             Kind::Stock => {
                 let draw = self.draw(Purpose::SKU);
                 Op::Stock(self.draw_sku(draw))
@@ -147,10 +190,10 @@ impl Generator {
         };
     }
 
-    fn draw_target(&mut self) -> Target {
+    fn draw_target(&mut self, among: Weights<{ TargetChoice::ALL.len() }>) -> Target {
         let mut draw = self.draw(Purpose::TARGET);
         let created = |order: Option<u32>| order.map_or(Target::Id(1), Target::CreatedBy);
-        match TargetChoice::ALL[draw.weighted(&self.workload.targets)] {
+        match TargetChoice::ALL[draw.weighted(&among)] {
             TargetChoice::Newest => created(self.creates.back(0)),
             TargetChoice::Recent => {
                 created(self.creates.back(draw.below(self.creates.remembered().clamp(1, 8))))
@@ -170,6 +213,8 @@ impl Generator {
                 Target::Id(draw.pick(&[Target::NOBODY, 1 << 32, (1 << 32) + 1, 1 << 33]))
             }
             TargetChoice::Hostile => Target::Id(draw.pick(&[0, -1, i64::MIN])),
+            TargetChoice::Open if self.open.is_empty() => created(self.creates.back(0)),
+            TargetChoice::Open => Target::CreatedBy(draw.pick(&self.open)),
         }
     }
 

@@ -2,8 +2,10 @@
 //! (`pay order#3`), so that any part of a plan is a plan too: a name that leads nowhere is an
 //! order that does not exist.
 
+mod extreme;
 pub(crate) mod generator;
 pub(crate) mod rng;
+mod shop;
 pub(crate) mod text;
 pub(crate) mod workload;
 

@@ -73,6 +73,9 @@ impl Purpose {
         Self(Self::FIRST_LINE + 2 * line + 1)
     }
 
+    /// Of a world: the style of its workload.
+    pub(crate) const STYLE: Self = Self(63);
+
     /// A place of a world's own, from 0.
     #[must_use]
     pub(crate) const fn of_world(place: u16) -> Self {

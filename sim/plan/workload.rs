@@ -1,14 +1,36 @@
-//! What one seed is like: its world, and the workload of the clients in it. Every seed draws its
-//! own, and leaves much out: what nobody does in one world leaves room for more of the rest
-//! (swarm testing, Groce et al. 2012).
+//! The workload of a seed: its world, and what its clients do and how often. About half of all
+//! seeds are shops ([`crate::plan::shop`]); the others go to the limits
+//! ([`crate::plan::extreme`]).
 
 use crate::model::World;
-use crate::plan::Kind;
-use crate::plan::rng::{Domain, Draw, Draws, Purpose, Weights};
+use crate::plan::rng::{Domain, Draws, Purpose, Weights};
+use crate::plan::{Kind, extreme, shop};
+
+/// What kind of workload a seed has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Ordinary stock and customers: most orders are paid or cancelled.
+    Shop,
+    /// Values and habits at the limits of the contract.
+    Extreme,
+}
+
+impl Style {
+    /// The name on pages.
+    #[must_use]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Shop => "shop",
+            Self::Extreme => "extreme",
+        }
+    }
+}
 
 /// What clients do in the world of a seed, and how often.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
+    /// Which kind of workload it is.
+    pub(crate) style: Style,
     /// Where they do it.
     pub(crate) world: World,
     /// The moment of the first step, in nanoseconds since 1970.
@@ -20,13 +42,16 @@ pub(crate) struct Workload {
     /// Users that buy, from 1.
     pub(crate) users: u64,
     /// How often each kind is called, by its place in [`Kind::ALL`]; 0 for never.
-    pub(crate) kinds: Weights<6>,
+    pub(crate) kinds: Weights<{ Kind::ALL.len() }>,
     /// How often each [`Gap`] passes between two commands, by its place in [`Gap::ALL`].
-    pub(crate) gaps: Weights<8>,
+    pub(crate) gaps: Weights<{ Gap::ALL.len() }>,
     /// How often each [`Units`] is ordered, by its place in [`Units::ALL`].
-    pub(crate) units: Weights<9>,
-    /// How often each [`TargetChoice`] is taken, by its place in [`TargetChoice::ALL`].
-    pub(crate) targets: Weights<8>,
+    pub(crate) units: Weights<{ Units::ALL.len() }>,
+    /// How often payments and cancellations take each [`TargetChoice`], by its place in
+    /// [`TargetChoice::ALL`].
+    pub(crate) targets: Weights<{ TargetChoice::ALL.len() }>,
+    /// The same for OrderInfo.
+    pub(crate) info_targets: Weights<{ TargetChoice::ALL.len() }>,
     /// The most lines of a create, but for hostile ones.
     pub(crate) lines: u64,
     /// In so many of 4 lines the SKU is that of an earlier one.
@@ -64,11 +89,13 @@ pub(crate) enum Gap {
     AlmostWindow,
     /// The idempotency window.
     Window,
+    /// Whole seconds, up to a 16th of the payment timeout: the pace of a shop.
+    Pace,
 }
 
 impl Gap {
     /// Every gap.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::None,
         Self::Tick,
         Self::Some,
@@ -77,6 +104,7 @@ impl Gap {
         Self::OverTimeout,
         Self::AlmostWindow,
         Self::Window,
+        Self::Pace,
     ];
 }
 
@@ -137,11 +165,13 @@ pub(crate) enum TargetChoice {
     Nobody,
     /// Zero, or below.
     Hostile,
+    /// One of the last few that no call has tried to pay or to cancel.
+    Open,
 }
 
 impl TargetChoice {
     /// Every choice.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Newest,
         Self::Recent,
         Self::Any,
@@ -150,124 +180,19 @@ impl TargetChoice {
         Self::ByNumber,
         Self::Nobody,
         Self::Hostile,
+        Self::Open,
     ];
 }
-
-/// Opening stock: the ends of ranges, and some in between.
-const STOCKS: [u64; 11] = [0, 1, 2, 5, 20, 100, 65_535, 65_536, 1 << 32, u64::MAX - 1, u64::MAX];
-
-/// SKU numbers: as people give them, and as nobody expects them.
-const SKUS: [[u32; 6]; 2] =
-    [[1, 2, 3, 4, 5, 6], [1, 65_535, 65_536, 65_537, 773_297_411, u32::MAX]];
-
-const SECOND: u64 = 1_000_000_000;
-const TIMEOUTS: [u64; 8] = [0, 1, 2, 10, 100, 10_000, 600 * SECOND, u64::MAX];
-const WINDOWS: [u64; 7] = [0, 1, 7, 100, 10_000, 86_400 * SECOND, u64::MAX];
-/// The beginning of time, the beginning of 2026, and close to the end of time.
-const STARTS: [u64; 4] = [0, 1_767_225_600 * SECOND, 1_767_225_600 * SECOND, u64::MAX - (1 << 20)];
-const LENGTHS: [u32; 7] = [20, 60, 200, 600, 2_000, 6_000, 60_000];
-const LENGTH_WEIGHTS: [u32; 7] = [60, 50, 40, 24, 16, 8, 1];
 
 impl Workload {
     /// The workload of a seed.
     #[must_use]
     pub(crate) fn of(seed: u64) -> Self {
         let mut draws = Draws::new(seed, Domain::World);
-        let mut place = 0;
-        // Each call takes the next place; a new draw goes to the end.
-        let mut draw = || {
-            place += 1;
-            draws.draw(Purpose::of_world(place - 1))
-        };
-        let length = LENGTHS[draw().weighted(&Weights::new(LENGTH_WEIGHTS))];
-        let start = draw().pick(&STARTS);
-        let (timeout, window) = (draw().pick(&TIMEOUTS), draw().pick(&WINDOWS));
-        let max_lines = draw().pick(&[1, 2, 4, 8, 1_000, 1_000, 1_000, 1_000]);
-        let stock = draw_stock(draw());
-        Self {
-            world: World { stock, payment_timeout: timeout, idempotency_window: window, max_lines },
-            start,
-            length,
-            clients: draw().pick(&[1, 2, 3, 8]),
-            users: draw().pick(&[1, 2, 4]),
-            kinds: Weights::new(draw_kinds(draw())),
-            gaps: Weights::new(draw_gaps(draw())),
-            units: Weights::new(draw_units(draw())),
-            targets: Weights::new(draw_aims(draw())),
-            lines: draw().pick(&[1, 2, 4, 6, 8]).min(u64::from(max_lines)),
-            duplicates: draw().pick(&[0, 0, 1, 2, 3]),
-            unknown: draw().pick(&[0, 1, 8]),
-            hostile: draw().pick(&[0, 1, 1, 8]),
-            keyed: draw().pick(&[0, 1, 2, 4]),
-            keys: draw().pick(&[0, 1, 2, 8]),
-            retries: draw().pick(&[0, 1, 4]),
-            key_length: draw().pick(&[0, 0, 0, 40, 64]),
+        if draws.draw(Purpose::STYLE).chance(1, 2) {
+            shop::workload(&mut draws)
+        } else {
+            extreme::workload(&mut draws)
         }
     }
-}
-
-fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
-    let skus = draw.pick(&SKUS);
-    let count = 1 + draw.place(skus.len());
-    // Where everything is plenty, orders go through that one empty shelf would fail.
-    let among = if draw.chance(1, 3) { &STOCKS[5..] } else { &STOCKS };
-    skus[..count]
-        .iter()
-        .map(|&sku| {
-            let total = draw.pick(among);
-            // Most shelves open with nothing reserved; some with all of it.
-            let reserved = match draw.below(8) {
-                0 => total.min(1),
-                1 => total / 2,
-                2 if count > 1 => total,
-                _ => 0,
-            };
-            (sku, total, reserved)
-        })
-        .collect()
-}
-
-/// Each kind is called in three worlds of four, creates in all.
-fn draw_kinds(mut draw: Draw) -> [u32; 6] {
-    Kind::ALL.map(|kind| {
-        let weight = draw.pick(&[1, 5, 20, 60]);
-        if kind == Kind::Create || draw.chance(3, 4) { weight } else { 0 }
-    })
-}
-
-/// Time stands still, creeps, or leaps now and then: orders must live long enough to be paid.
-fn draw_gaps(mut draw: Draw) -> [u32; 8] {
-    match draw.below(3) {
-        0 => [1, 0, 0, 0, 0, 0, 0, 0],
-        1 => [60, 20, 4, 1, 1, 1, 1, 1],
-        _ => {
-            let mut weights = draw_weights(draw, &[0, 0, 0, 1, 2]);
-            weights[0] += 20;
-            weights[1] *= 10;
-            weights[2] *= 5;
-            weights
-        }
-    }
-}
-
-/// Single units are always among what is ordered, so that some orders go through.
-fn draw_units(draw: Draw) -> [u32; 9] {
-    let mut weights = draw_weights(draw, &[0, 0, 1, 4, 16]);
-    weights[0] += 6;
-    weights
-}
-
-fn draw_aims(draw: Draw) -> [u32; 8] {
-    let mut weights = draw_weights(draw, &[0, 1, 4, 16]);
-    // Of what leads nowhere a little is enough.
-    weights[6] = weights[6].min(1);
-    weights[7] = weights[7].min(1);
-    weights
-}
-
-/// A weight each, of which the first is never 0.
-fn draw_weights<const N: usize>(mut draw: Draw, among: &[u32]) -> [u32; N] {
-    let mut weights = [0; N].map(|_: u32| draw.pick(among));
-    weights[0] = weights[0].max(1);
-    weights
 }

@@ -13,10 +13,10 @@ use crate::clock::Stopwatch;
 use crate::coverage::counts::Counts;
 use crate::exit::Exit;
 use crate::mutation::injected::InjectedFaults;
-use crate::plan::generator::plan_of;
+use crate::plan::generator::{GENERATOR, plan_of};
 use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
-use crate::shrink;
+use crate::{runner, shrink};
 
 /// The most steps of a seed, where nobody asks for more.
 const LENGTH: u32 = 600;
@@ -126,14 +126,14 @@ fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
 /// Plays a seed, calm and in its storm.
 #[must_use]
 pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Outcome {
-    let mut text = format!("seed {seed} · service\n");
+    let mut text = format!("seed {seed} · generator {GENERATOR} · service\n");
     for case in cases(seed, steps) {
         match case.play(injected) {
             Ok(result) => {
                 page(&mut text, &case, &result);
             }
             Err(failure) => {
-                return failed(&format!("seed {seed}"), Some(seed), &case, &failure, injected);
+                return failed(&runner::origin(seed), Some(seed), &case, &failure, injected);
             }
         }
     }
@@ -155,13 +155,14 @@ pub(crate) fn seeds(seeds: Range<u64>, injected: InjectedFaults) -> Outcome {
                     sum.fault_counts.add(&result.fault_counts);
                 }
                 Err(failure) => {
-                    return failed(&format!("seed {seed}"), Some(seed), &case, &failure, injected);
+                    return failed(&runner::origin(seed), Some(seed), &case, &failure, injected);
                 }
             }
         }
     }
     speed.tell();
-    let mut text = format!("seeds {}..{} · service\n", seeds.start, seeds.end);
+    let mut text =
+        format!("seeds {}..{} · generator {GENERATOR} · service\n", seeds.start, seeds.end);
     let _ = writeln!(text, "calls  {}, answers {}", sum.counts.commands, sum.counts.fingerprint());
     let missing = sum.fault_counts.write(&mut text);
     if !missing.is_empty() {
@@ -217,7 +218,7 @@ fn failed(
     text.push_str(&small.text());
     let bug = injected.flag();
     if let Some(seed) = seed {
-        let again = format!("--seed {seed} --layer service{bug}");
+        let again = format!("--seed {seed} --generator {GENERATOR} --layer service{bug}");
         let _ = writeln!(text, "\nagain: cargo run --release --bin sim -- {again}");
     }
     let _ = writeln!(text, "or paste the plan into: sim replay -{bug}");

@@ -1,0 +1,133 @@
+//! Extreme workloads: values at the limits of the contract, and clients with odd habits. Every seed
+//! leaves much out: what nobody does in one world leaves room for more of the rest (swarm testing,
+//! Groce et al. 2012).
+
+use crate::model::World;
+use crate::plan::Kind;
+use crate::plan::rng::{Draw, Draws, Purpose, Weights};
+use crate::plan::workload::{Gap, Style, TargetChoice, Units, Workload};
+
+/// Opening stock: the ends of ranges, and some in between.
+const STOCKS: [u64; 11] = [0, 1, 2, 5, 20, 100, 65_535, 65_536, 1 << 32, u64::MAX - 1, u64::MAX];
+
+/// SKU numbers: as people give them, and as nobody expects them.
+const SKUS: [[u32; 6]; 2] =
+    [[1, 2, 3, 4, 5, 6], [1, 65_535, 65_536, 65_537, 773_297_411, u32::MAX]];
+
+const SECOND: u64 = 1_000_000_000;
+const TIMEOUTS: [u64; 8] = [0, 1, 2, 10, 100, 10_000, 600 * SECOND, u64::MAX];
+const WINDOWS: [u64; 7] = [0, 1, 7, 100, 10_000, 86_400 * SECOND, u64::MAX];
+/// The beginning of time, the beginning of 2026, and close to the end of time.
+const STARTS: [u64; 4] = [0, 1_767_225_600 * SECOND, 1_767_225_600 * SECOND, u64::MAX - (1 << 20)];
+const LENGTHS: [u32; 7] = [20, 60, 200, 600, 2_000, 6_000, 60_000];
+const LENGTH_WEIGHTS: [u32; 7] = [60, 50, 40, 24, 16, 8, 1];
+
+/// The workload of an extreme seed.
+#[must_use]
+pub(crate) fn workload(draws: &mut Draws) -> Workload {
+    let mut place = 0;
+    // Each call takes the next place; a new draw goes to the end.
+    let mut draw = || {
+        place += 1;
+        draws.draw(Purpose::of_world(place - 1))
+    };
+    let length = LENGTHS[draw().weighted(&Weights::new(LENGTH_WEIGHTS))];
+    let start = draw().pick(&STARTS);
+    let (timeout, window) = (draw().pick(&TIMEOUTS), draw().pick(&WINDOWS));
+    let max_lines = draw().pick(&[1, 2, 4, 8, 1_000, 1_000, 1_000, 1_000]);
+    let stock = draw_stock(draw());
+    let (clients, users) = (draw().pick(&[1, 2, 3, 8]), draw().pick(&[1, 2, 4]));
+    let (kinds, gaps) = (draw_kinds(draw()), draw_gaps(draw()));
+    let (units, targets) = (draw_units(draw()), Weights::new(draw_targets(draw())));
+    Workload {
+        style: Style::Extreme,
+        world: World { stock, payment_timeout: timeout, idempotency_window: window, max_lines },
+        start,
+        length,
+        clients,
+        users,
+        kinds: Weights::new(kinds),
+        gaps: Weights::new(gaps),
+        units: Weights::new(units),
+        targets,
+        info_targets: targets,
+        lines: draw().pick(&[1, 2, 4, 6, 8]).min(u64::from(max_lines)),
+        duplicates: draw().pick(&[0, 0, 1, 2, 3]),
+        unknown: draw().pick(&[0, 1, 8]),
+        hostile: draw().pick(&[0, 1, 1, 8]),
+        keyed: draw().pick(&[0, 1, 2, 4]),
+        keys: draw().pick(&[0, 1, 2, 8]),
+        retries: draw().pick(&[0, 1, 4]),
+        key_length: draw().pick(&[0, 0, 0, 40, 64]),
+    }
+}
+
+fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
+    let skus = draw.pick(&SKUS);
+    let count = 1 + draw.place(skus.len());
+    // Where everything is plenty, orders go through that one empty shelf would fail.
+    let among = if draw.chance(1, 3) { &STOCKS[5..] } else { &STOCKS };
+    skus[..count]
+        .iter()
+        .map(|&sku| {
+            let total = draw.pick(among);
+            // Most shelves open with nothing reserved; some with all of it.
+            let reserved = match draw.below(8) {
+                0 => total.min(1),
+                1 => total / 2,
+                2 if count > 1 => total,
+                _ => 0,
+            };
+            (sku, total, reserved)
+        })
+        .collect()
+}
+
+/// Three of four seeds call each kind; all call creates.
+fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
+    Kind::ALL.map(|kind| {
+        let weight = draw.pick(&[1, 5, 20, 60]);
+        if kind == Kind::Create || draw.chance(3, 4) { weight } else { 0 }
+    })
+}
+
+/// Time does not pass, passes slowly, or jumps now and then: orders must live long enough to be
+/// paid.
+fn draw_gaps(mut draw: Draw) -> [u32; Gap::ALL.len()] {
+    match draw.below(3) {
+        0 => [1, 0, 0, 0, 0, 0, 0, 0, 0],
+        1 => [60, 20, 4, 1, 1, 1, 1, 1, 0],
+        _ => {
+            let mut weights = draw_weights(draw, &[0, 0, 0, 1, 2]);
+            weights[0] += 20;
+            weights[1] *= 10;
+            weights[2] *= 5;
+            weights[Gap::Pace as usize] = 0;
+            weights
+        }
+    }
+}
+
+/// Single units are always among what is ordered, so that some creates reserve.
+fn draw_units(draw: Draw) -> [u32; Units::ALL.len()] {
+    let mut weights = draw_weights(draw, &[0, 0, 1, 4, 16]);
+    weights[0] += 6;
+    weights
+}
+
+fn draw_targets(draw: Draw) -> [u32; TargetChoice::ALL.len()] {
+    let mut weights = draw_weights(draw, &[0, 1, 4, 16]);
+    // A few calls about orders that do not exist are enough.
+    for rare in [TargetChoice::Nobody, TargetChoice::Hostile] {
+        weights[rare as usize] = weights[rare as usize].min(1);
+    }
+    weights[TargetChoice::Open as usize] = 0;
+    weights
+}
+
+/// A weight for each choice. The first weight is never 0.
+fn draw_weights<const N: usize>(mut draw: Draw, among: &[u32]) -> [u32; N] {
+    let mut weights = [0; N].map(|_: u32| draw.pick(among));
+    weights[0] = weights[0].max(1);
+    weights
+}
