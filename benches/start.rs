@@ -35,7 +35,7 @@ fn main() -> io::Result<()> {
         let stock = opening_stock::load(&path).expect("it was just written");
         loading.push(began.elapsed());
         let began = now();
-        let state = LomsState::new(Rules::default(), &stock);
+        let state = LomsState::new(Rules::default(), &stock, 0);
         opening.push(began.elapsed());
         assert!(state.available(shop::sku(SKUS - 1)).is_some(), "the last SKU has its shelf");
     }

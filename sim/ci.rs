@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 use std::thread;
+use std::time::Duration;
 
-use crate::check::exhaustive as tiny;
+use crate::check::exhaustive::{self, ExploreOptions, Scope};
 use crate::clock::Stopwatch;
 use crate::coverage;
 use crate::exit::Exit;
@@ -42,7 +43,7 @@ pub(crate) fn everything() -> (String, Exit) {
         ("exhaustive", || exhaustive(InjectedFaults::default())),
         ("bugs", bugs),
         ("seeds and marks", marks),
-        ("service", || service::seeds(0..SERVICE_SEEDS, InjectedFaults::default())),
+        ("service", || service::run_covered(0..SERVICE_SEEDS, cores(), InjectedFaults::default())),
         ("concurrent", || concurrent::run(8, CONCURRENT_CALLS, 1)),
         ("planted bugs", || mutants(None, cores())),
     ];
@@ -83,23 +84,43 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
     (text, exit)
 }
 
-/// The tiny world.
+/// Explores the tiny world completely.
 #[must_use]
 pub(crate) fn exhaustive(injected: InjectedFaults) -> (String, Exit) {
+    explore(None, None, cores(), injected)
+}
+
+/// Explores the tiny world, with fixed and with changing rules.
+#[must_use]
+pub(crate) fn explore(
+    steps: Option<u32>,
+    time: Option<Duration>,
+    jobs: usize,
+    injected: InjectedFaults,
+) -> (String, Exit) {
+    let mut text = String::new();
     let began = Stopwatch::start();
-    let exploration = tiny::explore(tiny::ORDERS, injected);
-    eprintln!("{} ms", began.elapsed().as_millis());
-    match exploration.failed {
-        None => {
-            let (states, commands, depth) =
-                (exploration.states, exploration.commands, exploration.depth);
-            let text = format!(
-                "{states} states, {commands} commands, at most {depth} deep: closed, all agree\n"
-            );
-            (text, Exit::Ok)
+    for (orders, scope, rules) in [
+        (exhaustive::ORDERS, Scope::FixedRules, "fixed rules"),
+        (exhaustive::ORDERS_WITH_CHANGES, Scope::ChangingRules, "changing rules"),
+    ] {
+        let time = time.map(|time| time.saturating_sub(began.elapsed()));
+        let options = ExploreOptions { orders, scope, jobs, steps, time, injected };
+        let exploration = exhaustive::explore(&options);
+        eprintln!("{rules}: done after {} ms", began.elapsed().as_millis());
+        if let Some((plan, failure)) = exploration.failed {
+            return runner::report_failure(&failure, "exhaustive", &plan, injected);
         }
-        Some((plan, failure)) => runner::report_failure(&failure, "exhaustive", &plan, injected),
+        let (states, commands) = (exploration.states, exploration.commands);
+        let end = if exploration.closed { "closed" } else { "not closed" };
+        let _ = writeln!(
+            text,
+            "{orders} orders, {rules}: {states} states, {commands} commands, at most {} deep: \
+             {end}, all agree",
+            exploration.depth
+        );
     }
+    (text, Exit::Ok)
 }
 
 /// The bugs of old.

@@ -20,7 +20,8 @@ use crate::mutation::selfcheck;
 use crate::plan::Plan;
 use crate::plan::generator::GENERATOR;
 use crate::report::{self, pages};
-use crate::{runner, shrink};
+use crate::runner::{self, RunRequest};
+use crate::shrink;
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
@@ -28,9 +29,9 @@ use crate::{runner, shrink};
     name = "sim",
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 all is well, 1 machine and model differ, 2 usage, 3 something \
-                  stays reserved, 4 two equal runs differ, 5 a mark was not reached, 6 a planted \
-                  bug survives"
+    after_help = "Exit codes: 0 everything agrees, 1 service and model differ, 2 wrong usage, \
+                  3 stock stays reserved, 4 two equal runs differ, 5 a mark is not reached, \
+                  6 a planted bug is not found, 7 a check could not decide"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -50,7 +51,7 @@ struct One {
     /// What is put to the test.
     #[arg(long, value_enum, default_value_t)]
     layer: Layer,
-    /// Commands, instead of as many as the seed has a mind to.
+    /// Number of commands (default: chosen by the seed).
     #[arg(long)]
     steps: Option<u32>,
     #[command(flatten)]
@@ -92,33 +93,40 @@ enum Layer {
     Service,
 }
 
+/// Many runs.
+#[derive(Debug, Args)]
+struct Run {
+    /// Seeds, from FIRST up to but not including END (default: 0..2000). The exhaustive layer has
+    /// no seeds.
+    #[arg(long, value_parser = range, value_name = "FIRST..END")]
+    seeds: Option<Range<u64>>,
+    #[command(flatten)]
+    version: Version,
+    /// Number of threads (default: number of cores). The output does not depend on it.
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
+    /// Number of commands of each seed (default: chosen by the seed). The exhaustive layer tries
+    /// all programs of at most so many commands (default: no limit).
+    #[arg(long)]
+    steps: Option<u32>,
+    /// What is tested.
+    #[arg(long, value_enum, default_value_t)]
+    layer: Layer,
+    /// Stops after this time, for example 60s, even if not everything is played.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// Stops after 1,000 seeds in a row that reach nothing new. The exhaustive layer always stops
+    /// when it reaches no new state.
+    #[arg(long)]
+    until_stable: bool,
+    #[command(flatten)]
+    planted: Planted,
+}
+
 #[derive(Debug, Subcommand)]
 enum What {
     /// Plays many seeds.
-    Run {
-        /// From the first up to, and without, the last.
-        #[arg(long, value_parser = range, default_value = "0..2000")]
-        seeds: Range<u64>,
-        #[command(flatten)]
-        version: Version,
-        /// Threads; as many as there are cores, unless told.
-        #[arg(long)]
-        jobs: Option<NonZeroUsize>,
-        /// Commands of each, instead of as many as the seed has a mind to.
-        #[arg(long)]
-        steps: Option<u32>,
-        /// What is put to the test.
-        #[arg(long, value_enum, default_value_t)]
-        layer: Layer,
-        /// Stops after this time, wherever it is.
-        #[arg(long, value_parser = humantime::parse_duration)]
-        time: Option<Duration>,
-        /// Stops once a thousand seeds have reached no new mark.
-        #[arg(long)]
-        until_stable: bool,
-        #[command(flatten)]
-        planted: Planted,
-    },
+    Run(Run),
     /// Plays a plan, from a file or from stdin (`-`).
     Replay {
         /// The plan.
@@ -225,53 +233,38 @@ fn say(text: &str) {
 fn one(one: &One) -> (String, Exit) {
     let injected = one.planted.injected();
     match (one.layer, one.seed) {
-        (Layer::Exhaustive, _) => ci::exhaustive(injected),
+        (Layer::Exhaustive, Some(_)) => refused("--seed", one.layer),
+        (Layer::Exhaustive, None) => ci::explore(one.steps, None, ci::cores(), injected),
         (Layer::Swarm, Some(seed)) => runner::run_seed(seed, one.steps, injected),
         (Layer::Service, Some(seed)) => service::seed(seed, one.steps, injected),
         (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
     }
 }
 
+fn run_layer(run: Run) -> (String, Exit) {
+    let Run { seeds, version: _, jobs, steps, layer, time, until_stable, planted } = run;
+    let injected = planted.injected();
+    let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
+    if layer == Layer::Exhaustive {
+        return match seeds {
+            Some(_) => refused("--seeds", layer),
+            None => ci::explore(steps, time, jobs, injected),
+        };
+    }
+    let seeds = seeds.unwrap_or(0..2_000);
+    let request = RunRequest { seeds, jobs, steps, time, until_stable, injected };
+    if layer == Layer::Service { service::run_many(request) } else { runner::run_many(request) }
+}
+
+/// The answer to an option that a layer does not have.
+fn refused(option: &str, layer: Layer) -> (String, Exit) {
+    let layer = layer.to_possible_value().map_or_else(String::new, |it| it.get_name().to_owned());
+    (format!("sim: {option} does not apply to --layer {layer}\n"), Exit::Usage)
+}
+
 fn many(what: What) -> (String, Exit) {
     match what {
-        What::Run { layer: Layer::Exhaustive, planted, .. } => ci::exhaustive(planted.injected()),
-        What::Run {
-            seeds,
-            version: _,
-            layer: Layer::Service,
-            planted,
-            jobs,
-            steps,
-            time,
-            until_stable,
-        } => {
-            if jobs.is_some() || steps.is_some() || time.is_some() || until_stable {
-                let words = "sim: --jobs, --steps, --time and --until-stable go with the swarm\n";
-                return (words.to_owned(), Exit::Usage);
-            }
-            service::seeds(seeds, planted.injected())
-        }
-        What::Run {
-            seeds,
-            version: _,
-            layer: Layer::Swarm,
-            planted,
-            jobs,
-            steps,
-            time,
-            until_stable,
-        } => {
-            let injected = planted.injected();
-            let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
-            runner::run_many(runner::RunRequest {
-                seeds,
-                jobs,
-                steps,
-                time,
-                until_stable,
-                injected,
-            })
-        }
+        What::Run(run) => run_layer(run),
         What::Replay { file, explain, planted } => {
             with_plan(&file, planted.injected(), |plan, injected| {
                 let run = swarm::play_plan(plan, injected, swarm::Ending::Drained);
@@ -374,7 +367,7 @@ fn generator(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(GENERATOR) => Ok(GENERATOR),
         Ok(_) => Err(format!(
-            "this build knows only generator {GENERATOR}; check out the commit that printed the seed"
+            "this build knows only generator {GENERATOR}: check out the commit that printed the seed"
         )),
         Err(_) => Err(format!("a generator version is a number; this build knows {GENERATOR}")),
     }

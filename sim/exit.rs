@@ -19,8 +19,11 @@ pub(crate) enum Exit {
     Nondeterminism,
     /// A mark was not reached.
     Coverage,
-    /// A planted bug survives, or a fault of the simulator's own.
+    /// A planted bug, or a fault planted in the simulator, is not found.
     Survivor,
+    /// The linearizability search ended without a decision: nothing is known to be wrong, and
+    /// nothing is known to be right.
+    Undecided,
 }
 
 impl Exit {
@@ -56,6 +59,7 @@ impl From<Exit> for ExitCode {
             Exit::Nondeterminism => 4,
             Exit::Coverage => 5,
             Exit::Survivor => 6,
+            Exit::Undecided => 7,
         })
     }
 }

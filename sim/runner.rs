@@ -27,24 +27,24 @@ use crate::plan::generator::{GENERATOR, plan_of};
 use crate::plan::workload::Workload;
 use crate::{report, shrink};
 
-/// Many seeds.
+/// What `sim run` plays.
 #[derive(Clone, Debug)]
 pub(crate) struct RunRequest {
-    /// Which.
+    /// The seeds.
     pub(crate) seeds: Range<u64>,
-    /// Threads.
+    /// Number of threads.
     pub(crate) jobs: usize,
-    /// Commands of each; none for as many as the seed has a mind to.
+    /// Number of commands of each seed; `None` where the seed chooses it.
     pub(crate) steps: Option<u32>,
     /// Stops after this time.
     pub(crate) time: Option<Duration>,
-    /// Stops once [`STABLE`] seeds have reached no new mark.
+    /// Stops once [`STABLE`] seeds in a row have reached nothing new.
     pub(crate) until_stable: bool,
     /// What is deliberately wrong.
     pub(crate) injected: InjectedFaults,
 }
 
-/// Seeds without a new mark, after which there is little hope of one.
+/// Seeds in a row without anything new, after which more of them are unlikely to help.
 const STABLE: u64 = 1_000;
 
 /// Plays one seed; the bugs of old first.
@@ -60,25 +60,21 @@ pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) 
     }
 }
 
-/// Plays many seeds; the bugs of old first.
+/// Plays many seeds of the swarm layer, after all regression plans.
 pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
-    let RunRequest { seeds, jobs, steps, time, until_stable, injected } = request;
-    if let Some(back) = failing_regression(injected) {
+    if let Some(back) = failing_regression(request.injected) {
         return back;
     }
-    let began = Stopwatch::start();
+    let mut stop = StopRule::new(&request);
+    let RunRequest { seeds, jobs, steps, injected, .. } = request;
     let bar = progress(seeds.end - seeds.start);
-    let (mut marks, mut new_at) = (0, 0);
     let summary = run_seeds(seeds.clone(), RunOptions { jobs, steps, injected }, |summary| {
         bar.set_position(summary.seeds);
-        if summary.marks().count() > marks {
-            (marks, new_at) = (summary.marks().count(), summary.seeds);
-        }
-        let stable = until_stable && summary.seeds - new_at >= STABLE;
-        !stable && time.is_none_or(|time| began.elapsed() < time)
+        let reached = summary.reached.iter().filter(|&&seeds| seeds > 0).count();
+        stop.continues(summary.seeds, reached)
     });
     bar.finish_and_clear();
-    print_speed(summary.counts.commands, jobs, began.elapsed());
+    print_speed(summary.counts.commands, jobs, stop.elapsed());
     if let Some((seed, failure)) = summary.failed {
         return report_seed_failure(seed, steps, &failure, injected);
     }
@@ -97,6 +93,48 @@ pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
         counts.fingerprint(),
     );
     (text, Exit::Ok)
+}
+
+/// Decides when a run of many seeds ends before its last seed.
+#[derive(Debug)]
+pub(crate) struct StopRule {
+    began: Stopwatch,
+    time: Option<Duration>,
+    until_stable: bool,
+    /// The most that was reached so far, and the number of seeds played when it was.
+    reached: usize,
+    reached_at: u64,
+}
+
+impl StopRule {
+    /// The rule that the request asks for. Its time starts now.
+    #[must_use]
+    pub(crate) fn new(request: &RunRequest) -> Self {
+        Self {
+            began: Stopwatch::start(),
+            time: request.time,
+            until_stable: request.until_stable,
+            reached: 0,
+            reached_at: 0,
+        }
+    }
+
+    /// Whether to play another seed after the first `seeds`, which reached so many different
+    /// marks together.
+    #[must_use]
+    pub(crate) fn continues(&mut self, seeds: u64, reached: usize) -> bool {
+        if reached > self.reached {
+            (self.reached, self.reached_at) = (reached, seeds);
+        }
+        let stable = self.until_stable && seeds - self.reached_at >= STABLE;
+        !stable && self.time.is_none_or(|time| self.elapsed() < time)
+    }
+
+    /// The time since the run began.
+    #[must_use]
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
 }
 
 fn failing_regression(injected: InjectedFaults) -> Option<(String, Exit)> {
@@ -152,11 +190,11 @@ pub(crate) fn report_failure(
     (text, Exit::of(failure))
 }
 
-fn progress(seeds: u64) -> ProgressBar {
+/// A progress bar on stderr, shown only where that is a terminal.
+pub(crate) fn progress(seeds: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{bar:40} {pos} of {len} seeds, {per_sec}, {eta} left")
             .expect("the template is sound");
-    // On stderr, and only where that is a terminal.
     ProgressBar::new(seeds).with_style(style)
 }
 
@@ -191,15 +229,6 @@ pub(crate) struct RunOptions {
     pub(crate) injected: InjectedFaults,
 }
 
-/// Seeds that a worker takes at a time: enough for the taking to cost nothing.
-const BATCH: u64 = 8;
-
-struct SeedResult {
-    seed: u64,
-    counts: Counts,
-    failure: Option<Box<Failure>>,
-}
-
 impl RunSummary {
     fn new() -> Self {
         Self {
@@ -216,7 +245,7 @@ impl RunSummary {
         self.counts.marks
     }
 
-    fn take(&mut self, result: SeedResult) {
+    fn take(&mut self, result: SeedResult<Counts>) {
         self.seeds += 1;
         self.counts.add(&result.counts);
         for (count, &mark) in self.reached.iter_mut().zip(Mark::ALL) {
@@ -226,72 +255,101 @@ impl RunSummary {
     }
 }
 
-/// Plays these seeds. `seen` is told of each, in order, and says whether to go on.
+/// Plays these seeds of the swarm layer, up to the first that fails. `seen` gets the summary
+/// after each seed, in order, and decides whether to continue.
 #[must_use]
 pub(crate) fn run_seeds(
     seeds: Range<u64>,
     options: RunOptions,
     mut seen: impl FnMut(&RunSummary) -> bool,
 ) -> RunSummary {
-    let next = AtomicU64::new(seeds.start);
-    let end = AtomicU64::new(seeds.end);
+    let RunOptions { jobs, steps, injected } = options;
     let mut summary = RunSummary::new();
-    thread::scope(|scope| {
-        let (send, receive) = mpsc::channel();
-        for _ in 0..options.jobs.max(1) {
-            let (next, end, send) = (&next, &end, send.clone());
-            scope.spawn(move || work(next, end, options, &send));
-        }
-        drop(send);
-        // What came early waits here for those before it.
-        let mut early = BTreeMap::new();
-        let mut due = seeds.start;
-        for results in receive {
-            early.extend(results.into_iter().map(|result| (result.seed, result)));
-            while let Some(result) = early.remove(&due) {
-                due += 1;
-                if summary.failed.is_some() {
-                    continue;
-                }
-                summary.take(result);
-                if !seen(&summary) || summary.failed.is_some() {
-                    end.fetch_min(due, Ordering::Relaxed);
-                }
-            }
-        }
+    let play = |seed| {
+        let workload = Workload::of(seed);
+        let run = play_seed(seed, &workload, steps.unwrap_or(workload.length), injected);
+        SeedResult { seed, counts: run.checker.counts, failure: run.verdict.err() }
+    };
+    play_in_order(seeds, jobs, play, |result| {
+        summary.take(result);
+        seen(&summary)
     });
     summary
 }
 
-/// A worker: takes seeds, a few at a time, until there are none. Those at hand when a seed fails
-/// are finished, since a lower one may fail too.
-fn work(
+/// Seeds that a worker takes at a time: enough to make the cost of taking them negligible.
+const BATCH: u64 = 8;
+
+/// The result of one seed.
+#[derive(Debug)]
+pub(crate) struct SeedResult<T> {
+    /// The seed.
+    pub(crate) seed: u64,
+    /// What was counted up to its end, or to its failure.
+    pub(crate) counts: T,
+    /// Why it failed.
+    pub(crate) failure: Option<Box<Failure>>,
+}
+
+/// Plays these seeds on so many threads, up to the first that fails. `take` gets the results one
+/// by one, in the order of the seeds, and decides whether to continue; so what it gets does not
+/// depend on the number of threads.
+pub(crate) fn play_in_order<T: Send>(
+    seeds: Range<u64>,
+    jobs: usize,
+    play: impl Fn(u64) -> SeedResult<T> + Sync,
+    mut take: impl FnMut(SeedResult<T>) -> bool,
+) {
+    let next = AtomicU64::new(seeds.start);
+    let end = AtomicU64::new(seeds.end);
+    thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..jobs.max(1) {
+            let (next, end, play, send) = (&next, &end, &play, send.clone());
+            scope.spawn(move || work(next, end, play, &send));
+        }
+        drop(send);
+        // Results that come early wait here for those of lower seeds.
+        let mut early = BTreeMap::new();
+        let mut due = seeds.start;
+        let mut continues = true;
+        for results in receive {
+            early.extend(results.into_iter().map(|result| (result.seed, result)));
+            while let Some(result) = early.remove(&due).filter(|_| continues) {
+                due += 1;
+                let failed = result.failure.is_some();
+                continues = take(result) && !failed;
+            }
+            if !continues {
+                end.fetch_min(due, Ordering::Relaxed);
+            }
+        }
+    });
+}
+
+/// A worker: takes seeds, a few at a time, until there are none. The seeds that it has taken when
+/// another seed fails are finished if they are lower, since they may fail too.
+fn work<T>(
     next: &AtomicU64,
     end: &AtomicU64,
-    options: RunOptions,
-    send: &mpsc::Sender<Vec<SeedResult>>,
+    play: &impl Fn(u64) -> SeedResult<T>,
+    send: &mpsc::Sender<Vec<SeedResult<T>>>,
 ) {
     loop {
         let first = next.fetch_add(BATCH, Ordering::Relaxed);
-        let results: Vec<SeedResult> = (first..first.saturating_add(BATCH))
+        let results: Vec<SeedResult<T>> = (first..first.saturating_add(BATCH))
             .take_while(|&seed| seed < end.load(Ordering::Relaxed))
-            .map(|seed| play(seed, end, options))
+            .map(play)
+            .inspect(|result| {
+                if result.failure.is_some() {
+                    end.fetch_min(result.seed + 1, Ordering::Relaxed);
+                }
+            })
             .collect();
         if results.is_empty() || send.send(results).is_err() {
             return;
         }
     }
-}
-
-fn play(seed: u64, end: &AtomicU64, options: RunOptions) -> SeedResult {
-    let workload = Workload::of(seed);
-    let length = options.steps.unwrap_or(workload.length);
-    let run = play_seed(seed, &workload, length, options.injected);
-    let failure = run.verdict.err();
-    if failure.is_some() {
-        end.fetch_min(seed + 1, Ordering::Relaxed);
-    }
-    SeedResult { seed, counts: run.checker.counts, failure }
 }
 
 /// Does `work` for every number below `count` on so many threads; what came of it, in order.

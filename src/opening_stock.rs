@@ -106,7 +106,7 @@ pub fn embedded() -> OpeningStock {
 pub fn parse(text: &str, origin: &str) -> Result<OpeningStock, StockFileError> {
     let records = read(text, origin, None)?;
     OpeningStock::new(records).map_err(|error| {
-        let (OpeningStockError::SkuTwice(sku)
+        let (OpeningStockError::DuplicateSku(sku)
         | OpeningStockError::OverReserved(StockRecord { sku, .. })) = error;
         // Only the whole list shows that a SKU stands in it twice. To name the place as well,
         // the text is read again up to there.
@@ -221,7 +221,7 @@ impl<'de> Visitor<'de> for Record {
         if self.refused == Some(record.sku) {
             return Err(Error::custom(format_args!(
                 "{}; one record should hold all of it",
-                OpeningStockError::SkuTwice(record.sku)
+                OpeningStockError::DuplicateSku(record.sku)
             )));
         }
         Ok(record)

@@ -41,9 +41,9 @@ async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
     let rules = Rules {
         payment_timeout: config.orders.payment_timeout,
         idempotency_window: config.orders.idempotency_window,
-        key_hash_secret: rand::random(),
     };
-    let sequencer = Arc::new(Sequencer::new(LomsState::new(rules, stock), wall_clock()));
+    let state = LomsState::new(rules, stock, rand::random());
+    let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
     let threads = match config.grpc.threads {
         Some(threads) => threads.into(),
         // Where the system does not say, one serves.

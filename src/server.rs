@@ -130,9 +130,9 @@ async fn expire_on_time(sequencer: &Sequencer) -> Infallible {
             Some(Duration::ZERO) => yield_now().await,
             Some(wait) => tokio::select! {
                 () = sleep(wait) => {}
-                () = sequencer.tick_early() => {}
+                () = sequencer.tick_needed() => {}
             },
-            None => sequencer.tick_early().await,
+            None => sequencer.tick_needed().await,
         }
     }
 }

@@ -8,8 +8,8 @@
 use std::hint::black_box;
 
 use loms::state_machine::{
-    Action, Command, Count, Demand, IdempotencyKey, Line, LomsState, OpeningStock, OrderId, Rules,
-    Sku, Span, StockRecord, Timestamp, Transition, UserId,
+    Command, Count, Demand, Entry, Event, IdempotencyKey, Line, LomsState, OpeningStock, OrderId,
+    Rules, Sku, Span, StockRecord, Timestamp, UserId,
 };
 
 /// Of ten commands, four are creates.
@@ -73,24 +73,26 @@ impl World {
         OpeningStock::new(records.collect()).expect("SKUs differ")
     }
 
-    /// What carts ask for: a pool of two-line orders, large enough to touch every SKU.
-    fn demands(self) -> Vec<Demand> {
+    /// What carts ask for: a pool of creates with two lines, large enough to touch every SKU.
+    fn creates(self) -> Vec<Entry> {
+        let user = UserId::new(1).expect("above 0");
         let mut random = Random(1);
-        let demands = (0..DEMANDS_PER_SKU * u64::from(self.skus)).map(|_| {
+        let creates = (0..DEMANDS_PER_SKU * u64::from(self.skus)).map(|_| {
             let lines = (0..2).map(|_| Line {
                 sku: sku(random.below(u64::from(self.skus))),
                 count: Count::new(1).expect("not 0"),
             });
-            Demand::merge(lines.collect()).expect("two lines of one")
+            let demand = Demand::merge(lines.collect()).expect("two lines of one unit");
+            let command = Command::CreateOrder { user, demand, key: None };
+            Entry { index: 0, at: Timestamp::default(), command }
         });
-        demands.collect()
+        creates.collect()
     }
 
     fn rules(self) -> Rules {
         Rules {
             payment_timeout: Span::from_nanos(self.timeout * PACE),
             idempotency_window: Span::from_nanos(self.window * PACE),
-            key_hash_secret: 1,
         }
     }
 }
@@ -118,18 +120,18 @@ impl Random {
 pub(crate) struct Supply {
     world: World,
     opening: OpeningStock,
-    demands: Vec<Demand>,
+    creates: Vec<Entry>,
 }
 
 impl Supply {
     /// All of it.
     pub(crate) fn new(world: World) -> Self {
-        Self { world, opening: world.opening(), demands: world.demands() }
+        Self { world, opening: world.opening(), creates: world.creates() }
     }
 
     /// A machine that has seen no command yet.
     pub(crate) fn machine(&self) -> LomsState {
-        LomsState::new(self.world.rules(), &self.opening)
+        LomsState::new(self.world.rules(), &self.opening, 1)
     }
 }
 
@@ -151,15 +153,14 @@ pub(crate) enum Kind {
 }
 
 /// A command that is made up, and not played yet.
-struct Call<'a> {
+struct Call {
     at: Timestamp,
-    what: What<'a>,
+    what: What,
 }
 
-enum What<'a> {
-    Create(&'a Demand),
-    /// With a key that is made of this number.
-    CreateWithKey(u64, &'a Demand),
+enum What {
+    /// The create at this place of the pool, with a key made of this number.
+    Create(usize, Option<u64>),
     Pay(OrderId),
     Cancel(OrderId),
     Info(OrderId),
@@ -168,11 +169,13 @@ enum What<'a> {
 
 /// A shop's day, from no orders on.
 #[derive(Debug)]
-pub(crate) struct Day<'a> {
-    supply: &'a Supply,
+pub(crate) struct Day {
+    world: World,
+    /// The pool of creates. They are changed in place, so that no command is copied.
+    creates: Vec<Entry>,
     /// The machine.
     pub(crate) state: LomsState,
-    transitions: Vec<Transition>,
+    events: Vec<Event>,
     random: Random,
     /// Commands so far.
     pub(crate) turn: u64,
@@ -182,11 +185,19 @@ pub(crate) struct Day<'a> {
     visited: u64,
 }
 
-impl<'a> Day<'a> {
+impl Day {
     /// The morning.
-    pub(crate) fn new(supply: &'a Supply) -> Self {
-        let (state, random) = (supply.machine(), Random(2));
-        Self { supply, state, transitions: Vec::new(), random, turn: 0, orders: 0, visited: 0 }
+    pub(crate) fn new(supply: &Supply) -> Self {
+        Self {
+            world: supply.world,
+            creates: supply.creates.clone(),
+            state: supply.machine(),
+            events: Vec::new(),
+            random: Random(2),
+            turn: 0,
+            orders: 0,
+            visited: 0,
+        }
     }
 
     /// Plays the mix until there are this many orders.
@@ -219,7 +230,7 @@ impl<'a> Day<'a> {
     }
 
     #[inline(always)]
-    fn next(&mut self) -> Call<'a> {
+    fn next(&mut self) -> Call {
         self.make_up(match self.turn % COMMANDS_PER_TEN {
             0 | 2 | 4 | 6 if self.orders % 8 == 7 => Kind::CreateWithKey,
             0 | 2 | 4 | 6 => Kind::Create,
@@ -231,42 +242,48 @@ impl<'a> Day<'a> {
     }
 
     #[inline(always)]
-    fn make_up(&mut self, kind: Kind) -> Call<'a> {
+    fn make_up(&mut self, kind: Kind) -> Call {
         let at = Timestamp::from_nanos(self.turn * PACE);
         self.turn += 1;
         let what = match kind {
-            Kind::Create => What::Create(self.demand()),
-            Kind::CreateWithKey => What::CreateWithKey(self.orders, self.demand()),
+            Kind::Create => What::Create(self.next_create(), None),
+            Kind::CreateWithKey => {
+                let key = self.orders;
+                What::Create(self.next_create(), Some(key))
+            }
             Kind::Pay => What::Pay(self.some_order()),
             Kind::Cancel => What::Cancel(self.some_order()),
             Kind::Info => What::Info(self.some_order()),
-            Kind::Stock => What::Stock(sku(self.random.below(u64::from(self.supply.world.skus)))),
+            Kind::Stock => What::Stock(sku(self.random.below(u64::from(self.world.skus)))),
         };
         Call { at, what }
     }
 
     #[inline(always)]
-    fn play(&mut self, Call { at, what }: Call<'_>) {
+    fn play(&mut self, Call { at, what }: Call) {
         match what {
-            What::Create(demand) => self.create(at, demand, None),
-            What::CreateWithKey(number, demand) => {
-                let key = IdempotencyKey::new(&number.to_le_bytes()).expect("eight bytes");
-                self.create(at, demand, Some(&key));
-            }
-            What::Pay(order) => self.apply(at, Action::PayOrder(order)),
-            What::Cancel(order) => self.apply(at, Action::CancelOrder(order)),
+            What::Create(place, number) => self.create(at, place, number),
+            What::Pay(order) => self.apply(at, Command::PayOrder(order)),
+            What::Cancel(order) => self.apply(at, Command::CancelOrder(order)),
             What::Info(order) => {
-                // As a read does: the present first.
-                self.apply(at, Action::Tick);
-                let view = black_box(self.state.order(order)).expect("it is on record");
+                self.expire_until(at);
+                let view = black_box(self.state.order(order)).expect("it is stored");
                 view.lines().for_each(|line| {
                     black_box(line);
                 });
             }
             What::Stock(sku) => {
-                self.apply(at, Action::Tick);
-                black_box(self.state.available(sku)).expect("it has a shelf");
+                self.expire_until(at);
+                black_box(self.state.available(sku)).expect("it has a stock record");
             }
+        }
+    }
+
+    /// As a read does: orders that are due expire first.
+    #[inline]
+    fn expire_until(&mut self, at: Timestamp) {
+        if self.state.next_deadline().is_some_and(|deadline| deadline <= at) {
+            self.apply(at, Command::Tick);
         }
     }
 
@@ -275,35 +292,38 @@ impl<'a> Day<'a> {
         self.turn += commands;
     }
 
-    /// Expires at most so many orders that are due, as the sequencer does, and tells how many.
+    /// Expires at most this many due orders, as the sequencer does, and returns how many.
     pub(crate) fn expire(&mut self, most: usize) -> usize {
         let at = self.state.expiry_horizon(Timestamp::from_nanos(self.turn * PACE), most);
-        self.transitions.clear();
-        let tick = Command { at, action: Action::Tick };
-        self.state.apply(tick, &mut self.transitions).expect("time goes on");
-        self.transitions.len()
+        self.apply(at, Command::Tick);
+        self.events.len()
     }
 
     #[inline]
-    fn create(&mut self, at: Timestamp, demand: &Demand, key: Option<&IdempotencyKey>) {
-        let user = UserId::new(1).expect("above 0");
-        self.apply(at, Action::CreateOrder { user, demand, key });
+    fn create(&mut self, at: Timestamp, place: usize, number: Option<u64>) {
+        let entry = &mut self.creates[place];
+        (entry.index, entry.at) = (self.state.index() + 1, at);
+        if let Command::CreateOrder { key, .. } = &mut entry.command {
+            *key = number
+                .map(|number| IdempotencyKey::new(&number.to_le_bytes()).expect("eight bytes"));
+        }
+        self.events.clear();
+        let _ = black_box(self.state.apply(entry, &mut self.events));
     }
 
-    /// What the next order is of, in the order of memory, so that waiting for the pool is no part
-    /// of what is measured.
+    /// Which create of the pool is next, in the order of memory, so that waiting for the pool is no
+    /// part of what is measured.
     #[inline]
-    fn demand(&mut self) -> &'a Demand {
-        let pool = &self.supply.demands;
-        let next = usize::try_from(self.orders).expect("they fit in memory") % pool.len();
+    fn next_create(&mut self) -> usize {
+        let next = usize::try_from(self.orders).expect("it fits in memory") % self.creates.len();
         self.orders += 1;
-        &pool[next]
+        next
     }
 
     #[inline]
     fn some_order(&mut self) -> OrderId {
         let newest = self.orders.max(1);
-        let order = match self.supply.world.reach {
+        let order = match self.world.reach {
             Reach::Recent => newest - self.random.below(newest.min(1_000)),
             Reach::Any => newest - self.random.below(newest),
             Reach::InTurn => self.visited + 1,
@@ -313,9 +333,10 @@ impl<'a> Day<'a> {
     }
 
     #[inline]
-    fn apply(&mut self, at: Timestamp, action: Action<'_>) {
-        self.transitions.clear();
-        // What was paid or cancelled before, or expired, is refused or repeated: as in life.
-        let _ = black_box(self.state.apply(Command { at, action }, &mut self.transitions));
+    fn apply(&mut self, at: Timestamp, command: Command) {
+        self.events.clear();
+        let entry = Entry { index: self.state.index() + 1, at, command };
+        // Some orders were paid or cancelled before, or have expired: then the command is refused.
+        let _ = black_box(self.state.apply(&entry, &mut self.events));
     }
 }

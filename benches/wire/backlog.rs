@@ -14,7 +14,7 @@ use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::Sequencer;
 use loms::server::serve;
-use loms::state_machine::{Action, LomsState, Rules, Timestamp};
+use loms::state_machine::{LomsState, Rules, Timestamp};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -83,13 +83,12 @@ fn run() -> Result<(Vec<Seen>, Instant, Duration), String> {
         let time = Arc::clone(&time);
         Box::new(move || Timestamp::from_nanos(time.load(Ordering::Relaxed)))
     };
-    let sequencer = Arc::new(Sequencer::new(LomsState::new(Rules::default(), &stock), clock));
+    let sequencer = Arc::new(Sequencer::new(LomsState::new(Rules::default(), &stock, 0), clock));
     for order in 0..ORDERS {
         let lines = items(order).map(|item| (item.sku, item.count)).into_iter();
         let create = order_create(1, lines, "", 2).map_err(|invalid| invalid.to_string())?;
-        let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
-        let placed = sequencer.submit(action, |result, _| result.is_ok());
-        assert!(placed.is_ok_and(|placed| placed.value), "there is enough of everything");
+        let present = sequencer.present().expect("nothing is due yet");
+        assert!(present.submit(create).value.is_ok(), "there is enough of everything");
     }
 
     let (tell_address, address) = std::sync::mpsc::channel();

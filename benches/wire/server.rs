@@ -75,7 +75,7 @@ pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
             }
             What::BareNoop => serve_on(listener, threads, LomsServer::new(Noop), stdin_ends).await,
             What::Loms => {
-                let state = LomsState::new(Rules::default(), &stock);
+                let state = LomsState::new(Rules::default(), &stock, 0);
                 let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
                 serve(listener, threads, sequencer, ServiceOptions::default(), stdin_ends).await
             }

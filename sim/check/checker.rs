@@ -8,7 +8,7 @@
 //! | those steps and the end | every order, both sides' own checks of the whole |
 //! | the end | everything that awaits payment ends, and nothing of it stays reserved |
 
-use loms::state_machine::{Cause, OrderStatus, StockView};
+use loms::state_machine::{Cause, Event, Fact, OrderStatus, StockView, Transition};
 
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::panic::CaughtPanic;
@@ -121,7 +121,7 @@ impl Checker {
         let call = step.call(&self.created, &mut room);
         let about = match call {
             Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => Some(order),
-            Call::Create { .. } | Call::Stock(_) | Call::Tick => None,
+            Call::Create { .. } | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. } => None,
         };
         let mut before = about.map_or(OrderState::Missing, |order| self.order_state(order));
         let mut expiries = Expiries::default();
@@ -161,7 +161,7 @@ impl Checker {
         self.compare_clocks(comparison)?;
         if let Some(digest) = digest {
             let moved = digest != self.subject.state.digest();
-            let happened = !self.subject.transitions.is_empty();
+            let happened = !self.subject.events.is_empty();
             if moved != happened {
                 let actual = format!("the digest {}", if moved { "moved" } else { "stayed" });
                 let expected = format!("something happened: {happened}");
@@ -202,7 +202,7 @@ impl Checker {
         let order = match (call, comparison.answer) {
             (Call::Info(order) | Call::Pay(order) | Call::Cancel(order), _) => order,
             (Call::Create { .. }, Answer::Created { order, .. }) => *order,
-            (Call::Create { .. } | Call::Stock(_) | Call::Tick, _) => 0,
+            (Call::Create { .. } | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. }, _) => 0,
         };
         let due = before == OrderState::Awaiting && expiries.orders.contains(&order);
         self.marker.observe(&Observation {
@@ -223,14 +223,27 @@ impl Checker {
     /// Folds the call's transitions into what is told of each order, and compares each of those.
     fn fold(&mut self, comparison: Comparison<'_>, expiries: &mut Expiries) -> Verdict {
         let mut last = None;
-        for place in 0..self.subject.transitions.len() {
-            let transition = self.subject.transitions[place];
-            let order = transition.order.get();
+        for place in 0..self.subject.events.len() {
+            let Event { sequence, at, fact } = self.subject.events[place];
+            if sequence != self.sequence + 1 {
+                let model = format!("#{} before it", self.sequence);
+                return self.fail(
+                    Oracle::Transitions,
+                    Some(comparison),
+                    format!("#{sequence}"),
+                    model,
+                );
+            }
+            self.sequence = sequence;
+            let Fact::Order(transition) = fact else {
+                continue;
+            };
+            let Transition { order, from: told_from, to, cause } = transition;
+            let order = order.get();
             let index = usize::try_from(order - 1).expect("order ids start at 1");
             let from = self.orders.get(index).map(|told| told.status);
-            let in_line = transition.sequence == self.sequence + 1
-                && transition.from == from
-                && OrderStatus::may_go(from, transition.to, transition.cause)
+            let in_line = told_from == from
+                && OrderStatus::may_change(from, to, cause)
                 && (from.is_some() || index == self.orders.len());
             if !in_line {
                 let told = format!("order {order} at {from:?}, after #{}", self.sequence);
@@ -241,20 +254,19 @@ impl Checker {
                     told,
                 );
             }
-            self.sequence += 1;
-            let expired = transition.cause == Cause::PaymentTimeout;
+            let expired = cause == Cause::PaymentTimeout;
             match self.orders.get_mut(index) {
-                Some(told) => (told.status, told.expired) = (transition.to, expired),
+                Some(told) => (told.status, told.expired) = (to, expired),
                 None => self.orders.push(FoldedOrder {
-                    status: transition.to,
+                    status: to,
                     expired: false,
                     created_by: comparison.step.number,
                 }),
             }
-            match transition.cause {
+            match cause {
                 Cause::PaymentTimeout => {
                     self.counts.expired += 1;
-                    expiries.note(order, transition.time.as_nanos());
+                    expiries.note(order, at.as_nanos());
                 }
                 Cause::Payment => self.counts.paid += 1,
                 Cause::CancelledByClient => self.counts.cancelled += 1,
@@ -336,7 +348,12 @@ impl Checker {
             };
             return self.fail(Oracle::Deadline, Some(comparison), words(machine), words(model));
         }
-        let (machine, model) = (self.subject.state.transitions(), self.model.transitions());
+        let (machine, model) = (self.subject.state.index(), self.model.entries());
+        if machine != model {
+            let (machine, model) = (format!("entry {machine}"), format!("entry {model}"));
+            return self.fail(Oracle::Index, Some(comparison), machine, model);
+        }
+        let (machine, model) = (self.subject.state.events(), self.model.transitions());
         if machine != model || machine != self.sequence || self.orders.len() != self.model.orders()
         {
             let actual = format!("{machine} transitions, {} orders", self.orders.len());

@@ -1,6 +1,8 @@
 //! The exhaustive layer: in a tiny world, everything that can be done, in every order, until
 //! nothing new comes of it.
 //!
+//! In [`Scope::ChangingRules`] the operator also changes the rules, at any time.
+//!
 //! The world has two SKUs and room for [`ORDERS`] orders, a payment timeout of two moments and a
 //! key window of three. From each state every command is tried: creates that fit, that fail and
 //! that never can, with and without a key; payment and cancellation of every order and of one that
@@ -12,21 +14,39 @@
 //! first, so that what is found takes the fewest commands.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use loms::state_machine::{Cause, OrderStatus};
 
 use crate::check::checker::Checker;
 use crate::check::failure::Failure;
+use crate::clock::Stopwatch;
 use crate::model::World;
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
+use crate::runner;
 
 /// Orders that there is room for.
 pub(crate) const ORDERS: usize = 4;
+/// Orders that there is room for where the rules change.
+pub(crate) const ORDERS_WITH_CHANGES: usize = 3;
 /// Moments, in nanoseconds, that an order may await payment.
 const TIMEOUT: u64 = 2;
 /// Moments that a key is remembered.
 const WINDOW: u64 = 3;
+/// Timeouts and windows that the rules change between, in [`Scope::ChangingRules`].
+const RULES: [(u64, u64); 3] = [(TIMEOUT, WINDOW), (1, 1), (0, WINDOW + 1)];
+/// An age past which no timeout and no window of [`RULES`] makes a difference.
+const OLD: u64 = WINDOW + 2;
+
+/// What may happen in the tiny world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Calls, and time passing.
+    FixedRules,
+    /// The rules change as well: each of [`RULES`], at any time.
+    ChangingRules,
+}
 
 /// What came of it.
 #[derive(Debug)]
@@ -37,6 +57,8 @@ pub(crate) struct Exploration {
     pub(crate) commands: u64,
     /// The most commands that it takes to reach a state.
     pub(crate) depth: usize,
+    /// Whether no command leads to another state.
+    pub(crate) closed: bool,
     /// The first failure, with the plan that leads to it.
     pub(crate) failed: Option<(Plan, Box<Failure>)>,
 }
@@ -44,15 +66,16 @@ pub(crate) struct Exploration {
 /// All that decides what a state will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Behavior {
+    /// The timeout and the window.
+    rules: (u64, u64),
     orders: Vec<OrderBehavior>,
     shelves: Vec<(u64, u64)>,
     /// What the key stands for, for each user.
     keys: [Option<KeyBehavior>; 2],
 }
 
-/// What decides how a key will be answered: its order, that order's lines, and the moments for
-/// which it stands for it; none left at the very moment at which it is forgotten.
-type KeyBehavior = (u8, Vec<(u32, u32)>, u8);
+/// What decides how a key will be answered: its order, that order's lines, and the order's age.
+type KeyBehavior = (u8, Vec<(u32, u32)>, u64);
 
 /// What each user's key was last given to: the order, and the moment.
 type Keys = [Option<(u8, u64)>; 2];
@@ -60,7 +83,13 @@ type Keys = [Option<(u8, u64)>; 2];
 /// What decides how an order will answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum OrderBehavior {
-    Awaiting { left: u8, lines: Vec<(u32, u32)> },
+    /// The moments that are left until it expires (none: it never does), and its age, which counts
+    /// when the rules change.
+    Awaiting {
+        left: Option<u64>,
+        age: u64,
+        lines: Vec<(u32, u32)>,
+    },
     Failed,
     Paid,
     Cancelled,
@@ -80,7 +109,7 @@ struct Visited {
 type Command = (u64, Op, Vec<(u32, u32)>);
 
 /// What may be done in any state: creates first, then what is about an order, then time.
-fn commands(orders: i64) -> Vec<Command> {
+fn commands(orders: i64, scope: Scope) -> Vec<Command> {
     let none = Key::NONE;
     let key = Key { name: 1, length: 0 };
     let mut commands = Vec::new();
@@ -111,38 +140,76 @@ fn commands(orders: i64) -> Vec<Command> {
     }
     commands.push((1, Op::Stock(1), Vec::new()));
     commands.push((1, Op::Create { user: 1, key: none }, vec![(1, 2)]));
+    if scope == Scope::ChangingRules {
+        for (timeout, window) in RULES {
+            for gap in [0, 1] {
+                commands.push((gap, Op::Rules { timeout, window }, Vec::new()));
+            }
+        }
+    }
     commands
+}
+
+/// What is explored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExploreOptions {
+    /// Number of orders that there is room for.
+    pub(crate) orders: usize,
+    /// What may happen.
+    pub(crate) scope: Scope,
+    /// Number of threads.
+    pub(crate) jobs: usize,
+    /// The most commands of a program; `None` for no limit.
+    pub(crate) steps: Option<u32>,
+    /// Stops after this time, once all programs of one length are tried.
+    pub(crate) time: Option<Duration>,
+    /// What is deliberately wrong.
+    pub(crate) injected: InjectedFaults,
 }
 
 /// Tries everything.
 #[must_use]
-pub(crate) fn explore(orders: usize, injected: InjectedFaults) -> Exploration {
+pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
+    let began = Stopwatch::start();
     let world = World {
         stock: vec![(1, 3, 1), (2, 1, 0)],
         payment_timeout: TIMEOUT,
         idempotency_window: WINDOW,
         max_lines: 3,
     };
-    let room = i64::try_from(orders).expect("a few");
-    let commands = commands(room);
+    let room = i64::try_from(options.orders).expect("a few");
     let mut search = Search {
         known: BTreeSet::new(),
         visited: vec![Visited { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
-        orders,
-        steps: Vec::new(),
-        commands,
+        orders: options.orders,
+        commands: commands(room, options.scope),
         world,
-        injected,
+        injected: options.injected,
         checked: 0,
     };
-    let mut next = 0;
-    while next < search.visited.len() {
-        if let Err(failed) = search.expand(next) {
-            return search.exploration(Some(*failed));
+    let mut first = 0;
+    // All states that so many commands lead to, level by level.
+    while first < search.visited.len() {
+        let depth = search.visited[first].depth;
+        let in_time = options.time.is_none_or(|time| began.elapsed() < time);
+        let deeper = options.steps.is_none_or(|steps| depth < usize_of(steps)) && in_time;
+        let level = first..search.visited.len();
+        first = level.end;
+        let expanded = runner::in_order(level.len(), options.jobs, |place| {
+            search.expand(level.start + place, deeper)
+        });
+        if let Err(failed) = search.take(level.start, expanded) {
+            return search.exploration(false, Some(failed));
         }
-        next += 1;
+        if !deeper {
+            return search.exploration(false, None);
+        }
     }
-    search.exploration(None)
+    search.exploration(true, None)
+}
+
+fn usize_of(steps: u32) -> usize {
+    usize::try_from(steps).unwrap_or(usize::MAX)
 }
 
 struct Search {
@@ -150,96 +217,149 @@ struct Search {
     orders: usize,
     known: BTreeSet<Behavior>,
     visited: Vec<Visited>,
-    /// The steps that lead to the state at hand.
-    steps: Vec<Step>,
     commands: Vec<Command>,
     world: World,
     injected: InjectedFaults,
     checked: u64,
 }
 
+/// A plan that fails, and how.
+type FailedPlan = (Plan, Box<Failure>);
+
+/// What comes of every command in one state.
+struct Expanded {
+    /// Whether everything in the state itself agrees.
+    audited: Result<(), FailedPlan>,
+    /// The new states, by the commands that lead to them.
+    next: Vec<(usize, Behavior, Keys)>,
+    /// Number of commands that were checked.
+    checked: u64,
+    /// The first command that failed.
+    failed: Option<FailedPlan>,
+}
+
 impl Search {
-    fn exploration(self, failed: Option<(Plan, Box<Failure>)>) -> Exploration {
+    fn exploration(self, closed: bool, failed: Option<FailedPlan>) -> Exploration {
         Exploration {
             states: self.known.len(),
             commands: self.checked,
             depth: self.visited.last().map_or(0, |visited| visited.depth),
+            closed,
             failed,
         }
     }
 
-    /// Tries every command in a state.
-    fn expand(&mut self, state: usize) -> Result<(), Box<(Plan, Box<Failure>)>> {
-        let keys = self.retrace(state);
-        let depth = self.visited[state].depth;
-        let here = self.replay();
-        let mut checker = here.clone();
-        for command in 0..self.commands.len() {
-            let orders = checker.orders();
-            let (gap, op, _) = self.commands[command];
-            if matches!(op, Op::Create { .. }) && orders >= self.orders {
-                continue;
+    /// Adds what came of the states from `first` on, in order. A failure of a state itself comes
+    /// before those of its commands: its plan is shorter.
+    fn take(&mut self, first: usize, expanded: Vec<Expanded>) -> Result<(), FailedPlan> {
+        let mut results = Vec::with_capacity(expanded.len());
+        for Expanded { audited, next, checked, failed } in expanded {
+            audited?;
+            results.push((next, checked, failed));
+        }
+        for (from, (next, checked, failed)) in (first..).zip(results) {
+            self.checked += checked;
+            if let Some(failed) = failed {
+                return Err(failed);
             }
-            self.steps.push(self.step(command));
-            let before = checker.subject.state.transitions();
-            self.checked += 1;
-            let verdict = checker.step(self.steps.last().expect("it was just pushed"));
-            verdict.map_err(|failure| Box::new((self.plan(), failure)))?;
-            let now = self.steps.last().map_or(0, |step| step.at);
-            let keys = keys_after(keys, op, orders, &checker, now);
-            let moved = checker.subject.state.transitions() != before || gap > 0;
-            if moved && self.known.insert(behavior(&checker, keys, now)) {
-                checker.audit().map_err(|failure| Box::new((self.plan(), failure)))?;
-                self.visited.push(Visited { from: state, command, depth: depth + 1, keys });
-            }
-            self.steps.pop();
-            if moved {
-                checker.clone_from(&here);
+            let depth = self.visited[from].depth + 1;
+            for (command, behavior, keys) in next {
+                if self.known.insert(behavior) {
+                    self.visited.push(Visited { from, command, depth, keys });
+                }
             }
         }
         Ok(())
     }
 
+    /// Looks at everything in a state, and tries every command in it if `deeper`.
+    fn expand(&self, state: usize, deeper: bool) -> Expanded {
+        let (mut steps, keys) = (self.retrace(state), self.visited[state].keys);
+        let here = self.replay(&steps);
+        let failed = |steps: &[Step], failure| (self.plan(steps), failure);
+        let audited = here.clone().audit().map_err(|failure| failed(&steps, failure));
+        let mut expanded = Expanded { audited, next: Vec::new(), checked: 0, failed: None };
+        let mut checker = here.clone();
+        let commands = if deeper { self.commands.len() } else { 0 };
+        for command in 0..commands {
+            let orders = checker.orders();
+            let (gap, op, _) = self.commands[command];
+            if matches!(op, Op::Create { .. }) && orders >= self.orders {
+                continue;
+            }
+            steps.push(self.step(&steps, command));
+            let step = steps.last().expect("it was just pushed");
+            let before = checker.subject.state.events();
+            expanded.checked += 1;
+            if let Err(failure) = checker.step(step) {
+                expanded.failed = Some(failed(&steps, failure));
+                return expanded;
+            }
+            let window = here.subject.state.rules().idempotency_window.as_nanos();
+            let keys = keys_after(keys, op, orders, &checker, (window, step.at));
+            let moved = checker.subject.state.events() != before || gap > 0;
+            if moved {
+                let behavior = behavior(&checker, keys, step.at);
+                if !self.known.contains(&behavior) {
+                    expanded.next.push((command, behavior, keys));
+                }
+                checker.clone_from(&here);
+            }
+            steps.pop();
+        }
+        expanded
+    }
+
     /// Finds the steps that lead to a state.
-    fn retrace(&mut self, state: usize) -> Keys {
+    fn retrace(&self, state: usize) -> Vec<Step> {
         let mut path = Vec::new();
         let mut at = state;
         while self.visited[at].command != usize::MAX {
             path.push(self.visited[at].command);
             at = self.visited[at].from;
         }
-        self.steps.clear();
+        let mut steps = Vec::new();
         for &command in path.iter().rev() {
-            let step = self.step(command);
-            self.steps.push(step);
+            steps.push(self.step(&steps, command));
         }
-        self.visited[state].keys
+        steps
     }
 
-    fn step(&self, command: usize) -> Step {
+    /// The command as the next step after these.
+    fn step(&self, steps: &[Step], command: usize) -> Step {
         let (gap, op, items) = &self.commands[command];
-        let at = self.steps.last().map_or(0, |step| step.at) + gap;
-        let number = u32::try_from(self.steps.len() + 1).expect("paths are short");
+        let at = steps.last().map_or(0, |step| step.at) + gap;
+        let number = u32::try_from(steps.len() + 1).expect("paths are short");
         Step { number, at, client: 0, op: *op, items: items.clone() }
     }
 
-    fn replay(&self) -> Checker {
+    fn replay(&self, steps: &[Step]) -> Checker {
         let mut checker = Checker::open(&self.world, 0, self.injected);
-        for step in &self.steps {
+        for step in steps {
             checker.step(step).expect("it was checked before");
         }
         checker
     }
 
-    fn plan(&self) -> Plan {
-        Plan { world: self.world.clone(), start: 0, steps: self.steps.clone() }
+    fn plan(&self, steps: &[Step]) -> Plan {
+        Plan { world: self.world.clone(), start: 0, steps: steps.to_vec() }
     }
 }
 
 /// What the users' keys stand for after a command.
-fn keys_after(mut keys: Keys, op: Op, orders: usize, checker: &Checker, now: u64) -> Keys {
-    // One that has run out is kept for a moment: the edge is where bugs live.
-    keys = keys.map(|key| key.filter(|&(_, since)| now <= since + WINDOW));
+fn keys_after(
+    mut keys: Keys,
+    op: Op,
+    orders: usize,
+    checker: &Checker,
+    (window, now): (u64, u64),
+) -> Keys {
+    // One that has run out is kept for a moment: the edge is where bugs live. A change of the
+    // rules ends that: what is forgotten then stays so.
+    let changes = matches!(op, Op::Rules { .. });
+    keys = keys.map(|key| {
+        key.filter(|&(_, since)| if changes { now < since + window } else { now <= since + window })
+    });
     if let Op::Create { user, key } = op
         && key.name > 0
         && checker.orders() > orders
@@ -252,10 +372,15 @@ fn keys_after(mut keys: Keys, op: Op, orders: usize, checker: &Checker, now: u64
 
 fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
     let state = &checker.subject.state;
-    let small = |figure: u64| u8::try_from(figure).expect("a tiny world has tiny figures");
+    let rules = state.rules();
+    let timeout = rules.payment_timeout.as_nanos();
     let orders = state.orders().map(|order| match (order.status(), order.cause()) {
         (OrderStatus::New | OrderStatus::AwaitingPayment, _) => OrderBehavior::Awaiting {
-            left: small(order.created().as_nanos() + TIMEOUT - now),
+            left: (timeout > 0).then(|| {
+                let deadline = order.created().as_nanos() + timeout;
+                deadline.max(state.rules_since().as_nanos()) - now
+            }),
+            age: (now - order.created().as_nanos()).min(OLD),
             lines: order.lines().map(|line| (line.sku.get(), line.count.get())).collect(),
         },
         (OrderStatus::Failed, _) => OrderBehavior::Failed,
@@ -265,9 +390,10 @@ fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
     });
     let key = |(order, since): (u8, u64)| {
         let info = checker.subject.order(i64::from(order)).expect("a key stands for an order");
-        (order, info.items, small(since + WINDOW - now))
+        (order, info.items, (now - since).min(OLD))
     };
     Behavior {
+        rules: (timeout, rules.idempotency_window.as_nanos()),
         orders: orders.collect(),
         shelves: state.stock().map(|shelf| (shelf.total, shelf.reserved)).collect(),
         keys: keys.map(|given| given.map(key)),
@@ -279,16 +405,57 @@ mod tests {
     use super::*;
     use crate::mutation::planted_bugs::Bug;
 
+    fn options(injected: InjectedFaults) -> ExploreOptions {
+        ExploreOptions {
+            orders: 2,
+            scope: Scope::FixedRules,
+            jobs: 1,
+            steps: None,
+            time: None,
+            injected,
+        }
+    }
+
     #[test]
     fn a_tiny_world_closes() {
-        let exploration = explore(2, InjectedFaults::default());
-        assert!(exploration.failed.is_none());
+        let exploration = explore(&options(InjectedFaults::default()));
+        assert!(exploration.failed.is_none() && exploration.closed);
         assert_eq!((exploration.states, exploration.depth), (1_155, 7));
     }
 
     #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let bug = InjectedFaults::with_bug(Bug::PayAfterCancel);
+        for injected in [InjectedFaults::default(), bug] {
+            let one = explore(&options(injected));
+            let three = explore(&ExploreOptions { jobs: 3, ..options(injected) });
+            assert_eq!(format!("{one:?}"), format!("{three:?}"));
+        }
+    }
+
+    #[test]
+    fn steps_limit_the_length_of_programs() {
+        let short = ExploreOptions { steps: Some(2), ..options(InjectedFaults::default()) };
+        let exploration = explore(&short);
+        assert_eq!((exploration.depth, exploration.closed), (2, false));
+        let bug = InjectedFaults::with_bug(Bug::PayAfterCancel);
+        assert!(explore(&ExploreOptions { injected: bug, ..short }).failed.is_none());
+        let enough = ExploreOptions { injected: bug, steps: Some(3), ..short };
+        assert!(explore(&enough).failed.is_some());
+    }
+
+    #[test]
+    fn a_tiny_world_with_changing_rules_closes() {
+        let fixed = options(InjectedFaults::default());
+        let exploration = explore(&ExploreOptions { scope: Scope::ChangingRules, ..fixed });
+        assert!(exploration.failed.is_none(), "{:?}", exploration.failed);
+        assert!(exploration.closed);
+        assert_eq!((exploration.states, exploration.depth), (0, 0));
+    }
+
+    #[test]
     fn what_is_found_takes_the_fewest_commands() {
-        let exploration = explore(2, InjectedFaults::with_bug(Bug::PayAfterCancel));
+        let exploration = explore(&options(InjectedFaults::with_bug(Bug::PayAfterCancel)));
         let (plan, failure) = exploration.failed.unwrap();
         let calls: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -6,20 +6,32 @@
 
 use loms::grpc::convert::{self, InvalidRequest};
 use loms::state_machine::{
-    Action, Cause, Command, LomsState, OpeningStock, OrderId, OrderStatus, OrderView, Outcome,
-    Rejection, Rules, Sku, Span, StockRecord, Timestamp, Transition,
+    Cause, Command, Entry, Event, LomsState, OpeningStock, OrderId, OrderStatus, OrderView,
+    Outcome, Rejection, Rules, Sku, Span, StockRecord, Timestamp,
 };
 
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
 use crate::model::{Model, OrderFields, World};
+
+/// The secret of every machine under test. It never shows in an answer.
+pub(crate) const KEY_HASH_SECRET: u64 = 0x5eed;
+
+/// The rules of these durations, in nanoseconds.
+#[must_use]
+pub(crate) fn rules(timeout: u64, window: u64) -> Rules {
+    Rules {
+        payment_timeout: Span::from_nanos(timeout),
+        idempotency_window: Span::from_nanos(window),
+    }
+}
 
 /// A machine behind the checks of its edge.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     /// The machine itself, to read.
     pub(crate) state: LomsState,
-    /// What came of the last call.
-    pub(crate) transitions: Vec<Transition>,
+    /// The events of the last call.
+    pub(crate) events: Vec<Event>,
     max_lines: u16,
 }
 
@@ -54,21 +66,17 @@ impl Subject {
             })
             .collect();
         let opening = OpeningStock::new(records).expect("a world's stock is sound");
-        let rules = Rules {
-            payment_timeout: Span::from_nanos(world.payment_timeout),
-            idempotency_window: Span::from_nanos(world.idempotency_window),
-            key_hash_secret: 0x5eed,
-        };
+        let rules = rules(world.payment_timeout, world.idempotency_window);
         Self {
-            state: LomsState::new(rules, &opening),
-            transitions: Vec::new(),
+            state: LomsState::new(rules, &opening, KEY_HASH_SECRET),
+            events: Vec::new(),
             max_lines: u16::try_from(world.max_lines).unwrap_or(u16::MAX),
         }
     }
 
     /// Makes a call at a moment, in nanoseconds since 1970.
     pub(crate) fn call(&mut self, at: u64, call: Call<'_>) -> SubjectReply {
-        self.transitions.clear();
+        self.events.clear();
         // The service never shows the machine a call that breaks a rule: not even time passes.
         self.checked_call(Timestamp::from_nanos(at), call)
             .unwrap_or_else(|invalid| SubjectReply::Refused(invalid_refusal(invalid)))
@@ -81,54 +89,43 @@ impl Subject {
     ) -> Result<SubjectReply, InvalidRequest> {
         match call {
             Call::Create { user, items, key } => {
-                let create =
-                    convert::order_create(user, items.iter().copied(), key, self.max_lines)?;
-                let (user, demand) = (create.user, &create.demand);
-                let key = create.key.as_ref();
-                Ok(self.apply(at, Action::CreateOrder { user, demand, key }))
+                let items = items.iter().copied();
+                let command = convert::order_create(user, items, key, self.max_lines)?;
+                Ok(self.submit(at, command))
             }
-            Call::Pay(order) => Ok(self.apply(at, Action::PayOrder(convert::order_id(order)?))),
+            Call::Pay(order) => Ok(self.submit(at, Command::PayOrder(convert::order_id(order)?))),
             Call::Cancel(order) => {
-                Ok(self.apply(at, Action::CancelOrder(convert::order_id(order)?)))
+                Ok(self.submit(at, Command::CancelOrder(convert::order_id(order)?)))
             }
             Call::Info(order) => {
                 let order = convert::order_id(order)?;
-                // A read is a tick and a look.
-                Ok(match self.apply(at, Action::Tick) {
-                    SubjectReply::Done if self.state.order(order).is_some() => {
-                        SubjectReply::Order(order)
-                    }
-                    SubjectReply::Done => SubjectReply::Refused(Refusal::OrderNotFound),
-                    impossible @ (SubjectReply::Created(..)
-                    | SubjectReply::Order(_)
-                    | SubjectReply::Stock(_)
-                    | SubjectReply::Refused(_)
-                    | SubjectReply::Impossible(_)) => impossible,
+                self.expire_until(at);
+                Ok(match self.state.order(order) {
+                    Some(_) => SubjectReply::Order(order),
+                    None => SubjectReply::Refused(Refusal::OrderNotFound),
                 })
             }
             Call::Stock(sku) => {
                 let sku = convert::sku(sku)?;
-                Ok(match self.apply(at, Action::Tick) {
-                    SubjectReply::Done => self
-                        .state
-                        .available(sku)
-                        .map_or(SubjectReply::Refused(Refusal::SkuNotFound), SubjectReply::Stock),
-                    impossible @ (SubjectReply::Created(..)
-                    | SubjectReply::Order(_)
-                    | SubjectReply::Stock(_)
-                    | SubjectReply::Refused(_)
-                    | SubjectReply::Impossible(_)) => impossible,
-                })
+                self.expire_until(at);
+                let available = self.state.available(sku);
+                Ok(available
+                    .map_or(SubjectReply::Refused(Refusal::SkuNotFound), SubjectReply::Stock))
             }
-            Call::Tick => Ok(self.apply(at, Action::Tick)),
+            Call::Tick => Ok(self.submit(at, Command::Tick)),
+            Call::ChangeRules { timeout, window } => {
+                Ok(self.submit(at, Command::ChangeRules(rules(timeout, window))))
+            }
         }
     }
 
-    fn apply(&mut self, at: Timestamp, action: Action<'_>) -> SubjectReply {
-        match self.state.apply(Command { at, action }, &mut self.transitions) {
+    /// Executes a command as the sequencer does: what is due expires first, as an entry of its own.
+    fn submit(&mut self, at: Timestamp, command: Command) -> SubjectReply {
+        self.expire_until(at);
+        match self.apply(at, command) {
             Ok(Outcome::Reserved(order)) => SubjectReply::Created(order, Status::AwaitingPayment),
-            Ok(Outcome::OutOfStock(order)) => SubjectReply::Created(order, Status::Failed),
-            Ok(Outcome::Repeated { order, answered }) => {
+            Ok(Outcome::OutOfStock { order, .. }) => SubjectReply::Created(order, Status::Failed),
+            Ok(Outcome::Repeated { order, answered, .. }) => {
                 SubjectReply::Created(order, status_of(answered).unwrap_or(Status::Cancelled))
             }
             Ok(
@@ -136,7 +133,9 @@ impl Subject {
                 | Outcome::AlreadyPaid
                 | Outcome::Cancelled
                 | Outcome::AlreadyCancelled
-                | Outcome::Ticked,
+                | Outcome::Ticked
+                | Outcome::RulesChanged
+                | Outcome::RulesUnchanged,
             ) => SubjectReply::Done,
             Err(Rejection::KeyReused { order }) => {
                 SubjectReply::Refused(Refusal::IdempotencyKeyReused(order.get()))
@@ -151,6 +150,18 @@ impl Subject {
                 SubjectReply::Impossible(rejection)
             }
         }
+    }
+
+    fn expire_until(&mut self, at: Timestamp) {
+        if self.state.next_deadline().is_some_and(|deadline| deadline <= at) {
+            let ticked = self.apply(at, Command::Tick);
+            ticked.expect("a plan's times do not go back");
+        }
+    }
+
+    fn apply(&mut self, at: Timestamp, command: Command) -> Result<Outcome, Rejection> {
+        let entry = Entry { index: self.state.index() + 1, at, command };
+        self.state.apply(&entry, &mut self.events)
     }
 
     /// Whether a reply is this answer, in full.

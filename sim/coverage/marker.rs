@@ -63,6 +63,7 @@ impl Marker {
                 });
                 self.mark_if(observation.in_turn, Mark::TickInTurn);
             }
+            Call::ChangeRules { .. } => {}
         }
     }
 

@@ -241,6 +241,6 @@ pub(crate) const fn cell(kind: Kind, standing: OrderState) -> Option<Mark> {
         (Kind::Info, OrderState::Expired) => Mark::InfoExpired,
         (Kind::Info, OrderState::Missing) => Mark::InfoMissing,
         (Kind::Info, OrderState::Invalid) => Mark::InfoInvalid,
-        (Kind::Create | Kind::Stock | Kind::Tick, _) => return None,
+        (Kind::Create | Kind::Stock | Kind::Tick | Kind::Rules, _) => return None,
     })
 }

@@ -27,7 +27,7 @@ impl Model {
     }
 
     fn audit_orders(&self) -> Result<(), String> {
-        let mut transitions = 0;
+        let mut transitions = self.rule_changes;
         let mut oldest = self.records.len();
         let mut created_at = 0;
         for place in 0..self.records.len() {
@@ -53,15 +53,21 @@ impl Model {
     fn audit_order(&self, place: usize, entry: &OrderRecord) -> Result<(), String> {
         let (created_at, updated_at) = (entry.created_at, entry.updated_at);
         let deadline = self.deadline(created_at);
+        // An order that ended before the rules changed had another deadline.
+        let other_rules = updated_at < self.rules_since
+            || (updated_at == self.rules_since && entry.status != Status::AwaitingPayment);
         let legal = match (entry.status, entry.reason) {
             (Status::AwaitingPayment, Reason::None) => {
                 updated_at == created_at && deadline.is_none_or(|deadline| deadline > self.now)
             }
             (Status::Failed, Reason::OutOfStock) => updated_at == created_at,
             (Status::Paid, Reason::None) | (Status::Cancelled, Reason::CancelledByClient) => {
-                updated_at >= created_at && deadline.is_none_or(|deadline| deadline > updated_at)
+                let in_time = deadline.is_none_or(|deadline| deadline > updated_at);
+                updated_at >= created_at && (in_time || other_rules)
             }
-            (Status::Cancelled, Reason::PaymentTimeout) => deadline == Some(updated_at),
+            (Status::Cancelled, Reason::PaymentTimeout) => {
+                deadline == Some(updated_at) || other_rules
+            }
             _ => false,
         };
         check(legal && updated_at <= self.now, || {

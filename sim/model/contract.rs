@@ -23,6 +23,13 @@ pub(crate) enum Call<'a> {
     Stock(u32),
     /// Not a call of the wire: time passes, and what is due expires.
     Tick,
+    /// Not a call of the wire: the operator changes the rules.
+    ChangeRules {
+        /// The payment timeout in nanoseconds; 0 for ever.
+        timeout: u64,
+        /// The idempotency window in nanoseconds; 0 not at all.
+        window: u64,
+    },
 }
 
 /// What a call is answered.

@@ -161,11 +161,14 @@ impl Model {
     }
 
     /// The order that this user's key stands for now.
-    fn remembered(&self, user: i64, key: &str, key_hash: u32) -> Option<usize> {
+    pub(super) fn remembered(&self, user: i64, key: &str, key_hash: u32) -> Option<usize> {
         let anyone = self.has(Bug::KeyForWrongUser);
         let newest = self.records.newest_with_key(key_hash, |entry| {
             (entry.user == user || anyone) && entry.key.as_deref() == Some(key)
         })?;
+        if newest < self.forgotten {
+            return None;
+        }
         let entry = self.records.entry(newest);
         if entry.status == Status::Failed && self.has(Bug::KeyForgottenOnFailure) {
             return None;

@@ -42,8 +42,15 @@ pub(crate) struct Model {
     timeout: u64,
     window: u64,
     max_lines: usize,
-    /// When the last call that passed validation came.
+    /// When the last command that passed validation came. Reads do not move it.
     now: u64,
+    /// Since when the rules hold.
+    rules_since: u64,
+    /// Orders made before this place have keys that were forgotten under earlier rules.
+    forgotten: usize,
+    /// Entries that the server's log holds: what expires before a call is one, and a command that
+    /// changes something is one.
+    entries: u64,
     /// By ascending SKU.
     accounts: Vec<SkuAccount>,
     records: OrderRecords,
@@ -51,6 +58,8 @@ pub(crate) struct Model {
     /// same time to pay, it is the next to expire.
     oldest: usize,
     transitions: u64,
+    /// Changes of the rules, which are events too.
+    rule_changes: u64,
     /// The merged lines of the create at hand; kept for its memory.
     demand: Vec<(u32, u32)>,
     quirks: Quirks,
@@ -105,10 +114,14 @@ impl Model {
             window: world.idempotency_window,
             max_lines: usize::try_from(world.max_lines).expect("usize has at least 32 bits"),
             now: 0,
+            rules_since: 0,
+            forgotten: 0,
+            entries: 0,
             accounts,
             records: OrderRecords::new(),
             oldest: 0,
             transitions: 0,
+            rule_changes: 0,
             demand: Vec::new(),
             quirks: Quirks::default(),
         }
@@ -130,8 +143,7 @@ impl Model {
         match call {
             Call::Create { user, items, key } => {
                 self.validate(user, items, key)?;
-                self.pass(at);
-                self.create(user, items, key)
+                self.command(at, |model| model.create(user, items, key))
             }
             Call::Info(id) => {
                 let id = valid_order(id)?;
@@ -142,13 +154,11 @@ impl Model {
             }
             Call::Pay(id) => {
                 let id = valid_order(id)?;
-                self.pass(at);
-                self.pay(id)
+                self.command(at, |model| model.pay(id))
             }
             Call::Cancel(id) => {
                 let id = valid_order(id)?;
-                self.pass(at);
-                self.cancel(id)
+                self.command(at, |model| model.cancel(id))
             }
             Call::Stock(0) => Err(Refusal::InvalidSku),
             Call::Stock(sku) => {
@@ -157,11 +167,48 @@ impl Model {
                 }
                 self.stock_of(sku)
             }
-            Call::Tick => {
-                self.pass(at);
+            Call::Tick => self.command(at, |_| Ok(Answer::Done)),
+            Call::ChangeRules { timeout, window } => self.command(at, |model| {
+                model.change_rules(timeout, window);
                 Ok(Answer::Done)
-            }
+            }),
         }
+    }
+
+    /// A command: time passes first, and what the command itself changes is an entry of its own.
+    fn command(
+        &mut self,
+        at: u64,
+        execute: impl FnOnce(&mut Self) -> Result<Answer, Refusal>,
+    ) -> Result<Answer, Refusal> {
+        self.pass(at);
+        self.now = at;
+        let before = self.transitions;
+        let result = execute(self);
+        self.entries += u64::from(self.transitions != before);
+        result
+    }
+
+    /// The rules change now: the new timeout counts from an order's create, but no order expires
+    /// before now; keys that are forgotten by now stay forgotten.
+    fn change_rules(&mut self, timeout: u64, window: u64) {
+        if (timeout, window) == (self.timeout, self.window) {
+            return;
+        }
+        while let Some(entry) = self.records.get(self.forgotten)
+            && self.is_forgotten(entry.created_at)
+        {
+            self.forgotten += 1;
+        }
+        (self.timeout, self.window, self.rules_since) = (timeout, window, self.now);
+        self.transitions += 1;
+        self.rule_changes += 1;
+        self.expire();
+    }
+
+    /// Whether a key given to an order made at this time is forgotten by now.
+    fn is_forgotten(&self, created_at: u64) -> bool {
+        self.now - created_at >= self.window
     }
 
     /// When the next awaiting order expires; none while no order awaits payment, or none in time.
@@ -202,10 +249,33 @@ impl Model {
             .map(id_of)
     }
 
-    /// How often a status was set so far: a create does it twice, a pay, a cancel and an expiry
-    /// once.
+    /// How many events there were so far: a create has two, a pay, a cancel, an expiry and a change
+    /// of the rules one.
     pub(crate) fn transitions(&self) -> u64 {
         self.transitions
+    }
+
+    /// Whether a payment, a cancellation or a create would change anything now.
+    pub(crate) fn would_change(&self, call: Call<'_>) -> bool {
+        match call {
+            Call::Create { user, key, .. } => {
+                key.is_empty() || self.remembered(user, key, records::hash(user, key)).is_none()
+            }
+            Call::Pay(order) | Call::Cancel(order) => self
+                .with_order(order, |fields| fields.status == Status::AwaitingPayment)
+                .unwrap_or(false),
+            Call::Info(_) | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. } => false,
+        }
+    }
+
+    /// The time of the last command, or of the last expiry if that came later.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// How many entries the server's log holds: the index of the last one.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
     }
 
     fn has(&self, bug: Bug) -> bool {
@@ -213,9 +283,22 @@ impl Model {
     }
 
     /// Time passes: what is due by now expires, in deadline-then-id order.
-    fn pass(&mut self, now: u64) {
+    pub(crate) fn pass(&mut self, now: u64) {
         assert!(now >= self.now, "time went back, from {} to {now}", self.now);
+        let before = (self.now, self.transitions);
         self.now = now;
+        self.expire();
+        if self.transitions == before.1 {
+            // Nothing has happened, so time has not passed for anybody but the caller.
+            self.now = before.0;
+        } else {
+            self.entries += 1;
+        }
+    }
+
+    /// Expires what is due by now.
+    fn expire(&mut self) {
+        let now = self.now;
         while let Some(deadline) = self.next_deadline()
             && self.is_due(deadline)
         {
@@ -236,7 +319,7 @@ impl Model {
         if self.has(Bug::DeadlineWraps) {
             return Some(created_at.wrapping_add(self.timeout));
         }
-        created_at.checked_add(self.timeout)
+        created_at.checked_add(self.timeout).map(|deadline| deadline.max(self.rules_since))
     }
 
     fn is_due(&self, deadline: u64) -> bool {

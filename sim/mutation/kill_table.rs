@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::check::exhaustive;
+use crate::check::exhaustive::{self, ExploreOptions, Scope};
 use crate::check::failure::Failure;
 use crate::check::swarm::{Ending, play_seed};
 use crate::mutation::injected::InjectedFaults;
@@ -55,7 +55,14 @@ pub(crate) fn kill_all(bugs: &[Bug], jobs: usize) -> Vec<KillResult> {
 
 fn kill(bug: Bug) -> KillResult {
     let injected = InjectedFaults::with_bug(bug);
-    let exploration = exhaustive::explore(ROOM, injected);
+    let (jobs, steps, time) = (1, None, None);
+    let explore = |scope| {
+        exhaustive::explore(&ExploreOptions { orders: ROOM, scope, jobs, steps, time, injected })
+    };
+    let mut exploration = explore(Scope::FixedRules);
+    if exploration.failed.is_none() {
+        exploration = explore(Scope::ChangingRules);
+    }
     let mut trials: Vec<Option<u64>> = Vec::new();
     let mut counterexample = None;
     for trial in 0..TRIALS {

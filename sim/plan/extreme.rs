@@ -83,9 +83,13 @@ fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
         .collect()
 }
 
-/// Three of four seeds call each kind; all call creates.
+/// Three of four seeds call each kind; all call creates. The rules change in one seed of four, and
+/// seldom there.
 fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
     Kind::ALL.map(|kind| {
+        if kind == Kind::Rules {
+            return if draw.chance(1, 4) { draw.pick(&[1, 5]) } else { 0 };
+        }
         let weight = draw.pick(&[1, 5, 20, 60]);
         if kind == Kind::Create || draw.chance(3, 4) { weight } else { 0 }
     })

@@ -11,7 +11,7 @@
 //! | version | what it added |
 //! |---|---|
 //! | 1 | create, info, pay, cancel, stock, tick; extreme seeds only; printed no version |
-//! | 2 | shops |
+//! | 2 | shops; changes of the rules |
 //!
 //! To change what seeds mean, for example to add a kind of command:
 //!
@@ -20,9 +20,10 @@
 //! 2. Add 1 to [`GENERATOR`], and a row to the table above.
 //! 3. Accept the new snapshots, in a commit that does nothing else.
 
+use crate::model::World;
 use crate::plan::rng::{Domain, Draw, Draws, Purpose, Weights};
-use crate::plan::workload::{Gap, TargetChoice, Units, Workload};
-use crate::plan::{Key, Kind, Op, Plan, Step, Target};
+use crate::plan::workload::{Gap, Style, TargetChoice, Units, Workload};
+use crate::plan::{Key, Kind, Op, Plan, Step, Target, shop};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -42,6 +43,9 @@ pub(crate) struct Generator {
     draws: Draws,
     number: u32,
     at: u64,
+    /// The rules at present: the world's, or those of the last change.
+    timeout: u64,
+    window: u64,
     /// The creates so far.
     creates: Recent,
     /// The orders that somebody has tried to pay or to cancel.
@@ -95,6 +99,8 @@ impl Generator {
         let clients = usize::from(workload.clients);
         Self {
             draws: if blind { draws.blind() } else { draws },
+            timeout: workload.world.payment_timeout,
+            window: workload.world.idempotency_window,
             workload,
             number: 0,
             at: 0,
@@ -117,6 +123,9 @@ impl Generator {
             step.copy_from(&self.last[client]);
         } else {
             self.draw_step(step);
+        }
+        if let Op::Rules { timeout, window } = step.op {
+            (self.timeout, self.window) = (timeout, window);
         }
         step.number = self.number;
         step.at = self.at;
@@ -150,8 +159,7 @@ impl Generator {
 
     fn pass_time(&mut self) {
         let mut draw = self.draw(Purpose::GAP);
-        let (timeout, window) =
-            (self.workload.world.payment_timeout, self.workload.world.idempotency_window);
+        let (timeout, window) = (self.timeout, self.window);
         let gap = match Gap::ALL[draw.weighted(&self.workload.gaps)] {
             Gap::None => 0,
             Gap::Tick => 1,
@@ -187,7 +195,22 @@ impl Generator {
                 Op::Stock(self.draw_sku(draw))
             }
             Kind::Tick => Op::Tick,
+            Kind::Rules => self.draw_rules(),
         };
+    }
+
+    fn draw_rules(&mut self) -> Op {
+        let mut draw = self.draw(Purpose::RULES);
+        let World { payment_timeout, idempotency_window, .. } = self.workload.world;
+        let mut around = |opening: u64| {
+            let (shorter, longer) = (opening / 2, opening.checked_mul(2).unwrap_or(u64::MAX));
+            draw.pick(&[opening, shorter, longer, 0, 1, u64::MAX])
+        };
+        let (timeout, window) = match self.workload.style {
+            Style::Extreme => (around(payment_timeout), around(idempotency_window)),
+            Style::Shop => shop::draw_rules(draw),
+        };
+        Op::Rules { timeout, window }
     }
 
     fn draw_target(&mut self, among: Weights<{ TargetChoice::ALL.len() }>) -> Target {

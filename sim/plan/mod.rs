@@ -69,6 +69,13 @@ pub(crate) enum Op {
     /// Time passes.
     #[default]
     Tick,
+    /// The operator changes the rules.
+    Rules {
+        /// The payment timeout in nanoseconds; 0 for ever.
+        timeout: u64,
+        /// The idempotency window in nanoseconds; 0 not at all.
+        window: u64,
+    },
 }
 
 /// Which order a call is about.
@@ -100,12 +107,14 @@ pub(crate) enum Kind {
     Stock,
     /// Time passes.
     Tick,
+    /// The operator changes the rules.
+    Rules,
 }
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Create, Self::Info, Self::Pay, Self::Cancel, Self::Stock, Self::Tick];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Create, Self::Info, Self::Pay, Self::Cancel, Self::Stock, Self::Tick, Self::Rules];
 
     /// As plans and pages spell it.
     #[must_use]
@@ -117,6 +126,7 @@ impl Kind {
             Self::Cancel => "cancel",
             Self::Stock => "stock",
             Self::Tick => "tick",
+            Self::Rules => "rules",
         }
     }
 
@@ -130,6 +140,7 @@ impl Kind {
             Self::Cancel => 3,
             Self::Stock => 4,
             Self::Tick => 5,
+            Self::Rules => 6,
         }
     }
 }
@@ -145,6 +156,7 @@ impl Op {
             Self::Cancel(_) => Kind::Cancel,
             Self::Stock(_) => Kind::Stock,
             Self::Tick => Kind::Tick,
+            Self::Rules { .. } => Kind::Rules,
         }
     }
 
@@ -153,7 +165,7 @@ impl Op {
     pub(crate) const fn target(self) -> Option<Target> {
         match self {
             Self::Info(target) | Self::Pay(target) | Self::Cancel(target) => Some(target),
-            Self::Create { .. } | Self::Stock(_) | Self::Tick => None,
+            Self::Create { .. } | Self::Stock(_) | Self::Tick | Self::Rules { .. } => None,
         }
     }
 
@@ -164,7 +176,9 @@ impl Op {
             Self::Info(_) => Self::Info(target),
             Self::Pay(_) => Self::Pay(target),
             Self::Cancel(_) => Self::Cancel(target),
-            other @ (Self::Create { .. } | Self::Stock(_) | Self::Tick) => other,
+            other @ (Self::Create { .. } | Self::Stock(_) | Self::Tick | Self::Rules { .. }) => {
+                other
+            }
         }
     }
 }
@@ -266,6 +280,7 @@ impl Step {
             Op::Cancel(target) => Call::Cancel(created.find(target)),
             Op::Stock(sku) => Call::Stock(sku),
             Op::Tick => Call::Tick,
+            Op::Rules { timeout, window } => Call::ChangeRules { timeout, window },
         }
     }
 

@@ -58,6 +58,8 @@ impl Purpose {
     pub(crate) const LINES: Self = Self(7);
     /// Which SKU StocksInfo asks for.
     pub(crate) const SKU: Self = Self(8);
+    /// To which rules the operator changes.
+    pub(crate) const RULES: Self = Self(9);
     /// Where a line has its two words: SKU and count.
     const FIRST_LINE: u16 = 12;
 

@@ -98,7 +98,14 @@ fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
         Kind::Cancel => draw.pick(&[4, 8]),
         Kind::Stock => draw.pick(&[4, 8, 12]),
         Kind::Tick => draw.pick(&[2, 4]),
+        // The operator of one shop in eight changes the rules, once in some 80 commands.
+        Kind::Rules => u32::from(draw.chance(1, 8)),
     })
+}
+
+/// Other rules, as an operator of a shop chooses them.
+pub(crate) fn draw_rules(mut draw: Draw) -> (u64, u64) {
+    (draw.pick(&TIMEOUTS), draw.pick(&WINDOWS))
 }
 
 /// These weights for these choices, and 0 for all others.

@@ -8,6 +8,7 @@
 //! 3 @0s c0 create user=1 1x1 2x4 key=k7      ← number, time, client, call
 //! 9 @599999999999ns c1 pay order#3           ← the order that step 3 made
 //! 12 @600s c0 cancel id=-5
+//! 13 @600s c0 rules timeout=30s window=0s    ← the operator changes the rules
 //! ```
 //!
 //! What was once a plan stays one: a change of this form is a `plan v2`, and v1 is still read.
@@ -114,6 +115,9 @@ impl Display for Step {
             },
             Op::Stock(sku) => write!(f, " {sku}"),
             Op::Tick => Ok(()),
+            Op::Rules { timeout, window } => {
+                write!(f, " timeout={} window={}", Nanos(timeout), Nanos(window))
+            }
         }
     }
 }
@@ -221,6 +225,10 @@ fn read_step(plan: &mut Plan, line: &str) -> Result<(), String> {
         "cancel" => Op::Cancel(target(word("the order")?)?),
         "stock" => Op::Stock(number(word("the SKU")?)?),
         "tick" => Op::Tick,
+        "rules" => Op::Rules {
+            timeout: nanos(after(word("the timeout")?, "timeout=")?)?,
+            window: nanos(after(word("the window")?, "window=")?)?,
+        },
         other => return Err(format!("there is no call {other:?}")),
     };
     match words.next() {
@@ -287,13 +295,14 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
 11 @600s c0 info id=9223372036854775807
 12 @601s c0 stock 4294967295
 13 @601s c0 tick
+14 @601s c0 rules timeout=0s window=86400s
 ";
 
     #[test]
     fn a_plan_reads_as_it_is_written() {
         let plan = Plan::parse(EVERYTHING).unwrap();
         assert_eq!(plan.to_string(), EVERYTHING);
-        assert_eq!(plan.steps.len(), 9);
+        assert_eq!(plan.steps.len(), 10);
     }
 
     #[test]

@@ -408,7 +408,12 @@ fn rename_skus(plan: &mut Plan) {
     names.extend(plan.steps.iter().flat_map(|step| &step.items).map(|item| (item.0, 0)));
     names.extend(plan.steps.iter().filter_map(|step| match step.op {
         Op::Stock(sku) => Some((sku, 0)),
-        Op::Create { .. } | Op::Info(_) | Op::Pay(_) | Op::Cancel(_) | Op::Tick => None,
+        Op::Create { .. }
+        | Op::Info(_)
+        | Op::Pay(_)
+        | Op::Cancel(_)
+        | Op::Tick
+        | Op::Rules { .. } => None,
     }));
     names.remove(&0);
     names.values_mut().zip(1..).for_each(|(name, next)| *name = next);

@@ -1,5 +1,5 @@
-//! Requests become checked values here, and the machine's values become responses. Past this
-//! module a bad value cannot be written down.
+//! Requests become validated commands here, and the machine's values become responses. Code behind
+//! this module sees no invalid value.
 
 use std::fmt;
 
@@ -7,48 +7,38 @@ use prost_types::Timestamp as WireTimestamp;
 
 use super::proto;
 use crate::state_machine::{
-    Cause, Count, Demand, DemandError, IdempotencyKey, Line, OrderId, OrderStatus, OrderView,
-    Shortage, Sku, Timestamp, UserId,
+    Cause, Command, Count, Demand, DemandError, IdempotencyKey, Line, Order, OrderId, OrderStatus,
+    Outcome, Shortage, Sku, Timestamp, UserId,
 };
 
-/// A create that has passed the checks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderCreate {
-    /// The buyer.
-    pub user: UserId,
-    /// The merged lines.
-    pub demand: Demand,
-    /// The idempotency key, if there is one.
-    pub key: Option<IdempotencyKey>,
-}
-
-/// A request that breaks a rule of the contract. Nothing was stored and no id was used.
+/// A request that breaks a rule of the contract. It never reaches the machine: nothing is stored, and
+/// no order id is used.
 ///
-/// A create that breaks several is refused for the first of: [`InvalidRequest::User`],
-/// [`InvalidRequest::NoItems`], [`InvalidRequest::TooManyItems`], then line by line as they came
-/// [`InvalidRequest::ItemSku`] and [`InvalidRequest::ItemCount`], then
-/// [`InvalidRequest::CountOverflow`] of the lowest such SKU, then [`InvalidRequest::KeyTooLong`].
-/// All of these come before any refusal by the machine.
+/// If a create breaks several rules, the first in this list is reported: [`InvalidRequest::User`],
+/// [`InvalidRequest::NoItems`], [`InvalidRequest::TooManyItems`]; then line by line, in the order of
+/// the request, [`InvalidRequest::ItemSku`] and [`InvalidRequest::ItemCount`]; then
+/// [`InvalidRequest::CountOverflow`] of the lowest such SKU; then [`InvalidRequest::KeyTooLong`].
+/// All of them come before any refusal by the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidRequest {
     /// The user is 0 or below.
     User(i64),
     /// The create has no lines.
     NoItems,
-    /// The create has more lines, counted as they came, than the server takes.
+    /// The create has more lines, counted before merging, than the server accepts.
     TooManyItems {
         /// Lines in the request.
         lines: usize,
         /// `orders.max_lines`.
         most: u16,
     },
-    /// The line at this place, from 0, has SKU 0.
+    /// The line at this index, from 0, has SKU 0.
     ItemSku(usize),
-    /// The line at this place, from 0, has count 0.
+    /// The line at this index, from 0, has count 0.
     ItemCount(usize),
-    /// The lines of this SKU add up to more than `u32`.
+    /// The counts of this SKU add up to more than `u32::MAX`.
     CountOverflow(Sku),
-    /// The idempotency key has this many bytes, which is over 64.
+    /// The idempotency key has this many bytes; at most 64 are allowed.
     KeyTooLong(usize),
     /// The order id is 0 or below.
     OrderId(i64),
@@ -96,16 +86,16 @@ impl fmt::Display for InvalidRequest {
     }
 }
 
-/// Checks a create: `items` are SKU and count, as they came.
+/// Validates a create. `items` are pairs of SKU and count, in the order of the request.
 ///
 /// # Errors
-/// The rule that it breaks; the strongest, if there are several.
+/// The first rule that it breaks, in the order that [`InvalidRequest`] gives.
 pub fn order_create(
     user: i64,
     items: impl ExactSizeIterator<Item = (u32, u32)>,
     key: &str,
     max_lines: u16,
-) -> Result<OrderCreate, InvalidRequest> {
+) -> Result<Command, InvalidRequest> {
     let user = UserId::new(user).ok_or(InvalidRequest::User(user))?;
     if items.len() == 0 {
         return Err(InvalidRequest::NoItems);
@@ -135,10 +125,10 @@ pub fn order_create(
             Some(IdempotencyKey::new(key.as_bytes()).ok_or(InvalidRequest::KeyTooLong(key.len()))?)
         }
     };
-    Ok(OrderCreate { user, demand, key })
+    Ok(Command::CreateOrder { user, demand, key })
 }
 
-/// Checks an order id.
+/// Validates an order id.
 ///
 /// # Errors
 /// It is 0 or below.
@@ -146,7 +136,7 @@ pub fn order_id(order: i64) -> Result<OrderId, InvalidRequest> {
     OrderId::new(order).ok_or(InvalidRequest::OrderId(order))
 }
 
-/// Checks the SKU of a StocksInfo.
+/// Validates the SKU of a StocksInfo.
 ///
 /// # Errors
 /// It is 0.
@@ -154,35 +144,44 @@ pub fn sku(sku: u32) -> Result<Sku, InvalidRequest> {
     Sku::new(sku).ok_or(InvalidRequest::Sku)
 }
 
-/// The order as OrderCreate answered it, which may not be what it is by now.
-pub(super) fn order_created(
-    order: &OrderView<'_>,
-    answered: OrderStatus,
-) -> proto::OrderCreateResponse {
+/// The response to a create.
+pub(super) fn order_created(outcome: Outcome) -> proto::OrderCreateResponse {
+    let (order, status, shortages) = match outcome {
+        Outcome::Reserved(order) => (order, OrderStatus::AwaitingPayment, Vec::new()),
+        Outcome::OutOfStock { order, shortages } => (order, OrderStatus::Failed, shortages),
+        Outcome::Repeated { order, answered, shortages } => (order, answered, shortages),
+        Outcome::Paid
+        | Outcome::AlreadyPaid
+        | Outcome::Cancelled
+        | Outcome::AlreadyCancelled
+        | Outcome::Ticked
+        | Outcome::RulesChanged
+        | Outcome::RulesUnchanged => unreachable!("a create has no such outcome: {outcome:?}"),
+    };
     proto::OrderCreateResponse {
-        order_id: order.id().get(),
-        status: answered.as_str().to_owned(),
-        shortages: order.shortages().map(shortage).collect(),
+        order_id: order.get(),
+        status: status.as_str().to_owned(),
+        shortages: shortages.into_iter().map(shortage).collect(),
     }
 }
 
-/// All that OrderInfo tells of an order.
-pub(super) fn order_info(order: &OrderView<'_>) -> proto::OrderInfoResponse {
+/// The response to OrderInfo.
+pub(super) fn order_info(order: Order) -> proto::OrderInfoResponse {
+    let items = order.lines.into_iter();
     proto::OrderInfoResponse {
-        status: order.status().as_str().to_owned(),
-        user: order.user().get(),
-        items: order
-            .lines()
+        status: order.status.as_str().to_owned(),
+        user: order.user.get(),
+        items: items
             .map(|line| proto::Item { sku: line.sku.get(), count: line.count.get() })
             .collect(),
-        created_at: Some(timestamp(order.created())),
-        updated_at: Some(timestamp(order.updated())),
-        reason: reason(order.cause()).to_owned(),
-        shortages: order.shortages().map(shortage).collect(),
+        created_at: Some(timestamp(order.created)),
+        updated_at: Some(timestamp(order.updated)),
+        reason: reason(order.cause).to_owned(),
+        shortages: order.shortages.into_iter().map(shortage).collect(),
     }
 }
 
-/// The `reason` of an order on the wire: why it came to a sad end, or nothing.
+/// The `reason` of an order on the wire: why it failed or was cancelled; empty for other orders.
 fn reason(cause: Cause) -> &'static str {
     match cause {
         Cause::Placement | Cause::Reservation | Cause::Payment => "",

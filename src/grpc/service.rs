@@ -1,4 +1,5 @@
-//! One method per call of the contract: convert, submit, convert.
+//! The service `loms.LOMS`, one method for each call: validate and convert the request, submit it to
+//! the sequencer, convert the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,34 +16,35 @@ use super::proto::{
     StocksInfoResponse,
 };
 use super::status;
-use crate::sequencer::{Behind, Sequenced, Sequencer};
-use crate::state_machine::{Action, LomsState, OrderStatus, Outcome, Rejection};
+use crate::sequencer::{Present, Sequenced, Sequencer};
+use crate::state_machine::{Command, OrderStatus, Rejection};
 
-/// Response metadata, on answers and on refusals by the machine: the command's place in the one
-/// order in which the machine took all commands and reads, from 1. Later places saw the effects
-/// of earlier ones.
+/// Response metadata, on answers and on refusals by the machine: the index of the last entry of the
+/// log that the answer depends on; 0 if there is none yet. A command that changed something has an
+/// index of its own. Reads, refusals and repeated creates change nothing, and have the index of the
+/// entry before them. An answer shows the effects of exactly the entries up to its index.
 pub const COMMAND_INDEX: &str = "loms-command-index";
 
-/// How long a call waits for a machine that is behind. No call is to wait for more than 5 ms, and
-/// timers are late by some themselves, the more so where the cores are busy with what is due.
+/// How long a call waits for a machine that is behind. The aim is that no call waits longer than
+/// 5 ms; timers add to this, especially while the cores are busy with the backlog.
 const PATIENCE: Duration = Duration::from_millis(1);
 
-/// What an OrderCreate is answered whose order failed for want of stock.
+/// How an OrderCreate is answered that fails for lack of stock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailedCreate {
     /// OK, with the status `failed`.
     #[default]
     Ok,
-    /// FAILED_PRECONDITION, with what would have been the response among the details.
+    /// FAILED_PRECONDITION, with the response among the details.
     FailedPrecondition,
 }
 
-/// What can be set about the edge.
+/// The settings of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceOptions {
-    /// The most lines that an OrderCreate may have, counted as they came.
+    /// The most lines that an OrderCreate may have, counted before merging.
     pub max_lines: u16,
-    /// How a failed order is told.
+    /// How a failed create is answered.
     pub failed_create: FailedCreate,
 }
 
@@ -60,38 +62,28 @@ pub struct LomsService {
 }
 
 impl LomsService {
-    /// The service over this machine.
+    /// The service of this machine.
     #[must_use]
     pub fn new(sequencer: Arc<Sequencer>, options: ServiceOptions) -> Self {
         Self { sequencer, options }
     }
 
-    /// What the machine answers at the present time. Where it is behind, the call waits a little
-    /// for it to catch up, and is turned away then.
-    async fn ask<T>(
-        &self,
-        attempt: impl Fn(&Sequencer) -> Result<Sequenced<T>, Behind>,
-    ) -> Result<Sequenced<T>, Status> {
-        if let Ok(answer) = attempt(&self.sequencer) {
-            return Ok(answer);
+    /// The machine at the present time. If it is behind, the call waits a little for it to catch
+    /// up, and is refused after that.
+    async fn present(&self) -> Result<Present<'_>, Status> {
+        if let Ok(present) = self.sequencer.present() {
+            return Ok(present);
         }
         let later = async {
             loop {
                 let caught_up = self.sequencer.caught_up();
-                match attempt(&self.sequencer) {
-                    Ok(answer) => return answer,
-                    Err(Behind) => caught_up.await,
+                if let Ok(present) = self.sequencer.present() {
+                    return present;
                 }
+                caught_up.await;
             }
         };
         timeout(PATIENCE, later).await.map_err(|_elapsed| status::behind())
-    }
-
-    /// Submits a payment or a cancellation, whose answers tell nothing but that it is so.
-    async fn settle(&self, action: Action<'_>) -> Result<Sequenced<Result<(), Status>>, Status> {
-        let submit = |sequencer: &Sequencer| sequencer.submit(action, |result, _| result);
-        // A refusal is worded once the lock is free again.
-        Ok(self.ask(submit).await?.map(|result| result.map(drop).map_err(Status::from)))
     }
 }
 
@@ -104,14 +96,9 @@ impl Loms for LomsService {
         let OrderCreateRequest { user, items, idempotency_key } = request.into_inner();
         let items = items.iter().map(|item| (item.sku, item.count));
         let create = convert::order_create(user, items, &idempotency_key, self.options.max_lines)?;
-        let action = Action::CreateOrder {
-            user: create.user,
-            demand: &create.demand,
-            key: create.key.as_ref(),
-        };
-        let answer = self.ask(|sequencer| sequencer.submit(action, created)).await?;
-        respond(answer.map(|created| {
-            let created = created?;
+        let answer = self.present().await?.submit(create);
+        respond(answer.map(|result| {
+            let created = convert::order_created(result?);
             let failed = created.status == OrderStatus::Failed.as_str();
             match self.options.failed_create {
                 FailedCreate::FailedPrecondition if failed => Err(status::out_of_stock(created)),
@@ -124,10 +111,12 @@ impl Loms for LomsService {
         &self,
         request: Request<OrderInfoRequest>,
     ) -> Result<Response<OrderInfoResponse>, Status> {
-        let order = convert::order_id(request.into_inner().order_id)?;
-        let look = |state: &LomsState| state.order(order).map(|order| convert::order_info(&order));
-        let answer = self.ask(|sequencer| sequencer.read(look)).await?;
-        respond(answer.map(|info| info.ok_or_else(|| Rejection::UnknownOrder(order).into())))
+        let id = convert::order_id(request.into_inner().order_id)?;
+        let answer = self.present().await?.order(id);
+        respond(answer.map(|order| {
+            let order = order.ok_or(Rejection::UnknownOrder(id))?;
+            Ok(convert::order_info(order))
+        }))
     }
 
     async fn order_pay(
@@ -135,8 +124,11 @@ impl Loms for LomsService {
         request: Request<OrderPayRequest>,
     ) -> Result<Response<OrderPayResponse>, Status> {
         let order = convert::order_id(request.into_inner().order_id)?;
-        let paid = self.settle(Action::PayOrder(order)).await?;
-        respond(paid.map(|result| result.map(|()| OrderPayResponse {})))
+        let answer = self.present().await?.submit(Command::PayOrder(order));
+        respond(answer.map(|result| {
+            result?;
+            Ok(OrderPayResponse {})
+        }))
     }
 
     async fn order_cancel(
@@ -144,8 +136,11 @@ impl Loms for LomsService {
         request: Request<OrderCancelRequest>,
     ) -> Result<Response<OrderCancelResponse>, Status> {
         let order = convert::order_id(request.into_inner().order_id)?;
-        let cancelled = self.settle(Action::CancelOrder(order)).await?;
-        respond(cancelled.map(|result| result.map(|()| OrderCancelResponse {})))
+        let answer = self.present().await?.submit(Command::CancelOrder(order));
+        respond(answer.map(|result| {
+            result?;
+            Ok(OrderCancelResponse {})
+        }))
     }
 
     async fn stocks_info(
@@ -153,7 +148,7 @@ impl Loms for LomsService {
         request: Request<StocksInfoRequest>,
     ) -> Result<Response<StocksInfoResponse>, Status> {
         let sku = convert::sku(request.into_inner().sku)?;
-        let answer = self.ask(|sequencer| sequencer.read(|state| state.available(sku))).await?;
+        let answer = self.present().await?.available(sku);
         respond(answer.map(|available| match available {
             Some(count) => Ok(StocksInfoResponse { count }),
             None => Err(status::sku_not_found(sku)),
@@ -161,30 +156,11 @@ impl Loms for LomsService {
     }
 }
 
-/// What a create is answered, read from the state that it left.
-fn created(
-    result: Result<Outcome, Rejection>,
-    state: &LomsState,
-) -> Result<OrderCreateResponse, Rejection> {
-    let (order, answered) = match result? {
-        Outcome::Reserved(order) => (order, OrderStatus::AwaitingPayment),
-        Outcome::OutOfStock(order) => (order, OrderStatus::Failed),
-        Outcome::Repeated { order, answered } => (order, answered),
-        outcome @ (Outcome::Paid
-        | Outcome::AlreadyPaid
-        | Outcome::Cancelled
-        | Outcome::AlreadyCancelled
-        | Outcome::Ticked) => unreachable!("a create never comes to {outcome:?}"),
-    };
-    let order = state.order(order).expect("a create's order is on record");
-    Ok(convert::order_created(&order, answered))
-}
-
-/// An answer as the wire takes it, with its place in the order of all commands.
+/// A response, or a refusal, with the command index in its metadata.
 fn respond<T>(answer: Sequenced<Result<T, Status>>) -> Result<Response<T>, Status> {
     let mut index = MetadataValue::from(answer.index);
-    // No two answers have the same: keeping it in the tables of HTTP/2's header compression, for
-    // the next answer to refer to, would be work in vain. This is how a header asks not to be.
+    // Most answers have an index of their own, so HTTP/2's header compression would gain nothing
+    // from keeping it in its tables. A sensitive header is not kept.
     index.set_sensitive(true);
     match answer.value {
         Ok(message) => {

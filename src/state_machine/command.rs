@@ -1,39 +1,49 @@
-//! What can be asked of the machine: a [`Command`] is a checked wish, at a moment.
+//! What the machine can be asked to do: a [`Command`] is a validated request, and an [`Entry`] is a
+//! command with its time and its place in the log.
 
 use std::fmt;
 
 use super::ids::{Count, OrderId, Sku, Timestamp, UserId};
+use super::rules::Rules;
 
-/// A wish and the moment at which it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Command<'a> {
-    /// The machine's time from this command on; never before that of the command before it.
+/// A command with its time and its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The place in the log: 1 for the first entry, and one more for each entry after it. Only a
+    /// command that changes the state takes a place; a command that changes nothing leaves its
+    /// index to the next one.
+    pub index: u64,
+    /// The machine's time from this entry on; never before that of the entry before it.
     pub at: Timestamp,
-    /// What is wished for.
-    pub action: Action<'a>,
+    /// What to do.
+    pub command: Command,
 }
 
-/// The four wishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action<'a> {
+/// A validated request to change the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
     /// Place an order and reserve all its lines, or none.
     CreateOrder {
-        /// Whose order it is.
+        /// The user who places it.
         user: UserId,
         /// What is ordered.
-        demand: &'a Demand,
+        demand: Demand,
         /// Makes the command safe to repeat.
-        key: Option<&'a IdempotencyKey>,
+        key: Option<IdempotencyKey>,
     },
-    /// The order has been paid: its stock leaves the building.
+    /// Mark an order as paid: its stock leaves the building.
     PayOrder(OrderId),
-    /// The order is called off: its stock can be promised again.
+    /// Cancel an order: its stock is available again.
     CancelOrder(OrderId),
-    /// Let time pass: what is due expires, and nothing else happens.
+    /// Let time pass: every order that is due expires, and nothing else happens.
     Tick,
+    /// Replace the rules. The new payment timeout applies to orders that already await payment,
+    /// counted from their creation; those that are then overdue expire at once, at the time of
+    /// this command. The new window applies to keys that are remembered at that time.
+    ChangeRules(Rules),
 }
 
-impl fmt::Display for Action<'_> {
+impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateOrder { user, demand, key } => {
@@ -49,35 +59,36 @@ impl fmt::Display for Action<'_> {
             Self::PayOrder(order) => write!(f, "pay {order}"),
             Self::CancelOrder(order) => write!(f, "cancel {order}"),
             Self::Tick => write!(f, "tick"),
+            Self::ChangeRules(rules) => write!(f, "change rules {rules}"),
         }
     }
 }
 
-/// One SKU within an order.
+/// One SKU of an order, and how many units of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What is ordered.
+    /// The SKU.
     pub sku: Sku,
-    /// How much of it.
+    /// Units of it.
     pub count: Count,
 }
 
-/// What an order asks for: at least one line, each SKU once, by ascending SKU.
+/// The lines of an order: at least one, each SKU once, by ascending SKU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand(Vec<Line>);
 
 impl Demand {
-    /// The most lines that a demand can hold after merging. An edge may well allow fewer.
+    /// The most lines after merging. The gRPC service allows fewer (`orders.max_lines`).
     pub const MAX_LINES: usize = 65_535;
 
-    /// Lines as a client sends them, in any order, a SKU perhaps more than once: lines of one
-    /// SKU become one line of their sum.
+    /// Merges lines as a client sends them: in any order, and possibly several for one SKU, which
+    /// become one line with the sum of their counts.
     ///
     /// # Errors
-    /// No lines, a sum that leaves `u32` (the lowest such SKU is named), or more than
-    /// [`Demand::MAX_LINES`] lines.
+    /// There are no lines, a sum does not fit `u32` (the error names the lowest such SKU), or there
+    /// are more than [`Demand::MAX_LINES`] lines.
     pub fn merge(mut lines: Vec<Line>) -> Result<Self, DemandError> {
-        // Stable or not makes no difference: lines of one SKU are added up.
+        // An unstable sort will do, since lines of one SKU are added up.
         lines.sort_unstable_by_key(|line| line.sku);
         let mut overflow = None;
         lines.dedup_by(|line, kept| {
@@ -98,6 +109,13 @@ impl Demand {
         }
     }
 
+    /// Lines that are merged already; `None` if they are not a valid demand.
+    pub(super) fn from_merged(lines: Vec<Line>) -> Option<Self> {
+        let ascending = lines.is_sorted_by(|one, next| one.sku < next.sku);
+        let valid = ascending && !lines.is_empty() && lines.len() <= Self::MAX_LINES;
+        valid.then_some(Self(lines))
+    }
+
     /// The lines, by ascending SKU.
     #[must_use]
     pub fn lines(&self) -> &[Line] {
@@ -105,12 +123,12 @@ impl Demand {
     }
 }
 
-/// Why lines do not make a [`Demand`].
+/// Why lines are not a valid [`Demand`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DemandError {
-    /// There is nothing to order.
+    /// There are no lines.
     NoLines,
-    /// The lines of this SKU add up to more than `u32` holds.
+    /// The counts of this SKU add up to more than `u32::MAX`.
     CountOverflow(Sku),
     /// More lines than [`Demand::MAX_LINES`].
     TooManyLines,
@@ -128,8 +146,8 @@ impl fmt::Display for DemandError {
     }
 }
 
-/// A name that a client gives to one create, so that sending it again creates nothing again:
-/// 1 to 64 bytes. Keys of different users never meet.
+/// A name that a client gives to one create, so that repeating the create makes no second order:
+/// 1 to 64 bytes. Each user has a key space of their own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencyKey {
     bytes: [u8; Self::MAX_BYTES],

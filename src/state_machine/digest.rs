@@ -1,10 +1,15 @@
-//! A fingerprint of the whole state, the same on every build and machine: it is made of the
-//! values alone, in a fixed order, never of addresses, layout or spare room.
+//! A fingerprint of the whole state. It depends on the values alone, in a fixed order, so it is the
+//! same in every build and on every machine.
 
 use std::fmt;
 
-/// 128 bits that stand for a whole state. Equal states have equal digests; that different states
-/// have different ones is as good as certain, but for somebody who sets out to make them equal.
+use super::lifecycle::{Cause, OrderStatus};
+use super::state::LomsState;
+use super::storage::{little_endian, scramble, size};
+
+/// A 128-bit fingerprint of a state. Equal states have equal digests. Different states have
+/// different digests with overwhelming probability, but the function is not cryptographic: somebody
+/// who wants two states to collide can find them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest(u64, u64);
 
@@ -14,54 +19,96 @@ impl fmt::Display for Digest {
     }
 }
 
-/// Takes words in and gives a [`Digest`] out.
+impl LomsState {
+    /// The fingerprint of all that decides the machine's answers: rules, time, stock, orders, keys.
+    ///
+    /// Two states with equal digests answer all commands equally. The index of the last entry is no
+    /// part of it, so that the same history with more or fewer ticks has the same digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut digester = Digester::new();
+        digester.word(self.rules().payment_timeout.as_nanos());
+        digester.word(self.rules().idempotency_window.as_nanos());
+        digester.word(self.rules_since().as_nanos());
+        digester.word(self.now().as_nanos());
+        digester.word(self.events());
+        digester.length(self.stock_len());
+        for stock in self.stock() {
+            digester.word(u64::from(stock.opening.sku.get()));
+            digester.word(stock.opening.total);
+            digester.word(stock.opening.reserved);
+            digester.word(stock.total);
+            digester.word(stock.reserved);
+        }
+        digester.length(size(self.order_count()));
+        for order in self.orders() {
+            digester.word(order.user().get().cast_unsigned());
+            digester.word(code_of(order.status(), order.cause()));
+            digester.word(order.created().as_nanos());
+            digester.word(order.updated().as_nanos());
+            digester.length(order.lines().len());
+            for line in order.lines() {
+                digester.word(u64::from(line.sku.get()));
+                digester.word(u64::from(line.count.get()));
+            }
+            digester.length(order.shortages().count());
+            for shortage in order.shortages() {
+                digester.word(u64::from(shortage.sku.get()));
+                digester.word(shortage.available);
+            }
+        }
+        digester.length(self.keys().count());
+        for (order, key) in self.keys() {
+            digester.word(order.get().cast_unsigned());
+            digester.bytes(key.as_bytes());
+        }
+        digester.finish()
+    }
+}
+
+/// A status with its cause, as a number that never changes: digests are compared across versions.
+fn code_of(status: OrderStatus, cause: Cause) -> u64 {
+    match (status, cause) {
+        (OrderStatus::New, _) => 1,
+        (OrderStatus::AwaitingPayment, _) => 2,
+        (OrderStatus::Failed, _) => 3,
+        (OrderStatus::Paid, _) => 4,
+        (OrderStatus::Cancelled, Cause::PaymentTimeout) => 6,
+        (OrderStatus::Cancelled, _) => 5,
+    }
+}
+
+/// Takes words and returns a [`Digest`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Digester {
+struct Digester {
     left: u64,
     right: u64,
 }
 
 impl Digester {
-    pub(super) fn new() -> Self {
-        // The fractions of the square roots of 2 and 3: nothing up the sleeve.
+    fn new() -> Self {
+        // The fractions of the square roots of 2 and 3: constants without a hidden purpose.
         Self { left: 0x6a09_e667_f3bc_c908, right: 0xbb67_ae85_84ca_a73b }
     }
 
-    pub(super) fn word(&mut self, word: u64) {
+    fn word(&mut self, word: u64) {
         self.left = scramble(self.left ^ word);
         self.right = scramble(self.right.rotate_left(23) ^ word ^ self.left);
     }
 
-    /// A list says its length first, so that no two lists of lists look alike.
-    pub(super) fn length(&mut self, length: usize) {
+    /// A list starts with its length, so that no two lists of lists give the same words.
+    fn length(&mut self, length: usize) {
         self.word(u64::try_from(length).expect("lengths fit 64 bits"));
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    fn bytes(&mut self, bytes: &[u8]) {
         self.length(bytes.len());
         for chunk in bytes.chunks(8) {
             self.word(little_endian(chunk));
         }
     }
 
-    pub(super) fn finish(self) -> Digest {
+    fn finish(self) -> Digest {
         Digest(scramble(self.left), scramble(self.right ^ self.left))
     }
-}
-
-/// Up to eight bytes as one word.
-pub(super) fn little_endian(chunk: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    for (to, from) in word.iter_mut().zip(chunk) {
-        *to = *from;
-    }
-    u64::from_le_bytes(word)
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): every bit of the input moves every bit
-/// of the output.
-pub(super) const fn scramble(word: u64) -> u64 {
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }

@@ -1,10 +1,10 @@
-//! The values that commands and answers are made of. Each can only be built in its range, so the
-//! code behind it has no bad value to look out for.
+//! The values that commands and answers consist of. Each type can hold only values in its range,
+//! so the code that uses them has nothing to check.
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 
-/// Stock keeping unit: names one kind of goods. Any `u32` but 0.
+/// Stock keeping unit: the number of one kind of goods. Any `u32` except 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sku(NonZeroU32);
 
@@ -23,6 +23,11 @@ impl Sku {
     pub const fn get(self) -> u32 {
         self.0.get()
     }
+
+    /// The number as the key of a table.
+    pub(super) const fn key(self) -> NonZeroU32 {
+        self.0
+    }
 }
 
 impl fmt::Display for Sku {
@@ -36,7 +41,7 @@ impl fmt::Display for Sku {
 pub struct Count(NonZeroU32);
 
 impl Count {
-    /// This many units; `None` for 0.
+    /// A count of units; `None` for 0.
     #[must_use]
     pub const fn new(units: u32) -> Option<Self> {
         match NonZeroU32::new(units) {
@@ -51,7 +56,7 @@ impl Count {
         self.0.get()
     }
 
-    /// Both together; `None` where the sum leaves `u32`.
+    /// The sum; `None` where it does not fit `u32`.
     #[must_use]
     pub const fn checked_add(self, more: Self) -> Option<Self> {
         match self.0.checked_add(more.get()) {
@@ -67,7 +72,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// Whoever places an order: 1 to `i64::MAX`.
+/// The user who places an order: 1 to `i64::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserId(NonZeroU64);
 
@@ -78,7 +83,7 @@ impl UserId {
         u64::try_from(number).ok().and_then(NonZeroU64::new).map(Self)
     }
 
-    /// The number as the wire carries it, above 0.
+    /// The number as it is sent on the wire, above 0.
     #[must_use]
     pub fn get(self) -> i64 {
         self.0.get().cast_signed()
@@ -91,8 +96,8 @@ impl fmt::Display for UserId {
     }
 }
 
-/// Names one order: 1 for the first that was stored, and one more for each after it, failed ones
-/// too. At most `i64::MAX`.
+/// The number of an order: 1 for the first stored order, and one more for each order after it,
+/// failed orders included. At most `i64::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OrderId(NonZeroU64);
 
@@ -103,17 +108,19 @@ impl OrderId {
         u64::try_from(number).ok().and_then(NonZeroU64::new).map(Self)
     }
 
-    /// The id of the order that stands at this place in the order of creation, from 0.
-    pub(super) fn at_index(index: u32) -> Self {
-        Self(NonZeroU64::MIN.saturating_add(u64::from(index)))
+    /// The id of the order at this place in the sequence of stored orders, from 0.
+    pub(super) fn at_place(place: u32) -> Self {
+        let id = NonZeroU64::MIN.checked_add(u64::from(place));
+        Self(id.expect("2³² is far below the largest id"))
     }
 
-    /// The order's place in the order of creation, from 0; `None` where no order can stand.
-    pub(super) fn index(self) -> Option<u32> {
-        u32::try_from(self.0.get().saturating_sub(1)).ok()
+    /// The order's place in the sequence of stored orders, from 0; `None` for an id that is larger
+    /// than any stored order's can be.
+    pub(super) fn place(self) -> Option<u32> {
+        u32::try_from(self.0.get().wrapping_sub(1)).ok()
     }
 
-    /// The number as the wire carries it, above 0.
+    /// The number as it is sent on the wire, above 0.
     #[must_use]
     pub fn get(self) -> i64 {
         self.0.get().cast_signed()
@@ -126,12 +133,12 @@ impl fmt::Display for OrderId {
     }
 }
 
-/// A moment of machine time: nanoseconds since 1970-01-01T00:00:00Z, up to the year 2554.
+/// A point in machine time: nanoseconds since 1970-01-01T00:00:00Z, up to the year 2554.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment this many nanoseconds after 1970-01-01T00:00:00Z.
+    /// The time this many nanoseconds after 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
@@ -143,8 +150,8 @@ impl Timestamp {
         self.0
     }
 
-    /// The moment that lies `span` after this one; `None` where it lies past the end of time,
-    /// which is to say never.
+    /// The time `span` after this one; `None` where that is after the last representable time. The
+    /// machine treats it as never.
     #[must_use]
     pub const fn checked_add(self, span: Span) -> Option<Self> {
         match self.0.checked_add(span.0) {
@@ -160,7 +167,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A length of machine time, in nanoseconds.
+/// A duration of machine time, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(u64);
 
@@ -171,10 +178,16 @@ impl Span {
         Self(nanos)
     }
 
-    /// This many seconds; at most some 584 years, beyond which it stays there.
+    /// This many seconds.
+    ///
+    /// # Panics
+    /// More than 18,446,744,073 seconds (584 years) do not fit.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
-        Self(seconds.saturating_mul(1_000_000_000))
+        match seconds.checked_mul(1_000_000_000) {
+            Some(nanos) => Self(nanos),
+            None => panic!("a span is at most 584 years"),
+        }
     }
 
     /// Nanoseconds.

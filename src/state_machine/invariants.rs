@@ -1,57 +1,63 @@
-//! What must hold of the whole state, whatever commands led to it.
+//! What must hold of the whole state, whatever entries led to it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::ids::{OrderId, Sku};
-use super::order::{OrderStatus, OrderView};
-use super::outcome::Cause;
+use super::ids::{OrderId, Sku, Timestamp};
+use super::lifecycle::{Cause, OrderStatus};
+use super::orders::OrderView;
 use super::state::LomsState;
+use super::stock::StockView;
 
-/// Something in the state that cannot be: a bug in the machine.
+/// A contradiction in a state: a bug in the machine, or damaged parts that a state was to be
+/// restored from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
+    /// A SKU has two stock records.
+    DuplicateSku {
+        /// The SKU.
+        sku: Sku,
+    },
     /// More is reserved than there is.
     OverReserved {
-        /// Of what.
+        /// The SKU.
         sku: Sku,
     },
-    /// `reserved` differs from the opening's own reservation plus what orders that await payment
-    /// hold.
-    ReservedIsOff {
-        /// Of what.
+    /// `reserved` is not the opening reservation plus what orders that await payment hold.
+    WrongReserved {
+        /// The SKU.
         sku: Sku,
-        /// On the shelf.
+        /// The stock's `reserved`.
         reserved: u64,
-        /// By the orders.
+        /// What it should be.
         expected: u128,
     },
-    /// `total` differs from the opening's less what was paid.
-    TotalIsOff {
-        /// Of what.
+    /// `total` is not the opening total minus what was paid.
+    WrongTotal {
+        /// The SKU.
         sku: Sku,
-        /// On the shelf.
+        /// The stock's `total`.
         total: u64,
-        /// Units in orders that were paid.
+        /// Units of paid orders.
         paid: u128,
     },
-    /// An order that was reserved holds a SKU without a stock record.
-    HoldsUnknownSku {
+    /// An order that was reserved has a SKU without a stock record.
+    UnknownSku {
         /// The order.
         order: OrderId,
         /// The SKU.
         sku: Sku,
     },
-    /// An order's record contradicts itself.
+    /// An order contradicts itself.
     Order {
         /// The order.
         order: OrderId,
-        /// How.
+        /// What is wrong.
         what: &'static str,
     },
-    /// An index disagrees with what it indexes.
+    /// An index or a counter contradicts the data that it is made of.
     Index {
-        /// Which.
+        /// What is wrong.
         what: &'static str,
     },
 }
@@ -59,17 +65,18 @@ pub enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::DuplicateSku { sku } => write!(f, "SKU {sku} has two stock records"),
             Self::OverReserved { sku } => {
                 write!(f, "SKU {sku}: more is reserved than there is")
             }
-            Self::ReservedIsOff { sku, reserved, expected } => {
-                write!(f, "SKU {sku}: {reserved} reserved, where the orders make it {expected}")
+            Self::WrongReserved { sku, reserved, expected } => {
+                write!(f, "SKU {sku}: reserved is {reserved}, but the orders add up to {expected}")
             }
-            Self::TotalIsOff { sku, total, paid } => {
-                write!(f, "SKU {sku}: a total of {total} does not fit {paid} paid units")
+            Self::WrongTotal { sku, total, paid } => {
+                write!(f, "SKU {sku}: a total of {total} does not match {paid} paid units")
             }
-            Self::HoldsUnknownSku { order, sku } => {
-                write!(f, "order {order} holds SKU {sku}, which has no stock record")
+            Self::UnknownSku { order, sku } => {
+                write!(f, "order {order} reserves SKU {sku}, which has no stock record")
             }
             Self::Order { order, what } => write!(f, "order {order}: {what}"),
             Self::Index { what } => write!(f, "{what}"),
@@ -83,58 +90,68 @@ struct Claims {
     paid: u128,
 }
 
-pub(super) fn check(state: &LomsState) -> Result<(), Violation> {
-    let mut claims: BTreeMap<Sku, Claims> = BTreeMap::new();
-    let mut previous = None;
-    for order in state.orders() {
-        check_order(state, &order)?;
-        if previous.is_some_and(|created| created > order.created()) {
-            return Err(Violation::Order {
-                order: order.id(),
-                what: "it was created before the order of the id before it",
-            });
-        }
-        previous = Some(order.created());
-        for line in order.lines() {
-            let claim = claims.entry(line.sku).or_default();
-            let count = u128::from(line.count.get());
-            match order.status() {
-                OrderStatus::AwaitingPayment => {
-                    claim.awaiting = claim.awaiting.saturating_add(count);
+impl LomsState {
+    /// Checks the whole state, order by order and SKU by SKU.
+    ///
+    /// # Errors
+    /// The first [`Violation`] found. Unless the machine has a bug, there is none.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        let mut claims: BTreeMap<Sku, Claims> = BTreeMap::new();
+        let mut previous = None;
+        let mut transitions: u64 = 0;
+        for order in self.orders() {
+            let order_changed = check_order(self, &order, previous)?;
+            transitions = transitions.checked_add(order_changed).expect("few for each order");
+            previous = Some(order.created());
+            for line in order.lines() {
+                let claim = claims.entry(line.sku).or_default();
+                let claimed = match order.status() {
+                    OrderStatus::AwaitingPayment => &mut claim.awaiting,
+                    OrderStatus::Paid => &mut claim.paid,
+                    OrderStatus::New | OrderStatus::Failed | OrderStatus::Cancelled => continue,
+                };
+                let sum = claimed.checked_add(u128::from(line.count.get()));
+                *claimed = sum.expect("2⁶⁴ lines of 32 bits fit 128 bits");
+                if self.available(line.sku).is_none() {
+                    return Err(Violation::UnknownSku { order: order.id(), sku: line.sku });
                 }
-                OrderStatus::Paid => claim.paid = claim.paid.saturating_add(count),
-                OrderStatus::New | OrderStatus::Failed | OrderStatus::Cancelled => continue,
-            }
-            if state.available(line.sku).is_none() {
-                return Err(Violation::HoldsUnknownSku { order: order.id(), sku: line.sku });
             }
         }
+        if self.events() < transitions {
+            return Err(Violation::Index { what: "the orders have more events than the machine" });
+        }
+        check_stock(self, &claims)?;
+        check_indexes(self)
     }
-    check_stock(state, &claims)?;
-    check_indexes(state)
 }
 
 fn check_stock(state: &LomsState, claims: &BTreeMap<Sku, Claims>) -> Result<(), Violation> {
-    for shelf in state.stock() {
-        let sku = shelf.opening.sku;
+    for StockView { opening, total, reserved } in state.stock() {
+        let sku = opening.sku;
         let claims = claims.get(&sku).copied().unwrap_or_default();
-        if shelf.reserved > shelf.total {
+        if reserved > total {
             return Err(Violation::OverReserved { sku });
         }
-        let expected = claims.awaiting.saturating_add(u128::from(shelf.opening.reserved));
-        if u128::from(shelf.reserved) != expected {
-            return Err(Violation::ReservedIsOff { sku, reserved: shelf.reserved, expected });
+        let expected = claims.awaiting.checked_add(u128::from(opening.reserved));
+        let expected = expected.expect("both are far below 2¹²⁷");
+        if u128::from(reserved) != expected {
+            return Err(Violation::WrongReserved { sku, reserved, expected });
         }
-        if u128::from(shelf.total).checked_add(claims.paid) != Some(u128::from(shelf.opening.total))
-        {
-            return Err(Violation::TotalIsOff { sku, total: shelf.total, paid: claims.paid });
+        if u128::from(total).checked_add(claims.paid) != Some(u128::from(opening.total)) {
+            return Err(Violation::WrongTotal { sku, total, paid: claims.paid });
         }
     }
     Ok(())
 }
 
-fn check_order(state: &LomsState, order: &OrderView<'_>) -> Result<(), Violation> {
-    let fits = match order.status() {
+/// Checks one order; `previous` is when the order before it was created. Returns how often its
+/// status has changed.
+fn check_order(
+    state: &LomsState,
+    order: &OrderView<'_>,
+    previous: Option<Timestamp>,
+) -> Result<u64, Violation> {
+    let matching = match order.status() {
         OrderStatus::New => false,
         OrderStatus::AwaitingPayment => order.cause() == Cause::Reservation,
         OrderStatus::Failed => order.cause() == Cause::OutOfStock,
@@ -144,23 +161,29 @@ fn check_order(state: &LomsState, order: &OrderView<'_>) -> Result<(), Violation
         }
     };
     let short = order.shortages().count();
-    let what = if !fits {
-        "its status and its cause do not go together"
+    let what = if !matching {
+        "its status and its cause do not match"
     } else if order.lines().len() == 0 {
         "it has no lines"
     } else if !order.skus().is_sorted_by(|one, next| one < next) {
-        "its SKUs do not ascend"
+        "its SKUs are not ascending"
     } else if (short > 0) != (order.status() == OrderStatus::Failed) {
-        "it is failed without a shortage, or the other way round"
+        "it failed without a shortage, or has a shortage without having failed"
     } else if order
         .shortages()
         .any(|shortage| shortage.available >= u64::from(shortage.requested.get()))
     {
-        "a shortage of it was none"
+        "a shortage has enough units available"
+    } else if previous.is_some_and(|previous| previous > order.created()) {
+        "it was created before the order with the id before it"
     } else if order.updated() < order.created() || order.updated() > state.now() {
-        "its times are out of order"
+        "its times are not in order"
     } else {
-        return Ok(());
+        return Ok(match order.status() {
+            OrderStatus::New => 1,
+            OrderStatus::AwaitingPayment | OrderStatus::Failed => 2,
+            OrderStatus::Paid | OrderStatus::Cancelled => 3,
+        });
     };
     Err(Violation::Order { order: order.id(), what })
 }
@@ -170,14 +193,18 @@ fn check_indexes(state: &LomsState) -> Result<(), Violation> {
         .orders()
         .filter(|order| order.status() == OrderStatus::AwaitingPayment)
         .map(|order| order.id());
-    if !state.awaiting().eq(awaiting) {
-        return Err(Violation::Index { what: "the set of awaiting orders is not what it says" });
-    }
-    if state.next_deadline().is_some_and(|deadline| deadline <= state.now()) {
-        return Err(Violation::Index { what: "an order is past its deadline" });
-    }
-    if state.keys().indexed() != state.keys().len() {
-        return Err(Violation::Index { what: "a key cannot be found by its index" });
-    }
-    Ok(())
+    let what = if !state.awaiting().eq(awaiting) {
+        "the set of awaiting orders does not match the orders"
+    } else if state.next_deadline() != state.oldest_deadline() {
+        "the next deadline is not that of the oldest awaiting order"
+    } else if state.next_deadline().is_some_and(|deadline| deadline <= state.now()) {
+        "an order is past its deadline"
+    } else if !state.key_index_is_sound() {
+        "a key cannot be found through its index"
+    } else if state.rules_since() > state.now() {
+        "the rules hold since a time in the future"
+    } else {
+        return Ok(());
+    };
+    Err(Violation::Index { what })
 }

@@ -1,38 +1,37 @@
-//! The idempotency keys that are still remembered: which order each of them made.
+//! The idempotency keys that are remembered, each with the order that it made.
 //!
-//! A queue of keys by age, with a hash index that grows one bucket at a time (linear hashing,
-//! Litwin 1980), so that no create pays for the growth of a table. A key is out of date by its
-//! order's age, whether or not it has been dropped yet; keys that are out of date are dropped
-//! little by little.
+//! A queue of keys by age, with a hash index that grows one bucket at a time. A key is forgotten
+//! when its order has a certain age, whether or not it has been removed from the queue by then.
+//! Forgotten keys are removed a few at a time, by the commands that follow.
 
-use super::arena::{Arena, Queue};
 use super::command::IdempotencyKey;
-use super::digest::{little_endian, scramble};
 use super::ids::{Span, Timestamp, UserId};
+use super::storage::{Arena, Buckets, ByteQueue, Queue, little_endian, scramble};
 
-/// How many keys that are out of date one command drops: more than it can add.
-const DROPS: u32 = 2;
+/// How many forgotten keys a command removes: more than it can add.
+const REMOVALS: u32 = 2;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Where the key's bytes stand, after a byte that tells how many they are.
+    /// Where the key is stored: a byte with its length, then its bytes.
     bytes: u64,
-    /// When its order was placed; here too, since a record that old is far from any cache.
+    /// When its order was created. Copied here because the order's record is not in any cache.
     created: Timestamp,
     order: u32,
     hash: u32,
 }
 
-/// Leads to an entry, and tells its hash so that it need not be fetched to be passed over.
+/// A link to an entry. It holds the entry's hash, so that most entries that do not match are
+/// skipped without being fetched.
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
     hash: u32,
-    /// The place of the entry plus one; 0 for none. There are fewer entries than orders ever
-    /// stored, so 32 bits do.
+    /// The place of the entry plus one; 0 for none. There are fewer keys than orders, so 32 bits
+    /// are enough.
     next: u32,
 }
 
-/// A user's key as the index knows it.
+/// The hash of a user's key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyHash(u32);
 
@@ -41,31 +40,33 @@ pub(super) struct KeyHash(u32);
 pub(super) struct Keys {
     secret: u64,
     window: Span,
-    /// When the oldest key is out of date; `None` for never, and where there is no key.
+    /// When the oldest key is forgotten; `None` for never, and if there are no keys.
     oldest_end: Option<Timestamp>,
     entries: Queue<Entry>,
-    /// For each entry what comes after it in its bucket's chain: apart, and so small that chains
-    /// are walked and divided without fetching an entry.
+    /// For each entry the link to the next entry of its bucket. Apart from the entries and small,
+    /// so that a chain is walked without fetching entries.
     links: Queue<Link>,
-    bytes: Queue<u8>,
-    buckets: Arena<Link>,
+    bytes: ByteQueue,
+    buckets: Buckets,
+    /// The first link of each bucket.
+    heads: Arena<Link>,
 }
 
 impl Keys {
-    /// None yet. Each will be out of date a `window` after its order was placed; the `secret`
-    /// spreads them over the index.
+    /// No keys yet. Each will be forgotten a `window` after its order was created. The `secret`
+    /// makes the index unpredictable for clients.
     pub(super) fn new(window: Span, secret: u64) -> Self {
         Self { secret, window, ..Self::default() }
     }
 
-    /// The newest order that this key made and that `matches`; the caller looks at user and age.
+    /// The newest order that this key made and that `matches`. The caller checks user and age.
     pub(super) fn find(
         &self,
         KeyHash(hash): KeyHash,
         key: &IdempotencyKey,
         matches: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        let mut link = *self.buckets.get(self.bucket_of(hash)?)?;
+        let mut link = *self.heads.at(self.buckets.of(hash)?);
         while let Some(place) = self.follow(link) {
             if link.hash == hash {
                 let entry = self.entries.at(place);
@@ -78,59 +79,88 @@ impl Keys {
         None
     }
 
-    /// When the oldest key is out of date; `None` for never, and where there is no key.
+    /// When the oldest key is forgotten; `None` for never, and if there are no keys.
     pub(super) fn oldest_end(&self) -> Option<Timestamp> {
         self.oldest_end
     }
 
-    /// Remembers that this key made this order now, after the orders of all other keys.
+    /// Stores that this key made this order, which was created at this time, after the orders of
+    /// all other keys.
     pub(super) fn insert(
         &mut self,
         KeyHash(hash): KeyHash,
         key: &IdempotencyKey,
         order: u32,
-        now: Timestamp,
+        created: Timestamp,
     ) {
         if self.len() == 0 {
-            self.oldest_end = now.checked_add(self.window);
+            self.oldest_end = created.checked_add(self.window);
         }
         let mut bytes = [0; 1 + IdempotencyKey::MAX_BYTES];
         let (key, (len, rest)) = (key.as_bytes(), bytes.split_first_mut().expect("65 bytes"));
         *len = u8::try_from(key.len()).expect("a key has at most 64 bytes");
-        let (told, _) = rest.split_at_mut(key.len());
-        told.copy_from_slice(key);
-        let (bytes, _) = bytes.split_at(key.len().saturating_add(1));
-        let bytes = self.bytes.push_bytes(bytes);
+        let (stored, _) = rest.split_at_mut(key.len());
+        stored.copy_from_slice(key);
+        let (bytes, _) = bytes.split_at(key.len().checked_add(1).expect("at most 65"));
+        let bytes = self.bytes.push(bytes);
         // As many buckets as keys, so that a chain has one link on average.
-        if u64::from(self.buckets.len()) <= self.len() {
+        if u64::from(self.buckets.count()) <= self.len() {
             self.split();
         }
-        let bucket = self.bucket_of(hash).expect("there is a bucket by now");
-        let head = self.buckets.at_mut(bucket);
-        let place = self.entries.push(Entry { bytes, created: now, order, hash });
+        let bucket = self.buckets.of(hash).expect("there is a bucket by now");
+        let head = self.heads.at_mut(bucket);
+        let place = self.entries.push(Entry { bytes, created, order, hash });
         self.links.push(*head);
         let next = u32::try_from(place).ok().and_then(|place| place.checked_add(1));
         let next = next.expect("there are fewer keys than orders, and fewer than 2³² of those");
         *head = Link { hash, next };
     }
 
-    /// Drops some of the oldest keys, if they are out of date by now.
+    /// Removes some of the oldest keys, if they are forgotten by now.
     #[inline(never)]
-    pub(super) fn drop_some(&mut self, now: Timestamp) {
-        for _ in 0..DROPS {
+    pub(super) fn remove_some(&mut self, now: Timestamp) {
+        for _ in 0..REMOVALS {
             if self.oldest_end.is_none_or(|end| end > now) {
                 return;
             }
-            let place = self.entries.front();
-            self.bytes.drop_until(self.entries.at(place).bytes);
-            self.entries.drop_until(place.saturating_add(1));
-            self.links.drop_until(place.saturating_add(1));
-            self.oldest_end = match self.len() {
-                0 => None,
-                // A moment past the end of time is none.
-                _ => self.entries.at(self.entries.front()).created.checked_add(self.window),
-            };
+            let oldest = self.entries.front();
+            self.remove_until(oldest.checked_add(1).expect("places are below 2³²"));
         }
+    }
+
+    /// From now on keys are remembered for this long. A key that is already forgotten stays
+    /// forgotten.
+    pub(super) fn set_window(&mut self, now: Timestamp, window: Span) {
+        let (mut low, mut high) = (self.entries.front(), self.entries.back());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.is_forgotten(self.entries.at(middle).created, now) {
+                low = middle.checked_add(1).expect("places are below 2³²");
+            } else {
+                high = middle;
+            }
+        }
+        self.window = window;
+        self.remove_until(low);
+    }
+
+    /// Whether a key is forgotten by now whose order was created at this time.
+    pub(super) fn is_forgotten(&self, created: Timestamp, now: Timestamp) -> bool {
+        // An end after the last representable time is never.
+        created.checked_add(self.window).is_some_and(|end| end <= now)
+    }
+
+    /// Removes the keys before this place.
+    fn remove_until(&mut self, place: u64) {
+        if let Some(last) = place.checked_sub(1).filter(|last| *last >= self.entries.front()) {
+            self.bytes.drop_until(self.entries.at(last).bytes);
+            self.entries.drop_until(place);
+            self.links.drop_until(place);
+        }
+        self.oldest_end = match self.len() {
+            0 => None,
+            _ => self.entries.at(self.entries.front()).created.checked_add(self.window),
+        };
     }
 
     /// The keys, oldest first, with the orders that they made.
@@ -141,15 +171,21 @@ impl Keys {
         })
     }
 
-    /// How many keys the index leads to; all of them, if it is sound.
+    /// The order that the newest key made.
+    pub(super) fn newest_order(&self) -> Option<u32> {
+        let newest = self.entries.back().checked_sub(1);
+        newest.filter(|_| self.len() > 0).map(|place| self.entries.at(place).order)
+    }
+
+    /// How many keys can be found through the index; all of them, unless it is broken.
     pub(super) fn indexed(&self) -> u64 {
         let mut count: u64 = 0;
-        for (bucket, &head) in (0..).zip(self.buckets.iter()) {
+        for (bucket, &head) in (0..).zip(self.heads.iter()) {
             let mut link = head;
             while let Some(place) = self.follow(link) {
                 let entry = self.entries.at(place);
-                if self.bucket_of(link.hash) == Some(bucket) && link.hash == entry.hash {
-                    count = count.saturating_add(1);
+                if self.buckets.of(link.hash) == Some(bucket) && link.hash == entry.hash {
+                    count = count.checked_add(1).expect("there are fewer than 2³² keys");
                 }
                 link = self.links.at(place);
             }
@@ -157,24 +193,25 @@ impl Keys {
         count
     }
 
-    /// How many keys there are, those that are out of date but not yet dropped among them.
+    /// How many keys there are, including forgotten ones that have not been removed yet.
     pub(super) fn len(&self) -> u64 {
-        self.entries.back().saturating_sub(self.entries.front())
+        self.entries.len()
     }
 
-    /// The place of the entry that a link leads to; `None` at the end of the chain. That is also
-    /// where the entry has been dropped: chains go from new to old, so that nothing behind it is
-    /// left. Dropping the oldest key needs no look at its chain for that.
+    /// The place of the entry that a link leads to; `None` at the end of the chain, and where the
+    /// entry has been removed. Chains go from new to old, so nothing behind a removed entry is left:
+    /// removing the oldest key need not touch its chain.
     fn follow(&self, link: Link) -> Option<u64> {
         link.next.checked_sub(1).map(u64::from).filter(|place| *place >= self.entries.front())
     }
 
     fn bytes_of(&self, entry: &Entry) -> &[u8] {
         let stored = self.bytes.bytes_from(entry.bytes).split_first();
-        let (len, rest) = stored.expect("a key's length stands before it");
+        let (len, rest) = stored.expect("a key is stored after its length");
         rest.split_at(usize::from(*len)).0
     }
 
+    /// The hash of a user's key.
     pub(super) fn hash(&self, user: UserId, key: &IdempotencyKey) -> KeyHash {
         let mut hash = scramble(self.secret ^ user.get().cast_unsigned());
         for chunk in key.as_bytes().chunks(8) {
@@ -183,35 +220,24 @@ impl Keys {
         KeyHash(u32::try_from(hash >> 32).expect("32 bits are left"))
     }
 
-    /// The bucket of this hash; `None` while there is no bucket at all.
-    fn bucket_of(&self, hash: u32) -> Option<u32> {
-        let last = self.buckets.len().checked_sub(1)?;
-        // As many low bits as the last bucket's number has; and one fewer for a bucket that is
-        // still to come.
-        let mask = u32::MAX.checked_shr(last.leading_zeros()).unwrap_or(0);
-        let bucket = hash & mask;
-        Some(if bucket > last { bucket & (mask >> 1) } else { bucket })
-    }
-
     /// Adds a bucket, and moves into it what belongs there from the bucket that it divides.
     fn split(&mut self) {
-        let added = self.buckets.push(Link::default());
-        let Some(top) = added.checked_ilog2() else {
+        let (added, divided) = self.buckets.add();
+        self.heads.push(Link::default());
+        let Some(divided) = divided else {
             return;
         };
-        let divided = added & !1_u32.rotate_left(top);
-        let mut link = *self.buckets.at(divided);
-        *self.buckets.at_mut(divided) = Link::default();
-        // Each bucket keeps its order, newest first: entries are put behind the last of theirs.
+        let mut link = std::mem::take(self.heads.at_mut(divided));
+        // Both chains keep their order, newest first: each entry goes behind the last of its chain.
         let (mut stay, mut go) = (None, None);
         while let Some(place) = self.follow(link) {
-            let (bucket, last) = if self.bucket_of(link.hash) == Some(added) {
+            let (bucket, last) = if self.buckets.of(link.hash) == Some(added) {
                 (added, &mut go)
             } else {
                 (divided, &mut stay)
             };
             match last.replace(place) {
-                None => *self.buckets.at_mut(bucket) = link,
+                None => *self.heads.at_mut(bucket) = link,
                 Some(last) => *self.links.at_mut(last) = link,
             }
             link = self.links.at(place);

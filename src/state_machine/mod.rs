@@ -1,32 +1,38 @@
-//! The core: a pure, deterministic machine of orders and stock.
+//! The core: a pure, deterministic state machine of orders and stock.
 //!
 //! ```text
-//! LomsState + Command ──apply──► LomsState' + Outcome + Transitions
-//!                                or a Rejection, and nothing changed
+//! LomsState + Entry ──apply──► LomsState' + Outcome + Events
+//!                              or a Rejection, and nothing but the time has changed
 //! ```
 //!
-//! It promises that the same commands give the same answers, for ever: it knows no clock, no
-//! chance, no thread, no socket and no file. Time is a field of the [`Command`]; what it wants
-//! done later it says ([`LomsState::next_deadline`]); what happened it returns ([`Transition`])
-//! and never logs. It does not fail half way: all that can be refused is decided before anything
-//! changes. What cannot happen is asserted, and an assertion that breaks stops the process, for a
-//! wrong stock count is worse than none.
+//! The same entries give the same answers, for ever: the machine uses no clock, random numbers,
+//! threads, sockets or files. The time is a field of each [`Entry`]. When it needs a tick it says
+//! so ([`LomsState::next_deadline`]). What happened it returns as [`Event`]s; it never logs.
 //!
-//! Start with [`LomsState::apply`], then [`OrderStatus::may_go`], the table of an order's life.
+//! A command is all or nothing: everything that can be refused is decided before the first change.
+//! What cannot happen is asserted. A failed assertion stops the process, because a wrong stock count
+//! is worse than no answer.
+//!
+//! Reads take `&LomsState` and change nothing.
+//!
+//! Start with [`LomsState::apply`], then [`OrderStatus::may_change`], the lifecycle of an order.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `ids` | SKUs, counts, users, order ids, times: values that cannot be out of range |
-//! | `command` | what can be asked |
-//! | `outcome` | what is answered, refused, and has happened |
-//! | `state` | [`LomsState`]: the one door, and a handler per command |
-//! | `order` | the orders on record, and the lifecycle |
-//! | `awaiting` | which orders await payment |
-//! | `stock` | the shelves: reserve, release, deduct |
-//! | `keys` | the idempotency keys that are still remembered |
-//! | `arena` | storage that never copies itself whole |
+//! | `ids` | SKUs, counts, users, order ids, times: values that are always in range |
+//! | `lifecycle` | the statuses of an order, and the table of legal changes |
+//! | `rules` | the settings that decide answers |
+//! | `command` | what can be asked: commands and entries |
+//! | `event` | what has happened |
+//! | `outcome` | what is answered: outcomes and rejections |
+//! | `orders` | the stored orders |
+//! | `stock` | the stock: reserve, release, deduct |
+//! | `keys` | the idempotency keys that are remembered |
+//! | `state` | [`LomsState`], `apply`, and a handler for each command |
+//! | `restore` | a state as a list of parts, and back: what a snapshot holds |
 //! | `invariants` | what must hold of the whole state |
 //! | `digest` | a fingerprint of the whole state |
+//! | `storage` | containers with a bounded worst case |
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
@@ -34,23 +40,30 @@
     clippy::unwrap_used
 )]
 
-mod arena;
-mod awaiting;
 mod command;
 mod digest;
+mod event;
 mod ids;
 mod invariants;
 mod keys;
-mod order;
+mod lifecycle;
+mod orders;
 mod outcome;
+mod restore;
+mod rules;
 mod state;
 mod stock;
+mod storage;
 
-pub use command::{Action, Command, Demand, DemandError, IdempotencyKey, Line};
+pub use command::{Command, Demand, DemandError, Entry, IdempotencyKey, Line};
 pub use digest::Digest;
+pub use event::{Event, Fact, Transition};
 pub use ids::{Count, OrderId, Sku, Span, Timestamp, UserId};
 pub use invariants::Violation;
-pub use order::{OrderStatus, OrderView};
-pub use outcome::{Cause, Outcome, Rejection, Shortage, Transition};
-pub use state::{LomsState, Rules};
+pub use lifecycle::{Cause, OrderStatus};
+pub use orders::{Order, OrderView};
+pub use outcome::{Outcome, Rejection, Shortage};
+pub use restore::Parts;
+pub use rules::Rules;
+pub use state::LomsState;
 pub use stock::{OpeningStock, OpeningStockError, StockRecord, StockView};

@@ -1,101 +1,118 @@
-//! [`LomsState`] and its one door, [`LomsState::apply`].
+//! [`LomsState`], and [`LomsState::apply`], the only function that changes it.
 
-use super::arena::size;
-use super::command::{Action, Command, Demand, IdempotencyKey};
-use super::digest::{Digest, Digester};
-use super::ids::{OrderId, Sku, Span, Timestamp, UserId};
-use super::invariants::{self, Violation};
+use super::command::{Command, Demand, Entry, IdempotencyKey};
+use super::event::{Event, Fact, Transition};
+use super::ids::{OrderId, Sku, Timestamp, UserId};
 use super::keys::{KeyHash, Keys};
-use super::order::{OrderRecord, OrderStatus, OrderView, Orders};
-use super::outcome::{Cause, Outcome, Rejection, Transition};
-use super::stock::{OpeningStock, ShelfId, Stock, StockView};
+use super::lifecycle::{Cause, OrderStatus};
+use super::orders::{Order, OrderView, Orders};
+use super::outcome::{Outcome, Rejection, Shortage};
+use super::rules::Rules;
+use super::stock::{OpeningStock, Stock, StockView};
+use super::storage::Slot;
 
-/// What a machine holds to for as long as it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// How long an order may await payment: it expires at `created + payment_timeout`. Zero means
-    /// that it never does.
-    pub payment_timeout: Span,
-    /// How long an idempotency key is remembered: it is forgotten at
-    /// `created + idempotency_window`. Zero means that keys are not remembered at all.
-    pub idempotency_window: Span,
-    /// Spreads keys over the index in a way that clients cannot foresee. It decides how fast the
-    /// machine is, never what it answers, and is no part of the digest.
-    pub key_hash_secret: u64,
-}
-
-impl Default for Rules {
-    /// Ten minutes to pay, and keys remembered for a day.
-    fn default() -> Self {
-        Self {
-            payment_timeout: Span::from_secs(600),
-            idempotency_window: Span::from_secs(86_400),
-            key_hash_secret: 0,
-        }
-    }
-}
-
-/// All orders and all stock. The same commands from the same opening always lead to the same
-/// state, with the same answers and the same transitions on the way.
+/// All orders and all stock. The same entries, applied to the same opening stock and rules, always
+/// lead to the same state, with the same answers and the same events.
 #[derive(Clone, Debug)]
 pub struct LomsState {
     rules: Rules,
+    rules_since: Timestamp,
     now: Timestamp,
-    transitions: u64,
+    index: u64,
+    events: u64,
     stock: Stock,
     orders: Orders,
     keys: Keys,
     /// The deadline of the oldest order that awaits payment.
     next_deadline: Option<Timestamp>,
-    /// The shelves of the create at work; kept for its room alone.
-    shelves: Vec<ShelfId>,
+    /// Scratch buffer of a create: where the stock of each line is.
+    slots: Vec<Slot>,
 }
 
 impl LomsState {
-    /// A machine that opens with this stock, at time 0.
+    /// A machine with this opening stock, at time 0.
+    ///
+    /// The secret makes the hash index of idempotency keys unpredictable for clients. It affects
+    /// how fast the machine is, never what it answers, and is not part of the digest.
     #[must_use]
-    pub fn new(rules: Rules, opening: &OpeningStock) -> Self {
-        Self {
-            rules,
-            now: Timestamp::default(),
-            transitions: 0,
-            stock: Stock::new(opening),
-            orders: Orders::default(),
-            keys: Keys::new(rules.idempotency_window, rules.key_hash_secret),
-            next_deadline: None,
-            shelves: Vec::new(),
-        }
+    pub fn new(rules: Rules, opening: &OpeningStock, key_hash_secret: u64) -> Self {
+        let stock: Vec<StockView> = opening
+            .records()
+            .iter()
+            .map(|&opening| StockView { opening, total: opening.total, reserved: opening.reserved })
+            .collect();
+        Self::empty(rules, key_hash_secret, &stock).expect("an opening stock is valid")
     }
 
-    /// Lets time pass to the command's, which expires what is due by then, and does what the
-    /// command wishes. Every change of an order's status is appended to `transitions`.
+    /// A machine with this stock and without orders.
+    ///
+    /// # Errors
+    /// The SKU that appears twice.
+    pub(super) fn empty(
+        rules: Rules,
+        key_hash_secret: u64,
+        stock: &[StockView],
+    ) -> Result<Self, Sku> {
+        let mut state = Self {
+            rules,
+            rules_since: Timestamp::default(),
+            now: Timestamp::default(),
+            index: 0,
+            events: 0,
+            stock: Stock::with_room_for(stock.len()),
+            orders: Orders::default(),
+            keys: Keys::new(rules.idempotency_window, key_hash_secret),
+            next_deadline: None,
+            slots: Vec::new(),
+        };
+        for view in stock {
+            let sku = view.opening.sku;
+            if state.stock.find(sku).is_some() {
+                return Err(sku);
+            }
+            state.stock.add(*view);
+        }
+        Ok(state)
+    }
+
+    /// Applies an entry: lets time pass up to the entry's, which expires the orders that are due
+    /// by then, and executes the command. Appends an [`Event`] for each change.
+    ///
+    /// If there is no event, nothing but the time has changed, and the entry's index is still free:
+    /// it is not an entry of the log.
     ///
     /// # Errors
     /// A [`Rejection`]: the command itself changed nothing.
-    pub fn apply(
-        &mut self,
-        command: Command<'_>,
-        transitions: &mut Vec<Transition>,
-    ) -> Result<Outcome, Rejection> {
-        let Command { at, action } = command;
-        if at < self.now {
-            return Err(Rejection::ClockWentBack { now: self.now, at });
+    ///
+    /// # Panics
+    /// The entry's index is not the one after [`LomsState::index`].
+    pub fn apply(&mut self, entry: &Entry, events: &mut Vec<Event>) -> Result<Outcome, Rejection> {
+        let Entry { index, at, command } = entry;
+        assert!(index.checked_sub(1) == Some(self.index), "{index} is not the next entry");
+        if *at < self.now {
+            return Err(Rejection::ClockWentBack { now: self.now, at: *at });
         }
-        self.now = at;
-        if self.next_deadline.is_some_and(|deadline| deadline <= at) {
-            self.expire_due(transitions);
+        let before = self.events;
+        self.now = *at;
+        if self.next_deadline.is_some_and(|deadline| deadline <= *at) {
+            self.expire_due(events);
         }
-        if self.keys.oldest_end().is_some_and(|end| end <= at) {
-            self.keys.drop_some(at);
+        if self.keys.oldest_end().is_some_and(|end| end <= *at) {
+            self.keys.remove_some(*at);
         }
-        match action {
-            Action::CreateOrder { user, demand, key } => {
-                self.create(user, demand, key, transitions)
+        let result = match command {
+            Command::CreateOrder { user, demand, key } => {
+                self.create(*user, demand, key.as_ref(), events)
             }
-            Action::PayOrder(order) => self.pay(order, transitions),
-            Action::CancelOrder(order) => self.cancel(order, transitions),
-            Action::Tick => Ok(Outcome::Ticked),
+            Command::PayOrder(order) => self.pay(*order, events),
+            Command::CancelOrder(order) => self.cancel(*order, events),
+            Command::Tick => Ok(Outcome::Ticked),
+            Command::ChangeRules(rules) => Ok(self.change_rules(*rules, events)),
+        };
+        if self.events != before {
+            self.index = *index;
         }
+        result
     }
 
     /// The machine's time: that of the last command.
@@ -104,40 +121,65 @@ impl LomsState {
         self.now
     }
 
-    /// What the machine holds to.
+    /// The index of the last entry that changed the state; 0 for none.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The sequence number of the last event; 0 for none.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The rules that hold.
     #[must_use]
     pub fn rules(&self) -> Rules {
         self.rules
     }
 
-    /// When the next order expires, if none is paid or cancelled before: the moment at which the
-    /// machine wants a [`Action::Tick`] at the latest.
+    /// Since when the rules hold.
+    #[must_use]
+    pub fn rules_since(&self) -> Timestamp {
+        self.rules_since
+    }
+
+    /// When the next order expires, unless it is paid or cancelled before: the time at which the
+    /// machine needs a [`Command::Tick`] at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.next_deadline
     }
 
-    /// The furthest that time can go, up to `at`, for at most `most` orders to expire on the way;
-    /// further only where more than that many expire at one and the same moment. What a caller
-    /// with a large backlog needs to work it off in small steps.
+    /// The latest time, up to `at`, by which at most `most` orders expire; later only where more
+    /// orders than that expire at the same time. With it a caller works off a large backlog in
+    /// small steps.
+    ///
+    /// Looks only at orders that expire by the time that it returns, and at one more.
     #[must_use]
     pub fn expiry_horizon(&self, at: Timestamp, most: usize) -> Timestamp {
-        let Some(first) = self.next_deadline().filter(|&deadline| deadline <= at) else {
+        let Some(first) = self.next_deadline.filter(|deadline| *deadline <= at) else {
             return at;
         };
-        match self.orders.awaiting().nth(most).and_then(|order| self.deadline(order)) {
-            Some(beyond) if beyond <= at => {
-                let before = Timestamp::from_nanos(beyond.as_nanos().saturating_sub(1));
-                if before < first { beyond } else { before }
+        let due = self.orders.awaiting().map_while(|order| {
+            // An order without a deadline is never due.
+            self.deadline(order).filter(|deadline| *deadline <= at)
+        });
+        match due.skip(most).next() {
+            None => at,
+            Some(beyond) if beyond == first => beyond,
+            Some(beyond) => {
+                let before = beyond.as_nanos().checked_sub(1);
+                Timestamp::from_nanos(before.expect("it is after the first deadline"))
             }
-            Some(_) | None => at,
         }
     }
 
-    /// The order of this id.
+    /// The order with this id.
     #[must_use]
     pub fn order(&self, id: OrderId) -> Option<OrderView<'_>> {
-        self.orders.get(id).and_then(|(order, _)| self.orders.view(order))
+        self.orders.view(id.place()?)
     }
 
     /// All orders, by ascending id.
@@ -145,70 +187,39 @@ impl LomsState {
         self.orders.views()
     }
 
-    /// How many units of this SKU can still be promised; `None` for one without a stock record.
+    /// How many orders are stored: the id of the last one.
     #[must_use]
-    pub fn available(&self, sku: Sku) -> Option<u64> {
-        self.stock.find(sku).map(|shelf| self.stock.available(shelf))
+    pub fn order_count(&self) -> u32 {
+        self.orders.len()
     }
 
-    /// All shelves, by ascending SKU.
+    /// How many units of this SKU can still be reserved; `None` for a SKU without a stock record.
+    #[must_use]
+    pub fn available(&self, sku: Sku) -> Option<u64> {
+        self.stock.find(sku).map(|slot| self.stock.available(slot))
+    }
+
+    /// The stock of all SKUs, by ascending SKU.
     pub fn stock(&self) -> impl Iterator<Item = StockView> {
         self.stock.views()
     }
 
-    /// How many transitions there have been: the sequence number of the last one.
+    /// How many SKUs have a stock record.
     #[must_use]
-    pub fn transitions(&self) -> u64 {
-        self.transitions
+    pub fn stock_len(&self) -> usize {
+        self.stock.len()
     }
 
-    /// Looks at the whole state, order by order and shelf by shelf.
-    ///
-    /// # Errors
-    /// The first [`Violation`] found. There is none, but for a bug in the machine.
-    pub fn check_invariants(&self) -> Result<(), Violation> {
-        invariants::check(self)
-    }
-
-    /// The fingerprint of all that the machine knows: rules, time, stock, orders, keys.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        let mut digester = Digester::new();
-        digester.word(self.rules.payment_timeout.as_nanos());
-        digester.word(self.rules.idempotency_window.as_nanos());
-        digester.word(self.now.as_nanos());
-        digester.word(self.transitions);
-        digester.length(self.stock.len());
-        for shelf in self.stock() {
-            digester.word(u64::from(shelf.opening.sku.get()));
-            digester.word(shelf.opening.total);
-            digester.word(shelf.opening.reserved);
-            digester.word(shelf.total);
-            digester.word(shelf.reserved);
-        }
-        digester.length(size(self.orders.len()));
-        for order in self.orders() {
-            digester.word(order.user().get().cast_unsigned());
-            digester.word(code_of(order.status(), order.cause()));
-            digester.word(order.created().as_nanos());
-            digester.word(order.updated().as_nanos());
-            digester.length(order.lines().len());
-            for line in order.lines() {
-                digester.word(u64::from(line.sku.get()));
-                digester.word(u64::from(line.count.get()));
-            }
-            digester.length(order.shortages().count());
-            for shortage in order.shortages() {
-                digester.word(u64::from(shortage.sku.get()));
-                digester.word(shortage.available);
-            }
-        }
-        digester.length(self.remembered_keys().count());
-        for (order, key) in self.remembered_keys() {
-            digester.word(u64::from(order));
-            digester.bytes(key);
-        }
-        digester.finish()
+    /// The idempotency keys that are remembered, oldest first, with the orders that they made.
+    pub fn keys(&self) -> impl Iterator<Item = (OrderId, IdempotencyKey)> {
+        let remembered = self
+            .keys
+            .iter()
+            .filter(|(order, _)| !self.keys.is_forgotten(self.orders.at(*order).created, self.now));
+        remembered.map(|(order, key)| {
+            let key = IdempotencyKey::new(key).expect("stored keys are valid");
+            (OrderId::at_place(order), key)
+        })
     }
 
     #[inline(never)]
@@ -217,7 +228,7 @@ impl LomsState {
         user: UserId,
         demand: &Demand,
         key: Option<&IdempotencyKey>,
-        transitions: &mut Vec<Transition>,
+        events: &mut Vec<Event>,
     ) -> Result<Outcome, Rejection> {
         let key = key.map(|key| (self.keys.hash(user, key), key));
         if let Some(first) = key.and_then(|(hash, key)| self.remembered(user, hash, key)) {
@@ -226,62 +237,68 @@ impl LomsState {
         if !self.orders.has_room_for(demand) {
             return Err(Rejection::Full);
         }
-        self.shelves.clear();
+        self.slots.clear();
         let enough = demand.lines().iter().all(|line| {
-            let shelf = self.stock.find(line.sku);
-            self.shelves.extend(shelf);
-            shelf.is_some_and(|shelf| self.stock.available(shelf) >= u64::from(line.count.get()))
+            let slot = self.stock.find(line.sku);
+            self.slots.extend(slot);
+            slot.is_some_and(|slot| self.stock.available(slot) >= u64::from(line.count.get()))
         });
         // Nothing below can fail.
         let order = self.orders.push(user, demand, self.now);
-        self.note(order, None, OrderStatus::New, Cause::Placement, self.now, transitions);
+        let id = OrderId::at_place(order);
+        let (to, cause) = (OrderStatus::New, Cause::Placement);
+        self.emit(self.now, Fact::Order(Transition { order: id, from: None, to, cause }), events);
         if let Some((hash, key)) = key {
             self.keys.insert(hash, key, order, self.now);
         }
-        let id = OrderId::at_index(order);
         if enough {
-            for (line, shelf) in demand.lines().iter().zip(&self.shelves) {
-                self.stock.reserve(*shelf, line.count);
+            for (line, slot) in demand.lines().iter().zip(&self.slots) {
+                self.stock.reserve(*slot, line.count);
             }
             let (to, cause) = (OrderStatus::AwaitingPayment, Cause::Reservation);
-            self.set_status(order, to, cause, self.now, transitions);
+            self.set_status(order, to, cause, self.now, events);
             Ok(Outcome::Reserved(id))
         } else {
-            for (line, place) in demand.lines().iter().zip(0..) {
-                let available = self.available(line.sku).unwrap_or(0);
-                if available < u64::from(line.count.get()) {
-                    self.orders.push_shortage(order, place, available);
-                }
-            }
-            let (to, cause) = (OrderStatus::Failed, Cause::OutOfStock);
-            self.set_status(order, to, cause, self.now, transitions);
-            Ok(Outcome::OutOfStock(id))
+            let shortages = self.fail(order, demand, events);
+            Ok(Outcome::OutOfStock { order: id, shortages })
         }
     }
 
-    /// A create whose key is known: the first create's answer, or a refusal for other lines.
+    /// Fails a new order for lack of stock, and returns its shortages.
+    #[inline(never)]
+    fn fail(&mut self, order: u32, demand: &Demand, events: &mut Vec<Event>) -> Vec<Shortage> {
+        let mut shortages = Vec::new();
+        for (line, place) in demand.lines().iter().zip(0..) {
+            let available = self.available(line.sku).unwrap_or(0);
+            if available < u64::from(line.count.get()) {
+                self.orders.push_shortage(order, place, available);
+                shortages.push(Shortage { sku: line.sku, requested: line.count, available });
+            }
+        }
+        self.set_status(order, OrderStatus::Failed, Cause::OutOfStock, self.now, events);
+        shortages
+    }
+
+    /// A create whose key is remembered: the first create's answer, or a refusal if the lines
+    /// differ.
     fn repeat(&self, first: u32, demand: &Demand) -> Result<Outcome, Rejection> {
-        let order = OrderId::at_index(first);
-        let record = self.orders.at(first);
-        if !self.orders.lines(record).eq(demand.lines().iter().copied()) {
+        let view = self.orders.view(first).expect("the order of a key is stored");
+        let order = view.id();
+        if !view.lines().eq(demand.lines().iter().copied()) {
             return Err(Rejection::KeyReused { order });
         }
-        let answered = match record.status {
+        let answered = match view.status() {
             OrderStatus::Failed => OrderStatus::Failed,
             OrderStatus::New
             | OrderStatus::AwaitingPayment
             | OrderStatus::Paid
             | OrderStatus::Cancelled => OrderStatus::AwaitingPayment,
         };
-        Ok(Outcome::Repeated { order, answered })
+        Ok(Outcome::Repeated { order, answered, shortages: view.shortages().collect() })
     }
 
     #[inline(never)]
-    fn pay(
-        &mut self,
-        id: OrderId,
-        transitions: &mut Vec<Transition>,
-    ) -> Result<Outcome, Rejection> {
+    fn pay(&mut self, id: OrderId, events: &mut Vec<Event>) -> Result<Outcome, Rejection> {
         let (order, record) = self.orders.get(id).ok_or(Rejection::UnknownOrder(id))?;
         match (record.status, record.cause) {
             (OrderStatus::AwaitingPayment, _) => {}
@@ -293,16 +310,12 @@ impl LomsState {
         }
         // Nothing below can fail.
         self.orders.lines(record).for_each(|line| self.stock.deduct(line.sku, line.count));
-        self.set_status(order, OrderStatus::Paid, Cause::Payment, self.now, transitions);
+        self.set_status(order, OrderStatus::Paid, Cause::Payment, self.now, events);
         Ok(Outcome::Paid)
     }
 
     #[inline(never)]
-    fn cancel(
-        &mut self,
-        id: OrderId,
-        transitions: &mut Vec<Transition>,
-    ) -> Result<Outcome, Rejection> {
+    fn cancel(&mut self, id: OrderId, events: &mut Vec<Event>) -> Result<Outcome, Rejection> {
         let (order, record) = self.orders.get(id).ok_or(Rejection::UnknownOrder(id))?;
         match record.status {
             OrderStatus::AwaitingPayment => {}
@@ -312,32 +325,40 @@ impl LomsState {
             }
         }
         // Nothing below can fail.
-        self.call_off(order, Cause::CancelledByClient, self.now, transitions);
+        self.release(order, Cause::CancelledByClient, self.now, events);
         Ok(Outcome::Cancelled)
     }
 
-    /// Expires what is due by now. All orders have the same time to be paid in, so that the order
-    /// of deadlines is the order of ids.
     #[inline(never)]
-    fn expire_due(&mut self, transitions: &mut Vec<Transition>) {
+    fn change_rules(&mut self, rules: Rules, events: &mut Vec<Event>) -> Outcome {
+        if rules == self.rules {
+            return Outcome::RulesUnchanged;
+        }
+        self.keys.set_window(self.now, rules.idempotency_window);
+        self.rules = rules;
+        self.rules_since = self.now;
+        self.emit(self.now, Fact::Rules(rules), events);
+        self.update_next_deadline();
+        self.expire_due(events);
+        Outcome::RulesChanged
+    }
+
+    /// Expires the orders that are due by now. Deadlines are in the order of ids (see
+    /// [`Rules::deadline`]), so the oldest awaiting order is always the next.
+    #[inline(never)]
+    fn expire_due(&mut self, events: &mut Vec<Event>) {
         while let Some(deadline) = self.next_deadline.filter(|deadline| *deadline <= self.now) {
             let order = self.orders.oldest_awaiting().expect("the deadline is an order's");
-            self.call_off(order, Cause::PaymentTimeout, deadline, transitions);
+            self.release(order, Cause::PaymentTimeout, deadline, events);
         }
     }
 
-    /// Takes an order's promises back.
+    /// Cancels an order: what it reserved is available again.
     #[inline(always)]
-    fn call_off(
-        &mut self,
-        order: u32,
-        cause: Cause,
-        time: Timestamp,
-        transitions: &mut Vec<Transition>,
-    ) {
+    fn release(&mut self, order: u32, cause: Cause, at: Timestamp, events: &mut Vec<Event>) {
         let lines = self.orders.lines(self.orders.at(order));
         lines.for_each(|line| self.stock.release(line.sku, line.count));
-        self.set_status(order, OrderStatus::Cancelled, cause, time, transitions);
+        self.set_status(order, OrderStatus::Cancelled, cause, at, events);
     }
 
     #[inline(always)]
@@ -346,76 +367,86 @@ impl LomsState {
         order: u32,
         to: OrderStatus,
         cause: Cause,
-        time: Timestamp,
-        transitions: &mut Vec<Transition>,
+        at: Timestamp,
+        events: &mut Vec<Event>,
     ) {
         let oldest = self.orders.oldest_awaiting();
-        let from = self.orders.set_status(order, to, cause, time);
+        let from = Some(self.orders.set_status(order, to, cause, at));
         if self.orders.oldest_awaiting() != oldest {
-            let oldest = self.orders.oldest_awaiting();
-            self.next_deadline = oldest.and_then(|order| self.deadline(order));
+            self.update_next_deadline();
         }
-        self.note(order, Some(from), to, cause, time, transitions);
+        let order = OrderId::at_place(order);
+        self.emit(at, Fact::Order(Transition { order, from, to, cause }), events);
     }
 
     #[inline(always)]
-    fn note(
-        &mut self,
-        order: u32,
-        from: Option<OrderStatus>,
-        to: OrderStatus,
-        cause: Cause,
-        time: Timestamp,
-        transitions: &mut Vec<Transition>,
-    ) {
-        let sequence = self.transitions.checked_add(1).expect("fewer than four an order");
-        self.transitions = sequence;
-        let order = OrderId::at_index(order);
-        transitions.push(Transition { sequence, order, from, to, cause, time });
+    fn emit(&mut self, at: Timestamp, fact: Fact, events: &mut Vec<Event>) {
+        let sequence = self.events.checked_add(1).expect("2⁶⁴ events never happen");
+        self.events = sequence;
+        events.push(Event { sequence, at, fact });
+    }
+
+    fn update_next_deadline(&mut self) {
+        self.next_deadline = self.orders.oldest_awaiting().and_then(|order| self.deadline(order));
     }
 
     fn deadline(&self, order: u32) -> Option<Timestamp> {
-        if self.rules.payment_timeout == Span::default() {
-            return None;
-        }
-        // A deadline past the end of time is none.
-        self.orders.at(order).created.checked_add(self.rules.payment_timeout)
+        self.rules.deadline(self.orders.at(order).created, self.rules_since)
     }
 
-    /// The order that this user's key made, if it is still remembered.
+    /// The order that this user's key made, if the key is still remembered.
     fn remembered(&self, user: UserId, hash: KeyHash, key: &IdempotencyKey) -> Option<u32> {
         self.keys.find(hash, key, |order| {
             let record = self.orders.at(order);
-            record.user == user && !self.has_forgotten_key(record)
+            record.user == user && !self.keys.is_forgotten(record.created, self.now)
         })
-    }
-
-    pub(super) fn remembered_keys(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.keys.iter().filter(|(order, _)| !self.has_forgotten_key(self.orders.at(*order)))
-    }
-
-    fn has_forgotten_key(&self, record: &OrderRecord) -> bool {
-        let end = record.created.checked_add(self.rules.idempotency_window);
-        end.is_some_and(|end| end <= self.now)
-    }
-
-    pub(super) fn keys(&self) -> &Keys {
-        &self.keys
-    }
-
-    pub(super) fn awaiting(&self) -> impl Iterator<Item = OrderId> {
-        self.orders.awaiting().map(OrderId::at_index)
     }
 }
 
-/// A status with its cause, as a number that stays: digests are compared across versions.
-fn code_of(status: OrderStatus, cause: Cause) -> u64 {
-    match (status, cause) {
-        (OrderStatus::New, _) => 1,
-        (OrderStatus::AwaitingPayment, _) => 2,
-        (OrderStatus::Failed, _) => 3,
-        (OrderStatus::Paid, _) => 4,
-        (OrderStatus::Cancelled, Cause::PaymentTimeout) => 6,
-        (OrderStatus::Cancelled, _) => 5,
+/// For `restore`.
+impl LomsState {
+    pub(super) fn set_position(
+        &mut self,
+        rules_since: Timestamp,
+        now: Timestamp,
+        index: u64,
+        events: u64,
+    ) {
+        (self.rules_since, self.now, self.index, self.events) = (rules_since, now, index, events);
+    }
+
+    pub(super) fn restore_order(&mut self, order: Order) -> Result<(), &'static str> {
+        self.orders.restore(order)?;
+        self.update_next_deadline();
+        Ok(())
+    }
+
+    pub(super) fn restore_key(
+        &mut self,
+        order: OrderId,
+        key: &IdempotencyKey,
+    ) -> Result<(), &'static str> {
+        let (place, record) = self.orders.get(order).ok_or("a key belongs to no stored order")?;
+        if self.keys.newest_order().is_some_and(|newest| newest >= place) {
+            return Err("the keys are not in the order of their orders");
+        }
+        let hash = self.keys.hash(record.user, key);
+        self.keys.insert(hash, key, place, record.created);
+        Ok(())
+    }
+}
+
+/// For `invariants`.
+impl LomsState {
+    pub(super) fn awaiting(&self) -> impl Iterator<Item = OrderId> {
+        self.orders.awaiting().map(OrderId::at_place)
+    }
+
+    pub(super) fn oldest_deadline(&self) -> Option<Timestamp> {
+        self.orders.oldest_awaiting().and_then(|order| self.deadline(order))
+    }
+
+    pub(super) fn key_index_is_sound(&self) -> bool {
+        self.keys.indexed() == self.keys.len()
     }
 }

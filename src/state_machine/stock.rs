@@ -1,36 +1,38 @@
-//! The shelves: per SKU how much is in the building and how much of it is promised.
+//! The stock: for each SKU how many units are in the building, and how many of them are reserved.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use super::arena::size;
 use super::ids::{Count, Sku};
+use super::storage::{Slot, Table};
 
-/// One SKU as the service opens.
+/// The stock of one SKU as it was first recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StockRecord {
     /// The SKU.
     pub sku: Sku,
-    /// Units in the building, promised ones too.
+    /// Units in the building, reserved ones included.
     pub total: u64,
-    /// Units of it that are promised elsewhere. No order of ours can release them.
+    /// Units that are reserved outside LOMS. No order can release them.
     pub reserved: u64,
 }
 
-/// The stock that a machine opens with: each SKU once, nothing promised that is not there.
+/// The stock that a machine starts with: each SKU once, and no more reserved than there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpeningStock(Vec<StockRecord>);
 
 impl OpeningStock {
-    /// These records, in any order.
+    /// The opening stock of these records, which may be in any order.
     ///
     /// # Errors
-    /// A SKU stands twice, or more of one is reserved than there is; the lowest such SKU is named.
+    /// A SKU appears twice, or more of a SKU is reserved than there is. The error names the lowest
+    /// such SKU.
     pub fn new(mut records: Vec<StockRecord>) -> Result<Self, OpeningStockError> {
         records.sort_by_key(|record| record.sku);
         let mut previous = None;
         for record in &records {
             if previous == Some(record.sku) {
-                return Err(OpeningStockError::SkuTwice(record.sku));
+                return Err(OpeningStockError::DuplicateSku(record.sku));
             }
             if record.reserved > record.total {
                 return Err(OpeningStockError::OverReserved(*record));
@@ -47,11 +49,11 @@ impl OpeningStock {
     }
 }
 
-/// Why records do not make an [`OpeningStock`].
+/// Why records are not a valid [`OpeningStock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningStockError {
-    /// Two records speak of this SKU.
-    SkuTwice(Sku),
+    /// Two records have this SKU.
+    DuplicateSku(Sku),
     /// This record reserves more than there is.
     OverReserved(StockRecord),
 }
@@ -59,7 +61,7 @@ pub enum OpeningStockError {
 impl fmt::Display for OpeningStockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SkuTwice(sku) => write!(f, "SKU {sku} stands there twice"),
+            Self::DuplicateSku(sku) => write!(f, "SKU {sku} appears twice"),
             Self::OverReserved(StockRecord { sku, total, reserved }) => {
                 write!(f, "SKU {sku} has {reserved} reserved of a total of {total}")
             }
@@ -67,152 +69,116 @@ impl fmt::Display for OpeningStockError {
     }
 }
 
-/// One SKU on the shelves, to read.
+/// The stock of one SKU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StockView {
-    /// What the machine opened with.
+    /// The SKU as it was first recorded.
     pub opening: StockRecord,
     /// Units in the building now.
     pub total: u64,
-    /// Units of it that are promised now, the opening's own promises among them.
+    /// Units of those that are reserved, by orders or outside LOMS.
     pub reserved: u64,
 }
 
 impl StockView {
-    /// Units that can still be promised.
+    /// Units that can still be reserved.
     #[must_use]
     pub fn available(&self) -> u64 {
         available(self.total, self.reserved)
     }
 }
 
-/// What is on the shelf of one SKU now. Aligned so that no shelf lies across two cache lines: with
-/// many SKUs, the way to the shelf is most of what a command costs.
+/// What changes with every order.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(align(32))]
-struct Shelf {
-    /// `None` for a slot without a shelf.
-    sku: Option<Sku>,
+struct Units {
     total: u64,
     reserved: u64,
 }
 
-/// All shelves. Which SKUs there are is settled at the opening.
+/// The stock of all SKUs.
 #[derive(Clone, Debug)]
 pub(super) struct Stock {
-    opening: OpeningStock,
-    /// A hash table with open addressing, of at least twice as many slots as SKUs.
-    slots: Vec<Shelf>,
-    /// One less than there are slots: all ones, in binary.
-    mask: u32,
-    /// Where the shelf of each record of `opening` stands.
-    places: Vec<ShelfId>,
+    units: Table<Units>,
+    /// Every SKU as it was first recorded: apart, since commands do not need it.
+    opening: BTreeMap<Sku, StockRecord>,
 }
 
-/// The place of a shelf, as [`Stock::find`] gives it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ShelfId(u32);
-
 impl Stock {
-    pub(super) fn new(opening: &OpeningStock) -> Self {
-        let records = opening.records();
-        let slots = records.len().saturating_mul(2).next_power_of_two();
-        let mut stock = Self {
-            opening: opening.clone(),
-            slots: vec![Shelf::default(); slots],
-            // SKUs differ and 0 is none, so even all there are need no more than 2³² slots.
-            mask: u32::try_from(slots.saturating_sub(1)).unwrap_or(u32::MAX),
-            places: Vec::with_capacity(records.len()),
-        };
-        for &StockRecord { sku, total, reserved } in records {
-            let place = stock.probe(sku);
-            *stock.shelf_mut(place) = Shelf { sku: Some(sku), total, reserved };
-            stock.places.push(place);
-        }
-        stock
+    /// An empty stock, with room for this many SKUs.
+    pub(super) fn with_room_for(skus: usize) -> Self {
+        Self { units: Table::with_room_for(skus), opening: BTreeMap::new() }
     }
 
-    /// Where the shelf of this SKU stands, or would stand.
-    fn probe(&self, sku: Sku) -> ShelfId {
-        let mut place = first_place(sku) & self.mask;
-        // At least half of the slots are free, so this ends.
-        loop {
-            match self.shelf(ShelfId(place)).sku {
-                Some(other) if other != sku => place = place.wrapping_add(1) & self.mask,
-                Some(_) | None => return ShelfId(place),
-            }
-        }
+    /// Adds a SKU that has no record yet.
+    pub(super) fn add(&mut self, view: StockView) {
+        let StockView { opening, total, reserved } = view;
+        self.units.insert(opening.sku.key(), Units { total, reserved });
+        self.opening.insert(opening.sku, opening);
     }
 
-    /// The shelf of this SKU; `None` for one without a stock record.
-    pub(super) fn find(&self, sku: Sku) -> Option<ShelfId> {
-        let place = self.probe(sku);
-        self.shelf(place).sku.map(|_| place)
+    /// Where the stock of this SKU is; `None` for a SKU without a record.
+    #[inline(always)]
+    pub(super) fn find(&self, sku: Sku) -> Option<Slot> {
+        self.units.find(sku.key())
     }
 
+    /// How many SKUs there are.
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.units.len()
     }
 
-    pub(super) fn available(&self, shelf: ShelfId) -> u64 {
-        let shelf = self.shelf(shelf);
-        available(shelf.total, shelf.reserved)
+    /// Units that can still be reserved.
+    #[inline(always)]
+    pub(super) fn available(&self, slot: Slot) -> u64 {
+        let units = self.units.at(slot);
+        available(units.total, units.reserved)
     }
 
-    /// Promises units that the caller has seen to be available.
-    pub(super) fn reserve(&mut self, shelf: ShelfId, count: Count) {
-        let shelf = self.shelf_mut(shelf);
-        shelf.reserved = add(shelf.reserved, count);
-        assert!(shelf.reserved <= shelf.total, "more is promised than there is: {shelf:?}");
+    /// Reserves units that are available.
+    #[inline(always)]
+    pub(super) fn reserve(&mut self, slot: Slot, count: Count) {
+        let units = self.units.at_mut(slot);
+        units.reserved = add(units.reserved, count);
+        assert!(units.reserved <= units.total, "more is reserved than there is: {units:?}");
     }
 
-    /// Takes back what was reserved for an order.
+    /// Makes units available again that were reserved for an order.
+    #[inline(always)]
     pub(super) fn release(&mut self, sku: Sku, count: Count) {
-        let shelf = self.reserved_shelf(sku);
-        shelf.reserved = subtract(shelf.reserved, count);
+        let units = self.reserved_units(sku);
+        units.reserved = subtract(units.reserved, count);
     }
 
-    /// Lets what was reserved for an order leave the building.
+    /// Takes units out of the building that were reserved for an order.
+    #[inline(always)]
     pub(super) fn deduct(&mut self, sku: Sku, count: Count) {
-        let shelf = self.reserved_shelf(sku);
-        shelf.reserved = subtract(shelf.reserved, count);
-        shelf.total = subtract(shelf.total, count);
+        let units = self.reserved_units(sku);
+        units.reserved = subtract(units.reserved, count);
+        units.total = subtract(units.total, count);
     }
 
+    /// All SKUs, ascending.
     pub(super) fn views(&self) -> impl Iterator<Item = StockView> {
-        self.opening.records().iter().zip(&self.places).map(|(opening, place)| {
-            let shelf = self.shelf(*place);
-            StockView { opening: *opening, total: shelf.total, reserved: shelf.reserved }
+        self.opening.values().map(|opening| {
+            let slot = self.find(opening.sku).expect("every recorded SKU is in the table");
+            let Units { total, reserved } = *self.units.at(slot);
+            StockView { opening: *opening, total, reserved }
         })
     }
 
-    fn reserved_shelf(&mut self, sku: Sku) -> &mut Shelf {
-        let shelf = self.find(sku).expect("what is reserved has a stock record");
-        self.shelf_mut(shelf)
+    #[inline(always)]
+    fn reserved_units(&mut self, sku: Sku) -> &mut Units {
+        let slot = self.find(sku).expect("a SKU of a reserved line has a record");
+        self.units.at_mut(slot)
     }
-
-    fn shelf(&self, ShelfId(place): ShelfId) -> &Shelf {
-        self.slots.get(size(place)).expect("a probe stays within the slots")
-    }
-
-    fn shelf_mut(&mut self, ShelfId(place): ShelfId) -> &mut Shelf {
-        self.slots.get_mut(size(place)).expect("a probe stays within the slots")
-    }
-}
-
-/// Where to look for a SKU first, in a table of 2³² slots. The SKUs are the operator's own, so this
-/// only has to spread what order there is in them.
-fn first_place(sku: Sku) -> u32 {
-    let word = u64::from(sku.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    u32::try_from(word >> 32).expect("32 bits are left")
 }
 
 fn available(total: u64, reserved: u64) -> u64 {
-    total.checked_sub(reserved).expect("no more is promised than there is")
+    total.checked_sub(reserved).expect("no more is reserved than there is")
 }
 
 fn add(units: u64, count: Count) -> u64 {
-    units.checked_add(u64::from(count.get())).expect("no more is promised than there is")
+    units.checked_add(u64::from(count.get())).expect("no more is reserved than there is")
 }
 
 fn subtract(units: u64, count: Count) -> u64 {

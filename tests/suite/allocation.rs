@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use loms::state_machine::{
-    Action, Command, Count, Demand, IdempotencyKey, Line, LomsState, OrderId, Rules, Sku, Span,
-    Timestamp, Transition, UserId,
+    Command, Count, Demand, Entry, Event, IdempotencyKey, Line, LomsState, OrderId, Rules, Sku,
+    Span, Timestamp, UserId,
 };
 
 use crate::script::opening;
@@ -13,12 +13,7 @@ const ORDERS: i64 = 20_000;
 
 #[test]
 fn command_allocates_nothing_in_steady_state() {
-    let mut shop = Shop {
-        state: LomsState::new(Rules::default(), &opening("1=1000000/0 2=1000000/0")),
-        transitions: Vec::with_capacity(8),
-        demand: Demand::merge(vec![line(1), line(2)]).unwrap(),
-        clock: 0,
-    };
+    let mut shop = Shop::new(Rules::default());
     // The first chunks grow as they fill; from then on everything is steady.
     shop.create(0..ORDERS);
     let creates = allocation_counter::measure(|| shop.create(ORDERS..2 * ORDERS));
@@ -30,8 +25,8 @@ fn command_allocates_nothing_in_steady_state() {
         for id in 1..ORDERS {
             let order = OrderId::new(id).unwrap();
             let pay = id % 2 == 0;
-            shop.apply(if pay { Action::PayOrder(order) } else { Action::CancelOrder(order) });
-            shop.apply(Action::Tick);
+            shop.apply(if pay { Command::PayOrder(order) } else { Command::CancelOrder(order) });
+            shop.apply(Command::Tick);
         }
         // Every fourth create had a key: those are repeated.
         for id in (4..ORDERS).step_by(4) {
@@ -45,12 +40,7 @@ fn command_allocates_nothing_in_steady_state() {
 fn forgotten_keys_give_their_room_back() {
     let grown_by = |keyed: bool| {
         let rules = Rules { idempotency_window: Span::from_nanos(100), ..Rules::default() };
-        let mut shop = Shop {
-            state: LomsState::new(rules, &opening("1=1000000/0 2=1000000/0")),
-            transitions: Vec::with_capacity(8),
-            demand: Demand::merge(vec![line(1), line(2)]).unwrap(),
-            clock: 0,
-        };
+        let mut shop = Shop::new(rules);
         let mut create = |ids: Range<i64>| {
             for id in ids {
                 shop.create_one(id, keyed);
@@ -70,14 +60,25 @@ fn line(sku: u32) -> Line {
 
 struct Shop {
     state: LomsState,
-    transitions: Vec<Transition>,
-    demand: Demand,
+    events: Vec<Event>,
+    /// Used again for each create, so that no command is built while allocations are counted.
+    create: Entry,
     clock: u64,
 }
 
 impl Shop {
-    fn apply(&mut self, action: Action<'_>) {
-        Self::apply_to(&mut self.state, &mut self.transitions, &mut self.clock, action);
+    fn new(rules: Rules) -> Self {
+        let command = Command::CreateOrder {
+            user: UserId::new(1).unwrap(),
+            demand: Demand::merge(vec![line(1), line(2)]).unwrap(),
+            key: None,
+        };
+        Self {
+            state: LomsState::new(rules, &opening("1=1000000/0 2=1000000/0"), 1),
+            events: Vec::with_capacity(8),
+            create: Entry { index: 0, at: Timestamp::default(), command },
+            clock: 0,
+        }
     }
 
     fn create(&mut self, ids: Range<i64>) {
@@ -87,21 +88,21 @@ impl Shop {
     }
 
     fn create_one(&mut self, id: i64, keyed: bool) {
-        let Self { state, transitions, demand, clock } = self;
-        let user = UserId::new(1).unwrap();
-        let key = IdempotencyKey::new(&id.to_le_bytes()).unwrap();
-        let action = Action::CreateOrder { user, demand, key: keyed.then_some(&key) };
-        Self::apply_to(state, transitions, clock, action);
+        self.clock += 1;
+        self.events.clear();
+        self.create.index = self.state.index() + 1;
+        self.create.at = Timestamp::from_nanos(self.clock);
+        if let Command::CreateOrder { key, .. } = &mut self.create.command {
+            *key = keyed.then(|| IdempotencyKey::new(&id.to_le_bytes()).unwrap());
+        }
+        self.state.apply(&self.create, &mut self.events).unwrap();
     }
 
-    fn apply_to(
-        state: &mut LomsState,
-        transitions: &mut Vec<Transition>,
-        clock: &mut u64,
-        action: Action<'_>,
-    ) {
-        *clock += 1;
-        transitions.clear();
-        state.apply(Command { at: Timestamp::from_nanos(*clock), action }, transitions).unwrap();
+    fn apply(&mut self, command: Command) {
+        self.clock += 1;
+        self.events.clear();
+        let at = Timestamp::from_nanos(self.clock);
+        let entry = Entry { index: self.state.index() + 1, at, command };
+        self.state.apply(&entry, &mut self.events).unwrap();
     }
 }

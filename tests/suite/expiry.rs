@@ -12,7 +12,7 @@ use loms::grpc::proto::loms_server::Loms;
 use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::sequencer::{Behind, Sequencer, wall_clock};
 use loms::server::serve;
-use loms::state_machine::{Action, Cause, LomsState, OrderStatus, Rules};
+use loms::state_machine::{Cause, Command, LomsState, OrderStatus, Rules, Sku};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tonic::Request;
@@ -23,7 +23,7 @@ use crate::script::{HandClock, opening, render};
 #[tokio::test(start_paused = true)]
 async fn order_expires_on_time_with_no_calls_at_all() {
     let clock = HandClock::new();
-    let state = LomsState::new(Rules::default(), &opening("1=10/2"));
+    let state = LomsState::new(Rules::default(), &opening("1=10/2"), 1);
     let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = ServiceOptions::default();
@@ -37,38 +37,37 @@ async fn order_expires_on_time_with_no_calls_at_all() {
     // The server has found nothing to wait for before the order comes.
     sleep(Duration::from_secs(3_600)).await;
 
-    let create = convert::order_create(7, [(1, 3)].into_iter(), "", 1).unwrap();
-    let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
-    sequencer.submit(action, |result, _| result.unwrap()).unwrap();
+    sequencer.present().unwrap().submit(create(3)).value.unwrap();
 
     // The paused clock jumps to the server's own timer: ten minutes, and what rounding adds.
     clock.advance(Duration::from_secs(600));
     sleep(Duration::from_secs(601)).await;
     // From here on nobody could let the order expire by asking: it is too early again.
     clock.go_back(Duration::from_secs(300));
-    let seen = sequencer.read(|state| {
-        let order = state.orders().next().unwrap();
-        (order.status(), order.cause(), order.updated().as_nanos() - order.created().as_nanos())
-    });
-    let seen = seen.unwrap();
-    let ten_minutes = 600 * 1_000_000_000;
-    assert_eq!(seen.value, (OrderStatus::Cancelled, Cause::PaymentTimeout, ten_minutes));
+    let present = sequencer.present().unwrap();
+    let order = present.state().orders().next().unwrap();
+    let lived = order.updated().as_nanos() - order.created().as_nanos();
+    assert_eq!((order.status(), order.cause()), (OrderStatus::Cancelled, Cause::PaymentTimeout));
+    assert_eq!(lived, 600 * 1_000_000_000);
     server.abort();
+}
+
+/// A create of this many units of SKU 1.
+fn create(units: u32) -> Command {
+    convert::order_create(7, [(1, units)].into_iter(), "", 1).unwrap()
 }
 
 /// A machine with 20,000 of SKU 1, behind by 10,000 orders of two each.
 fn behind(clock: &HandClock) -> Arc<Sequencer> {
-    let state = LomsState::new(Rules::default(), &opening("1=20000/0"));
+    let state = LomsState::new(Rules::default(), &opening("1=20000/0"), 1);
     let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
     fall_behind(&sequencer, clock);
     sequencer
 }
 
 fn fall_behind(sequencer: &Sequencer, clock: &HandClock) {
-    let create = convert::order_create(7, [(1, 2)].into_iter(), "", 1).unwrap();
     for _ in 0..10_000 {
-        let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
-        sequencer.submit(action, |result, _| result.unwrap()).unwrap();
+        sequencer.present().unwrap().submit(create(2)).value.unwrap();
     }
     clock.advance(Duration::from_secs(86_400));
 }
@@ -77,27 +76,21 @@ fn fall_behind(sequencer: &Sequencer, clock: &HandClock) {
 fn backlog_is_worked_off_in_steps_before_any_command() {
     let clock = HandClock::new();
     let sequencer = behind(&clock);
-    let create = convert::order_create(7, [(1, 2)].into_iter(), "", 1).unwrap();
-    let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
-    let submit = || {
-        sequencer.submit(action, |_, state| {
-            let awaiting = state.orders().filter(|o| o.status() == OrderStatus::AwaitingPayment);
-            awaiting.map(|order| (order.id().get(), order.created())).collect::<Vec<_>>()
-        })
-    };
     for _ in 0..2 {
-        assert_eq!(submit(), Err(Behind));
+        assert_eq!(sequencer.present().err(), Some(Behind));
         assert_eq!(sequencer.tick(), Some(Duration::ZERO), "there is more to do");
+        assert_eq!(sequencer.present().err(), Some(Behind), "no call sees stock of the past");
     }
-    // What is left comes with the call: its order is of the present, and all others are gone.
-    let seen = submit().unwrap();
-    assert_eq!(seen.value, [(10_001, clock.clock()())]);
-    assert_eq!(seen.index, 10_003, "two steps had the lock to themselves");
-    let checked = sequencer.read(|state| {
-        state.check_invariants().unwrap();
-        state.stock().all(|shelf| shelf.available() == 19_998)
-    });
-    assert!(checked.unwrap().value);
+    assert_eq!(sequencer.tick(), None, "the last step");
+    let created = sequencer.present().unwrap().submit(create(2));
+    assert_eq!(created.index, 10_004, "after 10,000 creates and three steps of expiry");
+    let present = sequencer.present().unwrap();
+    let state = present.state();
+    let awaiting = state.orders().filter(|o| o.status() == OrderStatus::AwaitingPayment);
+    let awaiting: Vec<_> = awaiting.map(|order| (order.id().get(), order.created())).collect();
+    assert_eq!(awaiting, [(10_001, clock.clock()())], "the new order has the present time");
+    state.check_invariants().unwrap();
+    assert!(state.stock().all(|stock| stock.available() == 19_998));
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +113,7 @@ async fn call_waits_for_a_machine_that_is_behind_and_is_turned_away_in_time() {
 
     // Somebody does, while the call waits.
     let ticking = async {
-        sequencer.tick_early().await;
+        sequencer.tick_needed().await;
         while sequencer.tick() == Some(Duration::ZERO) {}
     };
     let start = Instant::now();
@@ -149,7 +142,7 @@ async fn server_catches_up_by_itself() {
 #[test]
 fn expiries_are_logged_a_line_for_each_command() {
     let clock = HandClock::new();
-    let state = LomsState::new(Rules::default(), &opening("1=10/0"));
+    let state = LomsState::new(Rules::default(), &opening("1=10/0"), 1);
     let sequencer = Sequencer::new(state, clock.clock());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
@@ -159,13 +152,11 @@ fn expiries_are_logged_a_line_for_each_command() {
         .with_writer(Arc::new(fs::File::create(&path).unwrap()))
         .finish();
     tracing::subscriber::with_default(log, || {
-        let create = convert::order_create(7, [(1, 1)].into_iter(), "", 1).unwrap();
-        let action = Action::CreateOrder { user: create.user, demand: &create.demand, key: None };
         for wait in [1, 1, 600, 600] {
-            sequencer.submit(action, |result, _| result.unwrap()).unwrap();
+            sequencer.present().unwrap().submit(create(1)).value.unwrap();
             clock.advance(Duration::from_secs(wait));
         }
-        sequencer.read(|_| ()).unwrap();
+        let _ = sequencer.present().unwrap().available(Sku::new(1).unwrap());
     });
     let told = fs::read_to_string(path).unwrap();
     let lines: Vec<_> = told.lines().map(str::trim).collect();

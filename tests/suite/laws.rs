@@ -1,11 +1,12 @@
-//! What holds of the machine whatever commands it is given: random ones here, of every kind, on
-//! a stock small enough for everything to happen.
+//! Laws of the state machine: what holds for every sequence of commands. The commands are random
+//! and of every kind, on a stock that is small enough for everything to happen.
 
 use std::collections::BTreeMap;
 
 use loms::state_machine::{
-    Action, Cause, Command, Count, Demand, IdempotencyKey, Line, LomsState, OrderId, OrderStatus,
-    Outcome, Rejection, Rules, Sku, Span, Timestamp, Transition, UserId,
+    Cause, Command, Count, Demand, Digest, Entry, Event, Fact, IdempotencyKey, Line, LomsState,
+    OrderId, OrderStatus, Outcome, Rejection, Rules, Sku, Span, StockView, Timestamp, Transition,
+    UserId,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -14,35 +15,17 @@ use crate::script::opening;
 
 const COMMANDS: usize = 3_000;
 
-/// An action with everything it needs.
-#[derive(Clone, Debug)]
-enum Step {
-    Create { user: UserId, demand: Demand, key: Option<IdempotencyKey> },
-    Pay(OrderId),
-    Cancel(OrderId),
-    Tick,
-}
+const STOCK: &str = "1=900/10 2=1500/0 3=50/50 4=700/1";
 
-impl Step {
-    fn action(&self) -> Action<'_> {
-        match self {
-            Self::Create { user, demand, key } => {
-                Action::CreateOrder { user: *user, demand, key: key.as_ref() }
-            }
-            Self::Pay(order) => Action::PayOrder(*order),
-            Self::Cancel(order) => Action::CancelOrder(*order),
-            Self::Tick => Action::Tick,
-        }
+fn rules(timeout: u64, window: u64) -> Rules {
+    Rules {
+        payment_timeout: Span::from_nanos(timeout),
+        idempotency_window: Span::from_nanos(window),
     }
 }
 
 fn machine() -> LomsState {
-    let rules = Rules {
-        payment_timeout: Span::from_nanos(60),
-        idempotency_window: Span::from_nanos(200),
-        key_hash_secret: 1,
-    };
-    LomsState::new(rules, &opening("1=900/10 2=1500/0 3=50/50 4=700/1"))
+    LomsState::new(rules(60, 200), &opening(STOCK), 1)
 }
 
 fn line(sku: u64, count: u64) -> Line {
@@ -50,302 +33,449 @@ fn line(sku: u64, count: u64) -> Line {
     Line { sku: Sku::new(small(sku)).unwrap(), count: Count::new(small(count)).unwrap() }
 }
 
-/// A program of random steps, each at its time. Time now and then stands still, and now and then
-/// asks to go back.
-fn program(seed: u64) -> Vec<(Timestamp, Step)> {
+fn create(user: i64, lines: Vec<Line>, key: Option<IdempotencyKey>) -> Command {
+    let (user, demand) = (UserId::new(user).unwrap(), Demand::merge(lines).unwrap());
+    Command::CreateOrder { user, demand, key }
+}
+
+fn order(id: i64) -> OrderId {
+    OrderId::new(id).unwrap()
+}
+
+/// A random program. Sometimes two commands have the same time, and sometimes time goes back. The
+/// rules change now and then.
+fn program(seed: u64) -> Vec<(Timestamp, Command)> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut below = move |n: u64| random.next_u64() % n;
     let mut now = 100;
-    let steps = (0..COMMANDS).map(|done| {
+    let commands = (0..COMMANDS).map(|done| {
         now = if below(50) == 0 { now - 1 } else { now + below(6) };
-        // Among the newest orders, of which there are about three in eight steps.
-        let order = (done as u64 * 3 / 8 + below(44)).saturating_sub(40).max(1);
-        let order = OrderId::new(i64::try_from(order).unwrap()).unwrap();
-        let step = match below(10) {
+        // Among the newest orders, of which there are about three in eight commands.
+        let target = (done as u64 * 3 / 8 + below(44)).saturating_sub(40).max(1);
+        let target = order(i64::try_from(target).unwrap());
+        let command = match below(10) {
             0..5 => {
-                // A key mostly goes with the same lines.
+                // A key mostly comes with the same lines.
                 let key = below(20);
                 let mut lines = vec![line(key % 5 + 1, 1)];
                 if key > 4 || below(4) == 0 {
                     lines.extend((0..below(3)).map(|_| line(1, 1)));
                     lines.push(line(below(5) + 1, below(4) + 1));
                 }
-                Step::Create {
-                    user: UserId::new(i64::try_from(below(2) + 1).unwrap()).unwrap(),
-                    demand: Demand::merge(lines).unwrap(),
-                    key: match key {
-                        n @ 0..9 => IdempotencyKey::new(format!("key {n}").as_bytes()),
-                        _ => None,
-                    },
-                }
+                let key = match key {
+                    n @ 0..9 => IdempotencyKey::new(format!("key {n}").as_bytes()),
+                    _ => None,
+                };
+                create(i64::try_from(below(2) + 1).unwrap(), lines, key)
             }
-            5..7 => Step::Pay(order),
-            7..9 => Step::Cancel(order),
-            _ => Step::Tick,
+            5..7 => Command::PayOrder(target),
+            7..9 => Command::CancelOrder(target),
+            _ if below(10) > 0 => Command::Tick,
+            _ => {
+                let timeout = [0, 20, 60, 200][usize::try_from(below(4)).unwrap()];
+                let window = [0, 50, 200, 700][usize::try_from(below(4)).unwrap()];
+                Command::ChangeRules(rules(timeout, window))
+            }
         };
-        (Timestamp::from_nanos(now), step)
+        (Timestamp::from_nanos(now), command)
     });
-    steps.collect()
+    commands.collect()
 }
 
-/// Lets time pass first, so that what follows is the command's own doing; then applies it.
 fn apply(
     state: &mut LomsState,
     at: Timestamp,
-    step: &Step,
-    transitions: &mut Vec<Transition>,
+    command: Command,
+    events: &mut Vec<Event>,
 ) -> Result<Outcome, Rejection> {
-    // A clock that went back is refused here as it is below.
-    let _ = state.apply(Command { at, action: Action::Tick }, transitions);
-    state.apply(Command { at, action: step.action() }, transitions)
+    state.apply(&Entry { index: state.index() + 1, at, command }, events)
+}
+
+fn apply_at(state: &mut LomsState, nanos: u64, command: Command) -> Vec<Event> {
+    let mut events = Vec::new();
+    apply(state, Timestamp::from_nanos(nanos), command, &mut events).unwrap();
+    events
+}
+
+/// Runs a whole program. Returns all answers and all events.
+fn run(
+    state: &mut LomsState,
+    program: &[(Timestamp, Command)],
+) -> (Vec<Result<Outcome, Rejection>>, Vec<Event>) {
+    let mut events = Vec::new();
+    let answers = program
+        .iter()
+        .map(|(at, command)| apply(state, *at, command.clone(), &mut events))
+        .collect();
+    (answers, events)
 }
 
 #[test]
-fn refusal_changes_nothing_and_acceptance_does_what_it_says() {
+fn events_are_empty_exactly_when_nothing_changed() {
     let mut state = machine();
     let mut seen = BTreeMap::new();
-    for (at, step) in program(1) {
-        let mut transitions = Vec::new();
-        let _ = state.apply(Command { at, action: Action::Tick }, &mut transitions);
-        let (before, all_before) = (state.digest(), state.transitions());
-        let mut transitions = Vec::new();
-        let result = state.apply(Command { at, action: step.action() }, &mut transitions);
-        let changed = state.digest() != before;
-        let (changes, count) = match result {
-            Ok(Outcome::Reserved(_) | Outcome::OutOfStock(_)) => (true, 2),
-            Ok(Outcome::Paid | Outcome::Cancelled) => (true, 1),
+    for (at, command) in program(1) {
+        // A tick first, so that what follows is the command's own effect.
+        let _ = apply(&mut state, at, Command::Tick, &mut Vec::new());
+        let (digest, index, sequence) = (state.digest(), state.index(), state.events());
+        let mut events = Vec::new();
+        let result = apply(&mut state, at, command.clone(), &mut events);
+        let expected = match result {
+            Ok(Outcome::Reserved(_) | Outcome::OutOfStock { .. }) => 2..=2,
+            Ok(Outcome::Paid | Outcome::Cancelled) => 1..=1,
+            // The change itself, and what expires because of it.
+            Ok(Outcome::RulesChanged) => 1..=COMMANDS,
             Ok(
                 Outcome::AlreadyPaid
                 | Outcome::AlreadyCancelled
                 | Outcome::Repeated { .. }
+                | Outcome::RulesUnchanged
                 | Outcome::Ticked,
             )
-            | Err(_) => (false, 0),
+            | Err(_) => 0..=0,
         };
-        assert_eq!(changed, changes, "{step:?} → {result:?}");
-        assert_eq!(transitions.len(), count, "{step:?} → {result:?}");
-        assert_eq!(state.transitions() - all_before, count as u64);
+        assert!(expected.contains(&events.len()), "{command} → {result:?}: {events:?}");
+        assert_eq!(state.digest() != digest, !events.is_empty(), "{command} → {result:?}");
+        assert_eq!(state.index() - index, u64::from(!events.is_empty()), "{command}");
+        assert_eq!(state.events() - sequence, events.len() as u64);
         state.check_invariants().unwrap();
-        *seen.entry(kind(result)).or_insert(0) += 1;
+        *seen.entry(kind(&result)).or_insert(0) += 1;
     }
-    assert_eq!(seen.len(), 13, "a program reaches every answer but Full: {seen:?}");
+    assert_eq!(seen.len(), 15, "the program reaches every answer except Full: {seen:?}");
 }
 
-fn kind(result: Result<Outcome, Rejection>) -> String {
-    let told = match result {
+fn kind(result: &Result<Outcome, Rejection>) -> String {
+    let text = match result {
         Ok(outcome) => format!("{outcome:?}"),
         Err(rejection) => format!("{rejection:?}"),
     };
-    told.split(['(', ' ', '{']).next().unwrap().to_owned()
+    text.split(['(', ' ', '{']).next().unwrap().to_owned()
 }
 
 #[test]
-fn transitions_fold_to_the_same_statuses() {
+fn events_fold_to_the_statuses_of_the_orders() {
     let mut state = machine();
-    let mut transitions = Vec::new();
-    for (at, step) in program(2) {
-        let _ = apply(&mut state, at, &step, &mut transitions);
-    }
+    let (_, events) = run(&mut state, &program(2));
     let mut statuses: BTreeMap<OrderId, OrderStatus> = BTreeMap::new();
-    let mut time = Timestamp::default();
-    for (transition, sequence) in transitions.iter().zip(1..) {
-        let &Transition { order, from, to, cause, .. } = transition;
-        assert_eq!(transition.sequence, sequence, "no gap");
-        assert!(time <= transition.time, "time never runs backwards");
-        assert!(OrderStatus::may_go(from, to, cause));
-        assert_eq!(statuses.insert(order, to), from, "{transition}");
-        time = transition.time;
+    let (mut time, mut expired) = (Timestamp::default(), 0);
+    for (event, sequence) in events.iter().zip(1..) {
+        assert_eq!(event.sequence, sequence, "no gap");
+        assert!(time <= event.at, "time never goes back");
+        time = event.at;
+        if let Fact::Order(Transition { order, from, to, cause }) = event.fact {
+            assert!(OrderStatus::may_change(from, to, cause), "{event}");
+            assert_eq!(statuses.insert(order, to), from, "{event}");
+            expired += u32::from(cause == Cause::PaymentTimeout);
+        }
     }
-    let told: BTreeMap<_, _> = state.orders().map(|order| (order.id(), order.status())).collect();
-    assert_eq!(statuses, told);
-    let expired = |transition: &&Transition| transition.cause == Cause::PaymentTimeout;
-    assert!(transitions.iter().filter(expired).count() > 100);
+    let stored: BTreeMap<_, _> = state.orders().map(|order| (order.id(), order.status())).collect();
+    assert_eq!(statuses, stored);
+    assert!(expired > 100, "{expired}");
 }
 
 #[test]
-fn same_commands_give_the_same_answers_transitions_and_digest() {
-    // A secret of the index decides how fast keys are found, and nothing else.
-    let run = |secret| {
-        let rules = Rules { key_hash_secret: secret, ..machine().rules() };
-        let mut state = LomsState::new(rules, &opening("1=900/10 2=1500/0 3=50/50 4=700/1"));
-        let mut transitions = Vec::new();
-        let answers: Vec<_> = program(3)
-            .iter()
-            .map(|(at, step)| apply(&mut state, *at, step, &mut transitions))
-            .collect();
-        (answers, transitions, state.digest())
+fn same_entries_give_the_same_answers_events_and_digest() {
+    // The secret of the key index affects speed only.
+    let run_with = |secret| {
+        let mut state = LomsState::new(rules(60, 200), &opening(STOCK), secret);
+        (run(&mut state, &program(3)), state.digest())
     };
-    assert_eq!(run(1), run(1));
-    assert_eq!(run(1), run(0xfeed));
+    assert_eq!(run_with(1), run_with(1));
+    assert_eq!(run_with(1), run_with(0xfeed));
 }
 
-/// Digests are compared across builds, machines and versions: this one was taken when the digest
-/// was made, and may change only with what the state holds.
+/// Digests are compared across builds, machines and versions. This one may change only when what
+/// the state holds changes.
 #[test]
-fn digest_stays_what_it_was() {
+fn digest_is_the_same_in_every_build() {
     let mut state = machine();
-    let mut transitions = Vec::new();
-    for (at, step) in program(4) {
-        let _ = apply(&mut state, at, &step, &mut transitions);
-    }
-    insta::assert_snapshot!(state.digest(), @"5348d2b70469202ce365cfc8527baaf1");
+    run(&mut state, &program(4));
+    insta::assert_snapshot!(state.digest(), @"c7a7c2b56a2e3e1ed6ac343e4b9ea178");
 }
 
-/// An order expires at its deadline, and so it makes no difference who lets time pass when.
+/// An order expires at its deadline, so it makes no difference when the machine is ticked.
 #[test]
-fn ticks_change_nothing_but_who_is_told_first() {
-    let run = |ticks: bool| {
+fn extra_ticks_change_nothing() {
+    let run_with = |ticks: bool| {
         let mut state = machine();
-        let mut transitions = Vec::new();
-        for (at, step) in program(5) {
+        let mut events = Vec::new();
+        for (at, command) in program(5) {
             if ticks {
                 for nanos in state.now().as_nanos()..at.as_nanos() {
                     let at = Timestamp::from_nanos(nanos);
-                    state.apply(Command { at, action: Action::Tick }, &mut transitions).unwrap();
+                    apply(&mut state, at, Command::Tick, &mut events).unwrap();
                 }
             }
-            let _ = state.apply(Command { at, action: step.action() }, &mut transitions);
+            let _ = apply(&mut state, at, command, &mut events);
         }
-        (transitions, state.digest())
+        (events, state.digest())
     };
-    assert_eq!(run(false), run(true));
+    assert_eq!(run_with(false), run_with(true));
+}
+
+/// What a log keeps are the entries that changed something. They alone lead to the same state.
+#[test]
+fn entries_with_events_replay_to_the_same_state() {
+    let mut state = machine();
+    let mut log = Vec::new();
+    let mut all = Vec::new();
+    for (at, command) in program(6) {
+        let entry = Entry { index: state.index() + 1, at, command };
+        let mut events = Vec::new();
+        let _ = state.apply(&entry, &mut events);
+        if !events.is_empty() {
+            log.push(entry);
+            all.extend(events);
+        }
+    }
+    assert!(log.len() < COMMANDS, "some commands change nothing");
+    assert_eq!(log.last().unwrap().index, log.len() as u64, "no gap");
+    let mut replayed = machine();
+    let mut events = Vec::new();
+    for entry in &log {
+        let _ = replayed.apply(entry, &mut events);
+    }
+    assert_eq!(events, all);
+    // The live machine has seen later commands that changed nothing but its time.
+    let now = state.now();
+    for state in [&mut state, &mut replayed] {
+        apply(state, now, Command::Tick, &mut Vec::new()).unwrap();
+    }
+    assert_eq!(replayed.digest(), state.digest());
 }
 
 #[test]
-fn clock_that_went_back_is_refused_before_all_else() {
+fn a_restored_state_behaves_as_the_one_it_was_read_from() {
+    for cut in [0, 1, 17, 400, 1_500, COMMANDS] {
+        let program = program(7);
+        let (before, after) = program.split_at(cut);
+        let mut state = machine();
+        run(&mut state, before);
+        let mut restored = LomsState::restore(state.parts(), 0xbeef).unwrap();
+        assert_eq!(restored.digest(), state.digest(), "after {cut} commands");
+        assert_eq!(restored.index(), state.index());
+        assert_eq!(restored.next_deadline(), state.next_deadline());
+        assert_eq!(run(&mut restored, after), run(&mut state, after), "after {cut} commands");
+        assert_eq!(restored.digest(), state.digest());
+        restored.check_invariants().unwrap();
+    }
+}
+
+#[test]
+fn damaged_parts_are_refused_by_name() {
     let mut state = machine();
-    let mut transitions = Vec::new();
-    let at = Timestamp::from_nanos;
-    let tick = |nanos| Command { at: at(nanos), action: Action::Tick };
-    state.apply(tick(50), &mut transitions).unwrap();
+    run(&mut state, &program(8));
+    let stock: Vec<StockView> = state.stock().collect();
+    let restore = |damage: &dyn Fn(&mut Vec<StockView>, &mut Vec<loms::state_machine::Order>)| {
+        let mut stock = stock.clone();
+        let mut orders: Vec<_> = state.orders().map(|order| order.to_order()).collect();
+        damage(&mut stock, &mut orders);
+        let parts = state.parts();
+        let parts = loms::state_machine::Parts {
+            rules: parts.rules,
+            rules_since: parts.rules_since,
+            now: parts.now,
+            index: parts.index,
+            events: parts.events,
+            stock,
+            orders,
+            keys: parts.keys,
+        };
+        LomsState::restore(parts, 1).map(|state| state.digest()).map_err(|error| error.to_string())
+    };
+    assert_eq!(restore(&|_, _| ()), Ok(state.digest()));
+    let refused: Vec<Result<Digest, String>> = vec![
+        restore(&|stock, _| stock[1] = stock[0]),
+        restore(&|stock, _| stock[0].reserved += 1),
+        restore(&|stock, _| stock[0].total -= 1),
+        restore(&|_, orders| drop(orders.remove(5))),
+        restore(&|_, orders| orders[5].lines.clear()),
+        restore(&|_, orders| orders[5].lines.insert(0, line(9, 1))),
+        restore(&|_, orders| orders[5].status = OrderStatus::New),
+        restore(&|_, orders| orders[5].updated = Timestamp::from_nanos(u64::MAX)),
+        restore(&|_, orders| orders.truncate(5)),
+    ];
+    let text: Vec<String> = refused.into_iter().map(Result::unwrap_err).collect();
+    insta::assert_snapshot!(text.join("\n"), @r"
+    SKU 1 has two stock records
+    SKU 1: reserved is 32, but the orders add up to 31
+    SKU 1: a total of 837 does not match 62 paid units
+    order 7: its id is not the next one
+    order 6: it has no lines, or they are not by ascending SKU
+    order 6: it has no lines, or they are not by ascending SKU
+    order 6: its status and its cause do not match
+    order 6: its times are not in order
+    a key belongs to no stored order
+    ");
+}
+
+#[test]
+fn a_clock_that_went_back_is_refused_before_all_else() {
+    let mut state = machine();
+    apply_at(&mut state, 50, Command::Tick);
     let before = state.digest();
-    let unknown = Action::PayOrder(OrderId::new(9).unwrap());
-    let refused = state.apply(Command { at: at(49), action: unknown }, &mut transitions);
+    let at = Timestamp::from_nanos;
+    let refused = apply(&mut state, at(49), Command::PayOrder(order(9)), &mut Vec::new());
     assert_eq!(refused, Err(Rejection::ClockWentBack { now: at(50), at: at(49) }));
     assert_eq!(state.digest(), before);
 }
 
 #[test]
-fn machine_says_when_it_wants_waking() {
+#[should_panic(expected = "3 is not the next entry")]
+fn a_gap_in_the_log_stops_the_machine() {
     let mut state = machine();
-    let mut transitions = Vec::new();
-    let mut apply = |state: &mut LomsState, nanos, action| {
-        let at = Timestamp::from_nanos(nanos);
-        state.apply(Command { at, action }, &mut transitions).unwrap();
-        state.next_deadline().map(Timestamp::as_nanos)
-    };
-    let demand = Demand::merge(vec![line(2, 1)]).unwrap();
-    let create = Action::CreateOrder { user: UserId::new(1).unwrap(), demand: &demand, key: None };
-    let order = |id| OrderId::new(id).unwrap();
-
-    assert_eq!(apply(&mut state, 0, Action::Tick), None);
-    assert_eq!(apply(&mut state, 10, create), Some(70));
-    assert_eq!(apply(&mut state, 20, create), Some(70));
-    assert_eq!(apply(&mut state, 30, create), Some(70));
-    assert_eq!(apply(&mut state, 31, Action::PayOrder(order(1))), Some(80));
-    assert_eq!(apply(&mut state, 32, Action::CancelOrder(order(3))), Some(80));
-    assert_eq!(apply(&mut state, 79, Action::Tick), Some(80));
-    assert_eq!(apply(&mut state, 80, Action::Tick), None);
+    apply_at(&mut state, 1, create(1, vec![line(1, 1)], None));
+    let entry = Entry { index: 3, at: Timestamp::from_nanos(2), command: Command::Tick };
+    let _ = state.apply(&entry, &mut Vec::new());
 }
 
 #[test]
-fn orders_never_expire_where_the_timeout_is_zero() {
-    let rules = Rules { payment_timeout: Span::default(), ..Rules::default() };
-    let mut state = LomsState::new(rules, &opening("1=5/0"));
-    let demand = Demand::merge(vec![line(1, 5)]).unwrap();
-    let create = Action::CreateOrder { user: UserId::new(1).unwrap(), demand: &demand, key: None };
-    let mut transitions = Vec::new();
-    state.apply(Command { at: Timestamp::default(), action: create }, &mut transitions).unwrap();
-    let end_of_time = Timestamp::from_nanos(u64::MAX);
-    let tick = Command { at: end_of_time, action: Action::Tick };
-    state.apply(tick, &mut transitions).unwrap();
+fn next_deadline_is_that_of_the_oldest_awaiting_order() {
+    let mut state = machine();
+    let mut deadline_after = |nanos, command| {
+        apply_at(&mut state, nanos, command);
+        state.next_deadline().map(Timestamp::as_nanos)
+    };
+    let create = || create(1, vec![line(2, 1)], None);
+    assert_eq!(deadline_after(0, Command::Tick), None);
+    assert_eq!(deadline_after(10, create()), Some(70));
+    assert_eq!(deadline_after(20, create()), Some(70));
+    assert_eq!(deadline_after(30, create()), Some(70));
+    assert_eq!(deadline_after(31, Command::PayOrder(order(1))), Some(80));
+    assert_eq!(deadline_after(32, Command::CancelOrder(order(3))), Some(80));
+    assert_eq!(deadline_after(79, Command::Tick), Some(80));
+    assert_eq!(deadline_after(80, Command::Tick), None);
+}
+
+#[test]
+fn orders_never_expire_if_the_timeout_is_zero() {
+    let mut state = LomsState::new(rules(0, 0), &opening("1=5/0"), 1);
+    apply_at(&mut state, 0, create(1, vec![line(1, 5)], None));
+    apply_at(&mut state, u64::MAX, Command::Tick);
     assert_eq!(state.available(Sku::new(1).unwrap()), Some(0));
     assert_eq!(state.next_deadline(), None);
 }
 
-/// What a caller that works off a backlog in steps relies on.
+/// The deadline of every awaiting order is max(created + new timeout, time of the change).
 #[test]
-fn expiry_horizon_lets_few_orders_expire_unless_many_are_due_at_once() {
+fn a_new_timeout_applies_to_orders_that_await_payment() {
     let mut state = machine();
-    let mut transitions = Vec::new();
+    for created in [10, 20, 30] {
+        apply_at(&mut state, created, create(1, vec![line(2, 1)], None));
+    }
+    let deadline = |state: &LomsState| state.next_deadline().map(Timestamp::as_nanos);
+    // Switched off, and on again.
+    assert_eq!(apply_at(&mut state, 35, Command::ChangeRules(rules(0, 200))).len(), 1);
+    assert_eq!(deadline(&state), None);
+    apply_at(&mut state, 36, Command::ChangeRules(rules(100, 200)));
+    assert_eq!(deadline(&state), Some(110), "counted from the order's creation");
+    // Shortened: the first two are overdue, and expire at the time of the change.
+    let events = apply_at(&mut state, 40, Command::ChangeRules(rules(15, 200)));
+    let text: Vec<String> = events.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(text.join("\n"), @r"
+    #9 rules: payment_timeout=15ns idempotency_window=200ns at 40ns
+    #10 order 1: awaiting payment → cancelled (payment timeout) at 40ns
+    #11 order 2: awaiting payment → cancelled (payment timeout) at 40ns
+    ");
+    assert_eq!(deadline(&state), Some(45));
+    // The same rules once more are no change.
+    assert_eq!(apply_at(&mut state, 41, Command::ChangeRules(rules(15, 200))), []);
+    state.check_invariants().unwrap();
+}
+
+#[test]
+fn a_new_window_applies_to_remembered_keys_and_brings_none_back() {
+    let mut state = LomsState::new(rules(0, 100), &opening("1=9/0"), 1);
+    let key = |name: &str| IdempotencyKey::new(name.as_bytes());
+    let mut keyed = |nanos, name: &str| {
+        let mut events = Vec::new();
+        let command = create(1, vec![line(1, 1)], key(name));
+        apply(&mut state, Timestamp::from_nanos(nanos), command, &mut events).unwrap();
+        let made_an_order = !events.is_empty();
+        (made_an_order, state.clone())
+    };
+    assert!(keyed(10, "a").0);
+    assert!(keyed(50, "b").0);
+    let (repeated, mut state) = keyed(109, "a");
+    assert!(!repeated, "remembered for 100 ns");
+    // At 110 the first is forgotten; a longer window from then on keeps only the second.
+    apply_at(&mut state, 110, Command::ChangeRules(rules(0, 1_000)));
+    let mut repeats = |nanos, name: &str| {
+        apply_at(&mut state, nanos, create(1, vec![line(1, 1)], key(name))).is_empty()
+    };
+    assert!(!repeats(111, "a"), "a forgotten key stays forgotten");
+    assert!(repeats(1_049, "b"), "the new window counts from the order's creation");
+    assert!(!repeats(1_050, "b"));
+}
+
+/// A caller that works off a backlog in steps relies on this.
+#[test]
+fn expiry_horizon_limits_expiries_unless_more_are_due_at_the_same_time() {
+    let mut state = machine();
     let at = Timestamp::from_nanos;
-    let demand = Demand::merge(vec![line(2, 1)]).unwrap();
-    let create = Action::CreateOrder { user: UserId::new(1).unwrap(), demand: &demand, key: None };
     // Their deadlines are 70, 80, 80, 80 and 90.
     for created in [10, 20, 20, 20, 30] {
-        state.apply(Command { at: at(created), action: create }, &mut transitions).unwrap();
+        apply_at(&mut state, created, create(1, vec![line(2, 1)], None));
     }
-    let mut horizon = |now, most| {
-        let end = state.clone().expiry_horizon(at(now), most);
-        transitions.clear();
-        let tick = Command { at: end, action: Action::Tick };
-        state.clone().apply(tick, &mut transitions).unwrap();
-        (end.as_nanos(), transitions.len())
+    let horizon = |now, most| {
+        let end = state.expiry_horizon(at(now), most);
+        (end.as_nanos(), apply_at(&mut state.clone(), end.as_nanos(), Command::Tick).len())
     };
     assert_eq!(horizon(69, 1), (69, 0), "nothing is due");
-    assert_eq!(horizon(100, 1), (79, 1), "up to what is due next");
-    assert_eq!(horizon(100, 2), (79, 1), "two of three at once would be one too many");
+    assert_eq!(horizon(100, 1), (79, 1), "up to the next deadline");
+    assert_eq!(horizon(100, 2), (79, 1), "two of the three with the same deadline are too many");
     assert_eq!(horizon(100, 4), (89, 4));
     assert_eq!(horizon(100, 5), (100, 5), "all of them");
-    state.apply(Command { at: at(79), action: Action::Tick }, &mut Vec::new()).unwrap();
-    let end = state.expiry_horizon(at(100), 2);
-    assert_eq!(end, at(80), "three at once, for want of anything less");
+    apply_at(&mut state, 79, Command::Tick);
+    assert_eq!(state.expiry_horizon(at(100), 2), at(80), "three at once, since fewer cannot be");
 }
 
-/// So many that some of them share a place in the index.
+/// So many that some of them share a bucket of the index.
 #[test]
-fn keys_meet_only_where_user_and_bytes_are_the_same() {
-    let demand = Demand::merge(vec![line(1, 1)]).unwrap();
-    let place_one_each = |names: &dyn Fn(i64) -> (i64, Vec<u8>)| {
-        let mut state = LomsState::new(Rules::default(), &opening("1=1/1"));
-        let mut transitions = Vec::new();
+fn keys_match_only_if_user_and_bytes_are_the_same() {
+    let create_one_each = |names: &dyn Fn(i64) -> (i64, Vec<u8>)| {
+        let mut state = LomsState::new(Rules::default(), &opening("1=1/1"), 1);
         for number in 1..=300_000 {
             let (user, key) = names(number);
-            let (user, key) = (UserId::new(user).unwrap(), IdempotencyKey::new(&key).unwrap());
-            let action = Action::CreateOrder { user, demand: &demand, key: Some(&key) };
-            transitions.clear();
-            let command = Command { at: Timestamp::from_nanos(1), action };
-            let outcome = state.apply(command, &mut transitions).unwrap();
-            assert_eq!(outcome, Outcome::OutOfStock(OrderId::new(number).unwrap()));
+            let command = create(user, vec![line(1, 1)], IdempotencyKey::new(&key));
+            assert_eq!(apply_at(&mut state, 1, command).len(), 2, "key {number} is new");
         }
     };
-    place_one_each(&|number| (number, b"the same".to_vec()));
-    place_one_each(&|number| (1, number.to_le_bytes().to_vec()));
+    create_one_each(&|number| (number, b"the same".to_vec()));
+    create_one_each(&|number| (1, number.to_le_bytes().to_vec()));
 }
 
-/// So many of each length that their bytes fill what they are stored in, to the last byte and not.
+/// So many of each length that their bytes fill a chunk of the queue, exactly and not.
 #[test]
-fn keys_of_every_length_are_remembered_until_they_are_out_of_date() {
-    let demand = Demand::merge(vec![line(1, 1)]).unwrap();
-    let user = UserId::new(1).unwrap();
+fn keys_of_every_length_are_remembered_until_the_window_ends() {
     for length in 2..=IdempotencyKey::MAX_BYTES {
-        let rules = Rules { idempotency_window: Span::from_nanos(3_000), ..machine().rules() };
-        let mut state = LomsState::new(rules, &opening("1=1/1"));
+        let mut state = LomsState::new(rules(60, 3_000), &opening("1=1/1"), 1);
         let mut create = |number: u16, at| {
             let mut key = vec![7; length];
             key[..2].copy_from_slice(&number.to_le_bytes());
-            let key = IdempotencyKey::new(&key).unwrap();
-            let action = Action::CreateOrder { user, demand: &demand, key: Some(&key) };
-            let command = Command { at: Timestamp::from_nanos(at), action };
-            state.apply(command, &mut Vec::new()).unwrap()
+            let command = create(1, vec![line(1, 1)], IdempotencyKey::new(&key));
+            match apply(&mut state, Timestamp::from_nanos(at), command, &mut Vec::new()).unwrap() {
+                Outcome::OutOfStock { order, .. } => ("new", order.get()),
+                Outcome::Repeated { order, answered: OrderStatus::Failed, .. } => {
+                    ("repeated", order.get())
+                }
+                other => panic!("{other:?}"),
+            }
         };
-        let order = |id: u16| OrderId::new(id.into()).unwrap();
         for number in 0..3_000 {
-            assert_eq!(create(number, u64::from(number)), Outcome::OutOfStock(order(number + 1)));
+            assert_eq!(create(number, u64::from(number)), ("new", i64::from(number) + 1));
         }
         for number in 0..3_000 {
-            let (order, answered) = (order(number + 1), OrderStatus::Failed);
-            assert_eq!(create(number, 2_999), Outcome::Repeated { order, answered });
+            assert_eq!(create(number, 2_999), ("repeated", i64::from(number) + 1));
         }
-        // Half of them are out of date by now, and the others are not.
-        assert_eq!(create(1_499, 4_499), Outcome::OutOfStock(order(3_001)));
-        let (order, answered) = (order(1_501), OrderStatus::Failed);
-        assert_eq!(create(1_500, 4_499), Outcome::Repeated { order, answered });
+        // Half of them are forgotten by now.
+        assert_eq!(create(1_499, 4_499), ("new", 3_001));
+        assert_eq!(create(1_500, 4_499), ("repeated", 1_501));
     }
 }
 
 #[test]
-fn key_has_one_to_64_bytes() {
+fn a_key_has_1_to_64_bytes() {
     let lengths = [0, 1, 64, 65].map(|length| IdempotencyKey::new(&vec![7; length]).is_some());
     assert_eq!(lengths, [false, true, true, false]);
 }

@@ -20,12 +20,10 @@ async fn connections(shop: &Shop, count: usize) -> Vec<LomsClient<Channel>> {
 }
 
 fn units(shop: &Shop) -> (u64, u64) {
-    let read = shop.sequencer.read(|state| {
-        state.check_invariants().unwrap();
-        let shelf = state.stock().next().unwrap();
-        (shelf.total, shelf.reserved)
-    });
-    read.unwrap().value
+    let present = shop.sequencer.present().unwrap();
+    present.state().check_invariants().unwrap();
+    let stock = present.state().stock().next().unwrap();
+    (stock.total, stock.reserved)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,7 +92,7 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) async fn open(stock: &str, options: ServiceOptions) -> Self {
         let clock = HandClock::new();
-        let state = LomsState::new(Rules::default(), &opening(stock));
+        let state = LomsState::new(Rules::default(), &opening(stock), 1);
         let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

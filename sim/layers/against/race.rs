@@ -99,7 +99,7 @@ fn draw(
         Kind::Info => Op::Info(target),
         Kind::Pay => Op::Pay(target),
         Kind::Cancel => Op::Cancel(target),
-        Kind::Stock | Kind::Tick => Op::Stock(sku),
+        Kind::Stock | Kind::Tick | Kind::Rules => Op::Stock(sku),
     };
     let mut step = Step { number, client, op, ..Step::default() };
     if kind == Kind::Create {

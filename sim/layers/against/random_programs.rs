@@ -128,7 +128,9 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
         Kind::Info => Op::Info(target),
         Kind::Pay => Op::Pay(target),
         Kind::Cancel => Op::Cancel(target),
-        Kind::Stock | Kind::Tick => Op::Stock(draw_shelf(draws, world, Purpose::SKU).0),
+        Kind::Stock | Kind::Tick | Kind::Rules => {
+            Op::Stock(draw_shelf(draws, world, Purpose::SKU).0)
+        }
     };
     step
 }

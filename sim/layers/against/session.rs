@@ -266,7 +266,10 @@ impl<'a> Program<'a> {
             Call::Info(order) => Call::Info(theirs(order)),
             Call::Pay(order) => Call::Pay(theirs(order)),
             Call::Cancel(order) => Call::Cancel(theirs(order)),
-            other @ (Call::Create { .. } | Call::Stock(_) | Call::Tick) => other,
+            other @ (Call::Create { .. }
+            | Call::Stock(_)
+            | Call::Tick
+            | Call::ChangeRules { .. }) => other,
         }
     }
 

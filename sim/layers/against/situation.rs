@@ -17,7 +17,7 @@ pub(crate) fn of(model: &Model, call: Call<'_>) -> Vec<Situation> {
         Call::Stock(0) => vec!["of SKU 0"],
         Call::Stock(sku) if model.stock().any(|shelf| shelf.0 == sku) => vec!["of a SKU"],
         Call::Stock(_) => vec!["of an unknown SKU"],
-        Call::Tick => vec![""],
+        Call::Tick | Call::ChangeRules { .. } => vec![""],
     };
     sorts.into_iter().map(|sort| (kind_of(call), sort)).collect()
 }
@@ -95,6 +95,7 @@ pub(crate) fn words((kind, sort): Situation) -> String {
         Kind::Cancel => "a cancel",
         Kind::Stock => "StocksInfo",
         Kind::Tick => "a tick",
+        Kind::Rules => "a change of the rules",
     };
     format!("{kind} {sort}")
 }

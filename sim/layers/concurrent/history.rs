@@ -34,7 +34,7 @@ impl CallRecord {
             Op::Info(_) => Call::Info(order),
             Op::Pay(_) => Call::Pay(order),
             Op::Cancel(_) => Call::Cancel(order),
-            Op::Create { .. } | Op::Stock(_) | Op::Tick => {
+            Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => {
                 self.step.call(&CreatedOrders::default(), room)
             }
         }
@@ -48,7 +48,7 @@ impl CallRecord {
             Op::Info(_) | Op::Pay(_) | Op::Cancel(_) => {
                 format!("{} order {order}", step.op.kind().name())
             }
-            Op::Create { .. } | Op::Stock(_) | Op::Tick => {
+            Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => {
                 let text = step.to_string();
                 text.splitn(4, ' ').last().unwrap_or_default().to_owned()
             }

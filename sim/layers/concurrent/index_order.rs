@@ -1,10 +1,16 @@
-//! The check by witness: the server says in which order it took the calls, and one pass shows
-//! whether that order explains everything.
+//! The check by witness: each answer has the index of the last log entry that it depends on, and
+//! one pass shows whether these indexes explain everything.
+//!
+//! A command that changed something has an index of its own. Reads, refusals and repeats change
+//! nothing, and share the index of the entry before them: the answers that share an index see the
+//! same state, so they may come in any order that agrees with time.
 
-use crate::layers::wire;
-use crate::model::contract::Answer;
+use std::collections::BTreeMap;
+
+use crate::layers::wire::{self, Reply};
+use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
-use crate::plan::KeyText;
+use crate::plan::{KeyText, Kind};
 
 use super::history::CallRecord;
 
@@ -17,9 +23,10 @@ pub(crate) struct OrderViolation {
     pub(crate) entries: Vec<usize>,
 }
 
-/// Checks that the order told by the indexes agrees with the order in which calls were made and
-/// returned, and that the model, called in that order, answers the same. Command 1 has its place
-/// in time at `start`, and each command a nanosecond after the one before.
+/// Checks that the order of the indexes agrees with the order in which calls were made and
+/// returned, and that the model, called in that order, gives the same answers and the same indexes.
+/// The server's clock stands still at `start`, so that the first command has that time, and each
+/// command after it is a nanosecond later.
 ///
 /// # Errors
 /// The first place at which it does not.
@@ -28,13 +35,12 @@ pub(crate) fn check(
     start: u64,
     history: &[CallRecord],
 ) -> Result<(), OrderViolation> {
-    let order = in_order(history)?;
-    agrees_with_time(&order, history)?;
-    let mut model = Model::new(world, None);
-    for &(index, place) in &order {
-        let at = start.saturating_add(index - 1);
-        agrees(&mut model, at, history, place)?;
+    let mut replay = Replay { model: Model::new(world, None), next_at: start, history };
+    let mut order = Vec::new();
+    for (index, group) in by_index(history) {
+        replay.group(index, group, &mut order)?;
     }
+    agrees_with_time(&order, history)?;
     // What the edge refuses depends on nothing that happened, so that any moment will do.
     let mut fresh = Model::new(world, None);
     for (place, entry) in history.iter().enumerate() {
@@ -45,35 +51,86 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The places of all calls that the machine took, by index.
-fn in_order(history: &[CallRecord]) -> Result<Vec<(u64, usize)>, OrderViolation> {
-    let mut order: Vec<(u64, usize)> = history
-        .iter()
-        .enumerate()
-        .filter_map(|(place, entry)| Some((entry.received.index?, place)))
-        .collect();
-    order.sort_unstable();
-    for pair in order.windows(2) {
-        if pair[0].0 == pair[1].0 {
-            let entries = vec![pair[0].1, pair[1].1];
-            return Err(OrderViolation {
-                what: format!("two commands have index {}", pair[0].0),
-                entries,
-            });
+/// The places of all calls that the machine took, by index; of one index by when they were made.
+fn by_index(history: &[CallRecord]) -> BTreeMap<u64, Vec<usize>> {
+    let mut groups: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for (place, entry) in history.iter().enumerate() {
+        if let Some(index) = entry.received.index {
+            groups.entry(index).or_default().push(place);
         }
     }
-    match order.first() {
-        Some(&(0, place)) => {
-            Err(OrderViolation { what: "a command has index 0".to_owned(), entries: vec![place] })
+    for group in groups.values_mut() {
+        group.sort_unstable_by_key(|&place| history[place].invoked);
+    }
+    groups
+}
+
+/// The model, called in the order of the indexes.
+struct Replay<'a> {
+    model: Model,
+    /// The time of the next command.
+    next_at: u64,
+    history: &'a [CallRecord],
+}
+
+impl Replay<'_> {
+    /// Takes the calls that share an index: at most one that changes something, then the other
+    /// commands, then the reads. Appends them to `order` as they are taken.
+    fn group(
+        &mut self,
+        index: u64,
+        group: Vec<usize>,
+        order: &mut Vec<usize>,
+    ) -> Result<(), OrderViolation> {
+        let history = self.history;
+        let is_read =
+            |place: usize| matches!(history[place].step.op.kind(), Kind::Info | Kind::Stock);
+        let (reads, mut commands): (Vec<usize>, Vec<usize>) =
+            group.into_iter().partition(|place| is_read(*place));
+        if !commands.is_empty() {
+            // What is due expires before the first of them.
+            self.model.answer(self.next_at, Call::Tick);
+            let changing = commands.iter().position(|&place| self.may_change(place));
+            if let Some(changing) = changing {
+                commands[..=changing].rotate_right(1);
+            }
         }
-        Some(_) | None => Ok(order),
+        for &place in &commands {
+            self.take(self.next_at, index, place)?;
+            self.next_at += 1;
+        }
+        for &place in &reads {
+            self.take(self.model.now(), index, place)?;
+        }
+        order.extend(commands);
+        order.extend(reads);
+        Ok(())
+    }
+
+    /// Whether this command was accepted, and would change something now.
+    fn may_change(&self, place: usize) -> bool {
+        let entry = &self.history[place];
+        let mut room = KeyText::default();
+        !matches!(entry.received.reply, Reply::Refused(_))
+            && self.model.would_change(entry.call(&mut room))
+    }
+
+    fn take(&mut self, at: u64, index: u64, place: usize) -> Result<(), OrderViolation> {
+        agrees(&mut self.model, at, self.history, place)?;
+        match self.model.entries() {
+            entries if entries == index => Ok(()),
+            entries => Err(OrderViolation {
+                what: format!("the server's index is {index}; the model's is {entries}"),
+                entries: vec![place],
+            }),
+        }
     }
 }
 
 /// A call that returned before another was made comes before it.
-fn agrees_with_time(order: &[(u64, usize)], history: &[CallRecord]) -> Result<(), OrderViolation> {
+fn agrees_with_time(order: &[usize], history: &[CallRecord]) -> Result<(), OrderViolation> {
     let mut soonest: Option<usize> = None;
-    for &(_, place) in order.iter().rev() {
+    for &place in order.iter().rev() {
         let returned = |place: usize| history[place].returned;
         if let Some(later) = soonest
             && returned(later) < history[place].invoked

@@ -169,7 +169,7 @@ fn draw(draws: &mut Draws, newest: i64) -> (Step, i64) {
         Kind::Info => Op::Info(target),
         Kind::Pay => Op::Pay(target),
         Kind::Cancel => Op::Cancel(target),
-        Kind::Stock | Kind::Tick => {
+        Kind::Stock | Kind::Tick | Kind::Rules => {
             let sku = draws.draw(Purpose::SKU).below(6);
             Op::Stock(u32::try_from(sku).expect("below 6"))
         }

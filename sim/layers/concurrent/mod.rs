@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `load` | runs the server and the clients, and writes the history down |
 //! | `history` | what happened, as the clients saw it |
-//! | `witness` | the server tells its order: one pass over the history |
+//! | `index_order` | the server tells its order: one pass over the history |
 //! | `search` | it does not: any order will do, for short histories |
 
 mod history;
@@ -21,11 +21,13 @@ pub(crate) use self::history::CallRecord;
 pub(crate) use self::search::{SearchResult, search};
 use crate::clock::Stopwatch;
 use crate::exit::Exit;
+use crate::model::World;
 use crate::model::contract::Answer;
 use crate::plan::KeyText;
 
-/// Calls of the short history that is checked by search as well.
-const SHORT: u32 = 160;
+/// Numbers of calls of the histories that are checked by search as well. A shorter one is recorded
+/// only if the search cannot decide the one before.
+const SHORT: [u32; 3] = [160, 80, 40];
 
 /// Runs the server and that many clients, which make that many calls between them, and checks the
 /// history.
@@ -50,16 +52,32 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
         return (text, Exit::Oracle);
     }
     text.push_str("ok   every answer is the model's, in the order that the server tells\n");
-    match load::run(&load::Load::short(clients.min(4), SHORT, seed)) {
-        Ok(run) => {
-            let found = search(&run.world, &run.history, 0, &fits);
-            text.push_str(&report(&found, &run.history));
-            let exit =
-                if matches!(found, SearchResult::Unexplained(_)) { Exit::Oracle } else { Exit::Ok };
-            (text, exit)
+    let mut exit = Exit::Undecided;
+    for calls in SHORT {
+        match load::run(&load::Load::short(clients.min(4), calls, seed)) {
+            Ok(run) => {
+                let (found, end) = check_by_search(&run.world, &run.history);
+                text.push_str(&found);
+                exit = end;
+            }
+            Err(error) => return (format!("sim: no server: {error}\n"), Exit::Usage),
         }
-        Err(error) => (format!("sim: no server: {error}\n"), Exit::Usage),
+        if exit != Exit::Undecided {
+            break;
+        }
     }
+    (text, exit)
+}
+
+/// Searches for an order of the calls that explains all answers.
+fn check_by_search(world: &World, history: &[CallRecord]) -> (String, Exit) {
+    let found = search(world, history, 0, &fits);
+    let exit = match found {
+        SearchResult::Explained(_) => Exit::Ok,
+        SearchResult::Unexplained(_) => Exit::Oracle,
+        SearchResult::Undecided => Exit::Undecided,
+    };
+    (report(&found, history), exit)
 }
 
 /// Whether what was heard is the model's answer, but for the times.
@@ -85,7 +103,10 @@ pub(crate) fn report(found: &SearchResult, history: &[CallRecord]) -> String {
         SearchResult::Explained(_) => {
             "ok   some order of the calls explains all answers\n".to_owned()
         }
-        SearchResult::Undecided => "?    too many orders of the calls to try them all\n".to_owned(),
+        SearchResult::Undecided => {
+            let calls = history.len();
+            format!("?    {calls} calls have too many possible orders to try them all\n")
+        }
         SearchResult::Unexplained(longest) => {
             let mut text =
                 "FAIL no order of the calls explains all answers; the longest\n".to_owned();

@@ -2,9 +2,11 @@
 //! its commands.
 
 use loms::sequencer::Sequencer;
+use loms::state_machine::{Command, LomsState};
 
 use crate::check::checker::Verdict;
 use crate::check::failure::{Failure, Oracle, Signature};
+use crate::check::subject::rules;
 use crate::coverage::counts::Counts;
 use crate::layers::wire::{self, Received};
 use crate::model::contract::{Answer, Call};
@@ -25,10 +27,6 @@ pub(crate) struct ServiceChecker {
     pub(crate) model: Model,
     world: World,
     injected: InjectedFaults,
-    /// Commands that the server has taken since it started.
-    index: u64,
-    /// The machine's time: that of its last command.
-    now: u64,
 }
 
 /// A call as it was sent.
@@ -50,6 +48,7 @@ pub(crate) const fn kind_of(call: Call<'_>) -> Kind {
         Call::Cancel(_) => Kind::Cancel,
         Call::Stock(_) => Kind::Stock,
         Call::Tick => Kind::Tick,
+        Call::ChangeRules { .. } => Kind::Rules,
     }
 }
 
@@ -62,15 +61,12 @@ impl ServiceChecker {
             model: Model::new(world, injected.bug),
             world: world.clone(),
             injected,
-            index: 0,
-            now: 0,
         }
     }
 
     /// The server is started anew, and has forgotten everything.
     pub(crate) fn restart(&mut self) {
         self.model = Model::new(&self.world, self.injected.bug);
-        (self.index, self.now) = (0, 0);
     }
 
     /// The server has answered a call, its clock at `clock`, whether or not anybody hears of it.
@@ -84,13 +80,9 @@ impl ServiceChecker {
         sent: SentCall<'_>,
         received: &Received,
     ) -> Result<Answer, Box<Failure>> {
-        // What the machine stamps the command with, if it gets that far.
-        let stamp = clock.max(self.now.saturating_add(1));
-        let expected = self.model.answer(stamp, sent.call);
+        let at = self.time_of(clock, sent.call);
+        let expected = self.model.answer(at, sent.call);
         let invalid = matches!(expected, Answer::Refused(refusal) if wire::is_invalid(refusal));
-        if !invalid {
-            (self.index, self.now) = (self.index + 1, stamp);
-        }
         match received.answer(sent.call) {
             Ok(answer) if answer == expected => {}
             Ok(answer) => {
@@ -113,7 +105,7 @@ impl ServiceChecker {
                 ));
             }
         }
-        let place = (!invalid).then_some(self.index);
+        let place = (!invalid).then_some(self.model.entries());
         if received.index != place {
             let words = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
             let mut failure =
@@ -125,26 +117,66 @@ impl ServiceChecker {
         Ok(expected)
     }
 
+    /// The time that the machine gives this call when the clock shows `clock`. A command is later
+    /// than every command before it; a read sees the present.
+    fn time_of(&self, clock: u64, call: Call<'_>) -> u64 {
+        match call {
+            Call::Info(_) | Call::Stock(_) | Call::Tick => clock.max(self.model.now()),
+            Call::Create { .. } | Call::Pay(_) | Call::Cancel(_) | Call::ChangeRules { .. } => {
+                clock.max(self.model.now() + 1)
+            }
+        }
+    }
+
     /// Time passes on both sides, with the server's clock at `clock`.
     ///
     /// # Errors
-    /// They want to be woken at different times.
+    /// They have different deadlines, or different entries.
     pub(crate) fn tick(&mut self, clock: u64, number: u32, server: &Sequencer) -> Verdict {
-        let told = server.read(|state| state.next_deadline().map(|time| time.as_nanos()));
-        let told = told.expect(NEVER_BEHIND);
-        self.now = clock.max(self.now.saturating_add(1));
-        self.index += 1;
-        let answer = self.model.answer(self.now, Call::Tick);
-        let sent = SentCall { number, call: Call::Tick };
-        if told.value != self.model.next_deadline() || told.index != self.index {
-            let words = |at: Option<u64>, index| format!("next deadline {at:?}, command #{index}");
-            let said = words(told.value, told.index);
-            let mut failure = self.differs(Oracle::Deadline, sent, Class::Done, said, &answer);
-            failure.expected = words(self.model.next_deadline(), self.index);
-            return Err(failure);
-        }
-        self.counts.note(Kind::Tick, &answer);
+        self.model.pass(self.time_of(clock, Call::Tick));
+        self.compare_deadlines(SentCall { number, call: Call::Tick }, server)?;
+        self.counts.note(Kind::Tick, &Answer::Done);
         Ok(())
+    }
+
+    /// The operator changes the rules on both sides, with the server's clock at `clock`.
+    ///
+    /// # Errors
+    /// As for [`ServiceChecker::tick`].
+    pub(crate) fn change_rules(
+        &mut self,
+        clock: u64,
+        number: u32,
+        timeout: u64,
+        window: u64,
+        server: &Sequencer,
+    ) -> Verdict {
+        let call = Call::ChangeRules { timeout, window };
+        let present = server.present().expect(NEVER_BEHIND);
+        let changed = present.submit(Command::ChangeRules(rules(timeout, window)));
+        changed.value.expect("a change of the rules is never refused");
+        let answer = self.model.answer(self.time_of(clock, call), call);
+        self.compare_deadlines(SentCall { number, call }, server)?;
+        self.counts.note(Kind::Rules, &answer);
+        Ok(())
+    }
+
+    fn compare_deadlines(&self, sent: SentCall<'_>, server: &Sequencer) -> Verdict {
+        let present = server.present().expect(NEVER_BEHIND);
+        let state = present.state();
+        let deadline = state.next_deadline().map(|time| time.as_nanos());
+        let machine = (deadline, state.index());
+        let model = (self.model.next_deadline(), self.model.entries());
+        if machine == model {
+            return Ok(());
+        }
+        let words =
+            |(at, index): (Option<u64>, u64)| format!("next deadline {at:?}, entry {index}");
+        let done = Class::Done;
+        let said = words(machine);
+        let mut failure = self.differs(Oracle::Deadline, sent, done, said, &Answer::Done);
+        failure.expected = words(model);
+        Err(failure)
     }
 
     /// Looks at the shelves of both sides.
@@ -154,11 +186,9 @@ impl ServiceChecker {
     /// awaits payment.
     pub(crate) fn audit(&mut self, clock: u64, server: &Sequencer) -> Verdict {
         let nothing_awaits = self.model.awaiting().next().is_none();
-        self.now = clock.max(self.now.saturating_add(1));
-        self.index += 1;
-        let _ = self.model.answer(self.now, Call::Tick);
+        self.model.pass(self.time_of(clock, Call::Tick));
         let shelves: Vec<_> = self.model.stock().collect();
-        let wrong = server.read(|state| {
+        let look = |state: &LomsState| {
             if let Err(violation) = state.check_invariants() {
                 return Some((Oracle::Invariant, violation.to_string(), String::new()));
             }
@@ -173,8 +203,9 @@ impl ServiceChecker {
                 }
             }
             None
-        });
-        match wrong.expect(NEVER_BEHIND).value {
+        };
+        let present = server.present().expect(NEVER_BEHIND);
+        match look(present.state()) {
             None => Ok(()),
             Some((oracle, actual, expected)) => Err(self.at_the_end(oracle, actual, expected)),
         }

@@ -68,9 +68,13 @@ impl FaultFreeRun {
         if call == Call::Tick {
             return self.checker.tick(at, step.number, &self.server.sequencer);
         }
+        if let Call::ChangeRules { timeout, window } = call {
+            let server = &self.server.sequencer;
+            return self.checker.change_rules(at, step.number, timeout, window, server);
+        }
         let received = call_now(&mut self.client, call);
-        let created = SentCall { number: step.number, call };
-        if let Answer::Created { order, .. } = self.checker.answered(at, created, &received)? {
+        let sent = SentCall { number: step.number, call };
+        if let Answer::Created { order, .. } = self.checker.answered(at, sent, &received)? {
             self.created.note(step.number, order);
         }
         Ok(())

@@ -228,8 +228,14 @@ impl<'a> FaultyRun<'a> {
             self.fault_counts.faults[fault.kind()] += 1;
         }
         self.server.clock.set(self.clock());
-        if step.op == Op::Tick {
-            self.checker.tick(self.clock(), step.number, &self.server.sequencer)?;
+        if let Op::Tick | Op::Rules { .. } = step.op {
+            let (clock, server) = (self.clock(), &self.server.sequencer);
+            match step.op {
+                Op::Rules { timeout, window } => {
+                    self.checker.change_rules(clock, step.number, timeout, window, server)?;
+                }
+                _ => self.checker.tick(clock, step.number, server)?,
+            }
             self.resolve(client);
             return Ok(());
         }
@@ -448,6 +454,6 @@ fn call_of<'a>(step: &'a Step, order: i64, room: &'a mut KeyText) -> Call<'a> {
         Op::Info(_) => Call::Info(order),
         Op::Pay(_) => Call::Pay(order),
         Op::Cancel(_) => Call::Cancel(order),
-        Op::Create { .. } | Op::Stock(_) | Op::Tick => step.call(&nobody, room),
+        Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => step.call(&nobody, room),
     }
 }

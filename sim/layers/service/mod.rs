@@ -22,5 +22,5 @@ mod server;
 mod tests;
 
 pub(crate) use self::checker::kind_of;
-pub(crate) use self::run::{replay, seed, seeds};
+pub(crate) use self::run::{replay, run_covered, run_many, seed};
 pub(crate) use self::server::{ManualClock, options};

@@ -16,7 +16,8 @@ use crate::mutation::injected::InjectedFaults;
 use crate::plan::generator::{GENERATOR, plan_of};
 use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
-use crate::{runner, shrink};
+use crate::runner::{self, RunRequest, SeedResult, StopRule};
+use crate::shrink;
 
 /// The most steps of a seed, where nobody asks for more.
 const LENGTH: u32 = 600;
@@ -48,10 +49,10 @@ impl Case {
     /// A panic of the service is a failure like any other.
     fn play(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
         let panicked = |caught| Err(Box::new(Failure::of_panic(caught, None, 0, 0)));
-        panic::caught(|| self.result(injected)).unwrap_or_else(panicked)
+        panic::caught(|| self.play_unguarded(injected)).unwrap_or_else(panicked)
     }
 
-    fn result(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
+    fn play_unguarded(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
         match &self.schedule {
             None => fault_free::play(&self.plan, injected)
                 .map(|counts| CaseResult { counts, fault_counts: FaultCounts::default() }),
@@ -133,43 +134,116 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> O
                 page(&mut text, &case, &result);
             }
             Err(failure) => {
-                return failed(&runner::origin(seed), Some(seed), &case, &failure, injected);
+                return report_seed_failure(seed, steps, &case, &failure, injected);
             }
         }
     }
     (text, Exit::Ok)
 }
 
-/// Plays many seeds, up to the first that fails; and fails where some trouble never happened.
+/// Plays many seeds, up to the first that fails.
 #[must_use]
-pub(crate) fn seeds(seeds: Range<u64>, injected: InjectedFaults) -> Outcome {
-    let mut sum = CaseResult::default();
-    let mut speed = Speed::default();
-    for seed in seeds.clone() {
-        for case in cases(seed, None) {
-            let began = Stopwatch::start();
-            match case.play(injected) {
-                Ok(result) => {
-                    speed.note(&case, result.counts.commands, began.elapsed());
-                    sum.counts.add(&result.counts);
-                    sum.fault_counts.add(&result.fault_counts);
-                }
-                Err(failure) => {
-                    return failed(&runner::origin(seed), Some(seed), &case, &failure, injected);
-                }
+pub(crate) fn run_many(request: RunRequest) -> Outcome {
+    play_seeds(request).report()
+}
+
+/// Plays many seeds, and fails where one of the faults never happened.
+#[must_use]
+pub(crate) fn run_covered(seeds: Range<u64>, jobs: usize, injected: InjectedFaults) -> Outcome {
+    let (steps, time, until_stable) = (None, None, false);
+    let request = RunRequest { seeds, jobs, steps, time, until_stable, injected };
+    let summary = play_seeds(request);
+    let uncovered = summary.failed.is_none() && !summary.total.fault_counts.missing().is_empty();
+    let (text, exit) = summary.report();
+    (text, if uncovered { Exit::Coverage } else { exit })
+}
+
+/// What many seeds come to.
+struct Summary {
+    request: RunRequest,
+    /// Number of seeds played.
+    seeds: u64,
+    total: CaseResult,
+    /// The lowest seed that failed, and how.
+    failed: Option<(u64, Case, Box<Failure>)>,
+}
+
+/// What one seed comes to.
+#[derive(Default)]
+struct SeedTotals {
+    total: CaseResult,
+    speed: Speed,
+    failed: Option<Case>,
+}
+
+fn play_seed(seed: u64, request: &RunRequest) -> SeedResult<SeedTotals> {
+    let mut played = SeedTotals::default();
+    for case in cases(seed, request.steps) {
+        let began = Stopwatch::start();
+        match case.play(request.injected) {
+            Ok(result) => {
+                played.speed.note(&case, result.counts.commands, began.elapsed());
+                played.total.add(&result);
+            }
+            Err(failure) => {
+                played.failed = Some(case);
+                return SeedResult { seed, counts: played, failure: Some(failure) };
             }
         }
     }
-    speed.tell();
-    let mut text =
-        format!("seeds {}..{} · generator {GENERATOR} · service\n", seeds.start, seeds.end);
-    let _ = writeln!(text, "calls  {}, answers {}", sum.counts.commands, sum.counts.fingerprint());
-    let missing = sum.fault_counts.write(&mut text);
-    if !missing.is_empty() {
-        let _ = writeln!(text, "FAIL never happened: {}", missing.join(", "));
+    SeedResult { seed, counts: played, failure: None }
+}
+
+fn play_seeds(request: RunRequest) -> Summary {
+    let mut stop = StopRule::new(&request);
+    let bar = runner::progress(request.seeds.end - request.seeds.start);
+    let (mut seeds, mut total, mut speed) = (0, CaseResult::default(), Speed::default());
+    let mut failed = None;
+    let play = |seed| play_seed(seed, &request);
+    runner::play_in_order(request.seeds.clone(), request.jobs, play, |result| {
+        let SeedResult { seed, counts: played, failure } = result;
+        seeds += 1;
+        total.add(&played.total);
+        speed.add(&played.speed);
+        failed = played.failed.zip(failure).map(|(case, failure)| (seed, case, failure));
+        bar.set_position(seeds);
+        stop.continues(seeds, total.reached())
+    });
+    bar.finish_and_clear();
+    speed.print();
+    Summary { request, seeds, total, failed }
+}
+
+impl Summary {
+    fn report(self) -> Outcome {
+        let Self { request: RunRequest { seeds, steps, injected, .. }, total, failed, .. } = self;
+        if let Some((seed, case, failure)) = failed {
+            return report_seed_failure(seed, steps, &case, &failure, injected);
+        }
+        let last = seeds.start + self.seeds;
+        let mut text = format!("seeds {}..{last} · generator {GENERATOR} · service\n", seeds.start);
+        let (calls, answers) = (total.counts.commands, total.counts.fingerprint());
+        let _ = writeln!(text, "calls  {calls}, answers {answers}");
+        total.fault_counts.write(&mut text);
+        let missing = total.fault_counts.missing();
+        if !missing.is_empty() {
+            let _ = writeln!(text, "never happened: {}", missing.join(", "));
+        }
+        (text, Exit::Ok)
     }
-    let exit = if missing.is_empty() { Exit::Ok } else { Exit::Coverage };
-    (text, exit)
+}
+
+impl CaseResult {
+    fn add(&mut self, next: &Self) {
+        self.counts.add(&next.counts);
+        self.fault_counts.add(&next.fault_counts);
+    }
+
+    /// Number of different faults and of different answers.
+    fn reached(&self) -> usize {
+        let answers = Kind::ALL.iter().map(|&kind| self.counts.by_class(kind).len()).sum::<usize>();
+        answers + self.fault_counts.all().iter().filter(|&&(_, count)| count > 0).count()
+    }
 }
 
 /// Plays a plan with its schedule, as pages of failures have them; `None` where there is no
@@ -189,13 +263,28 @@ pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Outcome> {
             page(&mut text, &case, &result);
             (text, Exit::Ok)
         }
-        Err(failure) => failed("plan", None, &case, &failure, injected),
+        Err(failure) => report_failure("plan", &case, &failure, injected),
     })
 }
 
-fn failed(
+/// The report of a seed that failed, with the command that plays it again.
+fn report_seed_failure(
+    seed: u64,
+    steps: Option<u32>,
+    case: &Case,
+    failure: &Failure,
+    injected: InjectedFaults,
+) -> Outcome {
+    let (mut text, exit) = report_failure(&runner::origin(seed), case, failure, injected);
+    let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
+    let bug = injected.flag();
+    let arguments = format!("--seed {seed} --generator {GENERATOR} --layer service{steps}{bug}");
+    let _ = writeln!(text, "or run again: cargo run --release --bin sim -- {arguments}");
+    (text, exit)
+}
+
+fn report_failure(
     origin: &str,
-    seed: Option<u64>,
     case: &Case,
     failure: &Failure,
     injected: InjectedFaults,
@@ -216,12 +305,7 @@ fn failed(
         small.plan.steps.len()
     );
     text.push_str(&small.text());
-    let bug = injected.flag();
-    if let Some(seed) = seed {
-        let again = format!("--seed {seed} --generator {GENERATOR} --layer service{bug}");
-        let _ = writeln!(text, "\nagain: cargo run --release --bin sim -- {again}");
-    }
-    let _ = writeln!(text, "or paste the plan into: sim replay -{bug}");
+    let _ = writeln!(text, "\npaste the plan into: sim replay -{}", injected.flag());
     (text, Exit::of(failure))
 }
 
@@ -236,7 +320,7 @@ fn page(text: &mut String, case: &Case, result: &CaseResult) {
         }
     }
     if case.schedule.is_some() {
-        let _ = fault_counts.write(text);
+        fault_counts.write(text);
     }
 }
 
@@ -250,7 +334,14 @@ impl Speed {
         *sum = (sum.0 + calls, sum.1 + took);
     }
 
-    fn tell(&self) {
+    fn add(&mut self, next: &Self) {
+        for ((calls, took), (more_calls, more_time)) in self.0.iter_mut().zip(next.0) {
+            *calls += more_calls;
+            *took += more_time;
+        }
+    }
+
+    fn print(&self) {
         for (name, (calls, took)) in ["off, checked twice", "on"].iter().zip(self.0) {
             let each = took.as_nanos() / u128::from(calls.max(1));
             eprintln!("sim: service, faults {name}: {calls} calls in {took:.2?}, {each} ns each");
@@ -268,8 +359,8 @@ impl FaultCounts {
         self.unseen += next.unseen;
     }
 
-    /// Writes the counts, and gives the names of those that are 0.
-    fn write(&self, text: &mut String) -> Vec<&'static str> {
+    /// All counts with their names.
+    fn all(&self) -> Vec<(&'static str, u64)> {
         let faults = NetworkFault::NAMES.iter().copied().zip(self.faults);
         let others = [
             ("resolved", self.resolved),
@@ -278,12 +369,19 @@ impl FaultCounts {
             ("reordered", self.reordered),
             ("unseen", self.unseen),
         ];
-        let all: Vec<(&str, u64)> = faults.chain(others).collect();
-        for row in all.chunks(8) {
+        faults.chain(others).collect()
+    }
+
+    fn write(&self, text: &mut String) {
+        for row in self.all().chunks(8) {
             let row: Vec<String> =
                 row.iter().map(|(name, count)| format!("{count} {name}")).collect();
             let _ = writeln!(text, "  {}", row.join(", "));
         }
-        all.into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
+    }
+
+    /// The names of the counts that are 0.
+    fn missing(&self) -> Vec<&'static str> {
+        self.all().into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
     }
 }

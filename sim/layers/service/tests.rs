@@ -10,6 +10,7 @@ use crate::mutation::planted_bugs::Bug;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
 use crate::plan::workload::Workload;
+use crate::runner::RunRequest;
 
 const PLAN: &str = "plan v1
 world timeout=10s window=18446744073709551615ns max_lines=1000 start=0s
@@ -45,10 +46,31 @@ fn calm_seeds_answer_as_the_swarm_does() {
 
 #[test]
 fn stormy_seeds_answer_as_the_model_does_and_meet_every_trouble() {
-    let (text, exit) = seeds(0..24, InjectedFaults::default());
+    let (text, exit) = run_covered(0..24, 1, InjectedFaults::default());
     assert_eq!(exit, Exit::Ok, "{text}");
-    // The same again, byte for byte.
-    assert_eq!(text, seeds(0..24, InjectedFaults::default()).0);
+    // The same text again, with any number of threads.
+    assert_eq!(text, run_covered(0..24, 3, InjectedFaults::default()).0);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_output() {
+    let request = |jobs, until_stable| RunRequest {
+        seeds: 0..1_100,
+        jobs,
+        steps: Some(3),
+        time: None,
+        until_stable,
+        injected: InjectedFaults::default(),
+    };
+    let (all, exit) = run_many(request(1, false));
+    assert_eq!(exit, Exit::Ok, "{all}");
+    assert!(all.starts_with("seeds 0..1100 "), "{all}");
+    assert_eq!(all, run_many(request(4, false)).0);
+    let bug = InjectedFaults::with_bug(Bug::CancelPaidAllowed);
+    let failing =
+        |jobs| run_many(RunRequest { injected: bug, steps: Some(60), ..request(jobs, false) });
+    assert_eq!(failing(1).1, Exit::Oracle);
+    assert_eq!(failing(1), failing(4));
 }
 
 #[test]
@@ -72,9 +94,9 @@ fn a_restarted_server_starts_at_order_1_again() {
 #[test]
 fn a_planted_bug_is_found_and_shrunk_to_a_plan_that_replays() {
     let injected = InjectedFaults::with_bug(Bug::SecondCancelRefused);
-    let (text, exit) = seeds(0..300, injected);
+    let (text, exit) = run_covered(0..300, 2, injected);
     assert_eq!(exit, Exit::Oracle, "{text}");
-    let (from, to) = (text.find("plan v1").unwrap(), text.find("\nagain").unwrap());
+    let (from, to) = (text.find("plan v1").unwrap(), text.find("\npaste").unwrap());
     let (again, exit) = replay(&text[from..to], injected).unwrap();
     assert_eq!(exit, Exit::Oracle, "{again}");
     assert!(again.lines().filter(|line| line.contains(" @")).count() <= 4, "{again}");

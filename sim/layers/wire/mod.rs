@@ -137,7 +137,9 @@ where
                 Reply::Stock(stock.count)
             })
         }
-        Call::Tick => unreachable!("a tick is no call of the wire"),
+        Call::Tick | Call::ChangeRules { .. } => {
+            unreachable!("ticks and changes of the rules are no calls of the wire")
+        }
     }
 }
 

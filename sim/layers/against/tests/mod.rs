@@ -180,7 +180,7 @@ impl Loms for Fake {
 /// Judges a server with this fault; it opens as the shipped stock file says.
 fn checked(fault: Fault) -> (String, Exit) {
     let rules = Rules { payment_timeout: Span::from_secs(0), ..Rules::default() };
-    let state = LomsState::new(rules, &opening_stock::embedded());
+    let state = LomsState::new(rules, &opening_stock::embedded(), 0);
     let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
     let inner = LomsService::new(sequencer, ServiceOptions::default());
     let (paid, pays) = Default::default();

@@ -41,7 +41,7 @@ impl ModelServer {
 fn refused(refusal: Refusal, call: Call<'_>) -> Status {
     let order = match call {
         Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => order,
-        Call::Create { .. } | Call::Stock(_) | Call::Tick => 0,
+        Call::Create { .. } | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. } => 0,
     };
     let (mut about, mut stands) = (order, "");
     if let Refusal::OrderNotAwaitingPayment(status) = refusal {

@@ -1,72 +1,37 @@
-//! The orders: what is on record of each, and the one table that says how an order may live.
+//! The stored orders.
 
-use std::fmt;
-
-use super::arena::Arena;
-use super::awaiting::AwaitingSet;
 use super::command::{Demand, Line};
 use super::ids::{OrderId, Sku, Timestamp, UserId};
-use super::outcome::{Cause, Shortage};
+use super::lifecycle::{Cause, OrderStatus};
+use super::outcome::Shortage;
+use super::storage::{Arena, BitSet};
 
-/// Where an order is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OrderStatus {
-    /// Placed, nothing reserved yet. No order is ever seen so: creating it goes on at once.
-    New,
-    /// Every line is reserved. The only status from which a client can move an order.
-    AwaitingPayment,
-    /// A line was short, and nothing is reserved. The end.
-    Failed,
-    /// Its stock has left. The end.
-    Paid,
-    /// Its stock can be promised again. The end.
-    Cancelled,
+/// An order as it is read: owned data, complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    /// The user who placed it.
+    pub user: UserId,
+    /// Its status.
+    pub status: OrderStatus,
+    /// Why it has that status.
+    pub cause: Cause,
+    /// When it was placed.
+    pub created: Timestamp,
+    /// When its status last changed.
+    pub updated: Timestamp,
+    /// What was ordered, by ascending SKU.
+    pub lines: Vec<Line>,
+    /// The lines that were short when it was placed, by ascending SKU; none unless it failed.
+    pub shortages: Vec<Shortage>,
 }
 
-impl OrderStatus {
-    /// The lifecycle: whether an order may go from one status (`None`: it does not exist yet) to
-    /// another for a cause.
-    #[must_use]
-    #[inline]
-    pub const fn may_go(from: Option<Self>, to: Self, cause: Cause) -> bool {
-        matches!(
-            (from, to, cause),
-            (None, Self::New, Cause::Placement)
-                | (Some(Self::New), Self::AwaitingPayment, Cause::Reservation)
-                | (Some(Self::New), Self::Failed, Cause::OutOfStock)
-                | (Some(Self::AwaitingPayment), Self::Paid, Cause::Payment)
-                | (
-                    Some(Self::AwaitingPayment),
-                    Self::Cancelled,
-                    Cause::CancelledByClient | Cause::PaymentTimeout
-                )
-        )
-    }
-
-    /// The status as the wire tells it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::AwaitingPayment => "awaiting payment",
-            Self::Failed => "failed",
-            Self::Paid => "paid",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl fmt::Display for OrderStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Lines that stand in the record itself.
+/// Lines that are stored in the record itself.
 const LINES_WITHIN: u16 = 2;
 
-/// 48 bytes an order, which its first two lines are part of: all that a command looks for is in
-/// one place. Further lines stand in an arena of their own, 8 bytes each.
+/// 48 bytes an order, its first two lines included, so that most commands need one record only.
+/// Further lines are stored in an arena of their own, 8 bytes each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OrderRecord {
     pub(super) user: UserId,
@@ -74,32 +39,32 @@ pub(super) struct OrderRecord {
     pub(super) updated: Timestamp,
     first_line: Line,
     second_line: Option<Line>,
-    /// Where the third line and those after it begin.
+    /// Where the third line is stored; the lines after it follow.
     more_lines: u32,
     line_count: u16,
     pub(super) status: OrderStatus,
     pub(super) cause: Cause,
 }
 
-/// What a failed order lacked, by order and then by SKU.
+/// A line of a failed order that was short. Stored by order, then by SKU.
 #[derive(Clone, Copy, Debug)]
 struct ShortLine {
     order: u32,
-    /// The line's place within its order.
+    /// The place of the line in its order.
     line: u16,
     available: u64,
 }
 
-/// All orders that were ever stored, by the order of creation.
+/// All stored orders, in the order of their creation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Orders {
     records: Arena<OrderRecord>,
-    /// Of each order the lines that do not fit into its record.
+    /// The lines that do not fit into their order's record.
     more_lines: Arena<Line>,
-    /// Of all orders, those within their records too.
+    /// How many lines all orders have, those in the records included.
     line_count: u32,
     shortages: Arena<ShortLine>,
-    awaiting: AwaitingSet,
+    awaiting: BitSet,
 }
 
 impl Orders {
@@ -113,9 +78,12 @@ impl Orders {
         self.records.has_room() && lines.is_some()
     }
 
-    /// Stores a new order, of status [`OrderStatus::New`], and tells its place.
+    /// Stores a new order with status [`OrderStatus::New`] and returns its place. The caller has
+    /// checked [`Orders::has_room_for`].
+    #[inline(always)]
     pub(super) fn push(&mut self, user: UserId, demand: &Demand, now: Timestamp) -> u32 {
         let (first_line, others) = demand.lines().split_first().expect("a demand has a line");
+        self.awaiting.push();
         let more_lines = self.more_lines.len();
         for line in others.iter().skip(1) {
             self.more_lines.push(*line);
@@ -123,7 +91,7 @@ impl Orders {
         let line_count =
             u16::try_from(demand.lines().len()).expect("a demand has at most 65,535 lines");
         let all_lines = self.line_count.checked_add(u32::from(line_count));
-        self.line_count = all_lines.expect("callers ask has_room_for first");
+        self.line_count = all_lines.expect("callers check has_room_for first");
         self.records.push(OrderRecord {
             user,
             created: now,
@@ -137,12 +105,44 @@ impl Orders {
         })
     }
 
-    /// Notes that this line of the newest order was short.
+    /// Stores an order as it was read from another state.
+    ///
+    /// # Errors
+    /// What is wrong with the order.
+    pub(super) fn restore(&mut self, order: Order) -> Result<(), &'static str> {
+        let Order { id, user, status, cause, created, updated, lines, shortages } = order;
+        if id.place() != Some(self.len()) {
+            return Err("its id is not the next one");
+        }
+        let demand = Demand::from_merged(lines)
+            .ok_or("it has no lines, or they are not by ascending SKU")?;
+        if !self.has_room_for(&demand) {
+            return Err("there is no room for it");
+        }
+        let place = self.push(user, &demand, created);
+        let record = self.records.at_mut(place);
+        (record.status, record.cause, record.updated) = (status, cause, updated);
+        if status == OrderStatus::AwaitingPayment {
+            self.awaiting.insert(place);
+        }
+        let mut lines = demand.lines().iter().zip(0..);
+        for Shortage { sku, requested, available } in shortages {
+            let line = lines.find(|(line, _)| line.sku == sku && line.count == requested);
+            let (_, line) = line.ok_or("a shortage is not a line of it")?;
+            self.push_shortage(place, line, available);
+        }
+        Ok(())
+    }
+
+    /// Stores that this line of the newest order was short.
     pub(super) fn push_shortage(&mut self, order: u32, line: u16, available: u64) {
         self.shortages.push(ShortLine { order, line, available });
     }
 
-    /// Sets an order's status, as the lifecycle allows, and tells the one it had.
+    /// Changes an order's status and returns the one it had. The only place where a status is set.
+    ///
+    /// # Panics
+    /// The lifecycle does not allow the change.
     #[inline(always)]
     pub(super) fn set_status(
         &mut self,
@@ -154,8 +154,8 @@ impl Orders {
         let record = self.records.at_mut(order);
         let from = record.status;
         assert!(
-            OrderStatus::may_go(Some(from), to, cause),
-            "order at {order} must not go from {from} to {to} for {cause}"
+            OrderStatus::may_change(Some(from), to, cause),
+            "the order at place {order} must not change from {from} to {to} ({cause})"
         );
         record.status = to;
         record.cause = cause;
@@ -169,7 +169,7 @@ impl Orders {
     }
 
     pub(super) fn get(&self, id: OrderId) -> Option<(u32, &OrderRecord)> {
-        let order = id.index()?;
+        let order = id.place()?;
         self.records.get(order).map(|record| (order, record))
     }
 
@@ -189,13 +189,15 @@ impl Orders {
             _ => None,
         };
         within.unwrap_or_else(|| {
-            let further = line.checked_sub(LINES_WITHIN).expect("the first lines are within");
-            *self.more_lines.at(record.more_lines.saturating_add(u32::from(further)))
+            let further =
+                line.checked_sub(LINES_WITHIN).expect("the first lines are in the record");
+            let place = record.more_lines.checked_add(u32::from(further));
+            *self.more_lines.at(place.expect("lines are counted by u32"))
         })
     }
 
-    /// The oldest order that awaits payment. As all orders have the same time to be paid in, it
-    /// is also the one that expires first.
+    /// The oldest order that awaits payment. Deadlines are in the order of ids, so it is also the
+    /// next to expire.
     pub(super) fn oldest_awaiting(&self) -> Option<u32> {
         self.awaiting.first()
     }
@@ -223,7 +225,7 @@ impl Orders {
         while low < high {
             let middle = low.midpoint(high);
             if self.shortages.at(middle).order < order {
-                low = middle.saturating_add(1);
+                low = middle.checked_add(1).expect("it is at most high");
             } else {
                 high = middle;
             }
@@ -248,16 +250,17 @@ impl Iterator for Lines<'_> {
             return None;
         }
         let line = self.orders.line(self.record, self.next);
-        self.next = self.next.saturating_add(1);
+        self.next = self.next.checked_add(1).expect("it is below line_count");
         Some(line)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::from(self.record.line_count.saturating_sub(self.next));
+        let left = self.record.line_count.checked_sub(self.next);
+        let left = usize::from(left.expect("next is at most line_count"));
         (left, Some(left))
     }
 
-    // Most orders have one line or two: no need to ask of each where it stands.
+    // Most orders have one or two lines, which this reads without a look-up each.
     fn fold<B, F: FnMut(B, Line) -> B>(self, start: B, mut f: F) -> B {
         let Self { orders, record, next } = self;
         let mut folded = start;
@@ -276,7 +279,7 @@ impl Iterator for Lines<'_> {
 
 impl ExactSizeIterator for Lines<'_> {}
 
-/// One order, to read.
+/// An order, read in place. [`OrderView::to_order`] makes owned data of it.
 #[derive(Clone, Copy, Debug)]
 pub struct OrderView<'a> {
     orders: &'a Orders,
@@ -285,25 +288,40 @@ pub struct OrderView<'a> {
 }
 
 impl<'a> OrderView<'a> {
+    /// The order as owned data.
+    #[must_use]
+    pub fn to_order(&self) -> Order {
+        Order {
+            id: self.id(),
+            user: self.user(),
+            status: self.status(),
+            cause: self.cause(),
+            created: self.created(),
+            updated: self.updated(),
+            lines: self.lines().collect(),
+            shortages: self.shortages().collect(),
+        }
+    }
+
     /// The order's id.
     #[must_use]
     pub fn id(&self) -> OrderId {
-        OrderId::at_index(self.order)
+        OrderId::at_place(self.order)
     }
 
-    /// Where it is in its life.
+    /// Its status.
     #[must_use]
     pub fn status(&self) -> OrderStatus {
         self.record.status
     }
 
-    /// Why it is there.
+    /// Why it has that status.
     #[must_use]
     pub fn cause(&self) -> Cause {
         self.record.cause
     }
 
-    /// Who placed it.
+    /// The user who placed it.
     #[must_use]
     pub fn user(&self) -> UserId {
         self.record.user
@@ -315,7 +333,7 @@ impl<'a> OrderView<'a> {
         self.record.created
     }
 
-    /// When its status was last set.
+    /// When its status last changed.
     #[must_use]
     pub fn updated(&self) -> Timestamp {
         self.record.updated
@@ -331,7 +349,7 @@ impl<'a> OrderView<'a> {
         let Self { orders, order, record } = *self;
         let from = match record.status {
             OrderStatus::Failed => orders.first_shortage(order),
-            // Only failed orders have any: no need to look.
+            // Only failed orders have shortages.
             OrderStatus::New
             | OrderStatus::AwaitingPayment
             | OrderStatus::Paid
@@ -346,7 +364,7 @@ impl<'a> OrderView<'a> {
             })
     }
 
-    /// The SKUs that the order touches, ascending.
+    /// The SKUs of its lines, ascending.
     pub fn skus(&self) -> impl Iterator<Item = Sku> + use<'a> {
         self.lines().map(|line| line.sku)
     }

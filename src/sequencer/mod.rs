@@ -1,0 +1,270 @@
+//! The sequencer: the one lock, which puts the calls of all connections into one order, and the
+//! clock, which gives each command its time.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `clock` | where the time comes from |
+//! | `log` | what is logged of calls and of expired orders |
+
+mod clock;
+mod log;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+pub use self::clock::{Clock, wall_clock};
+use self::log::{Expired, Read};
+use crate::state_machine::{
+    Command, Entry, Event, LomsState, Order, OrderId, Outcome, Rejection, Sku, Timestamp,
+};
+
+/// The default of [`Sequencer::with_expiry_step`].
+const EXPIRY_STEP: NonZeroUsize = NonZeroUsize::new(4_096).expect("above 0");
+
+/// An answer, and the index of the last entry that it depends on: the state that it shows is the
+/// state after that entry. 0 if there is no entry yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sequenced<T> {
+    /// The index.
+    pub index: u64,
+    /// The answer.
+    pub value: T,
+}
+
+impl<T> Sequenced<T> {
+    /// Another answer with the same index.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Sequenced<U> {
+        Sequenced { index: self.index, value: f(self.value) }
+    }
+}
+
+/// More orders are due than one step expires, as after the process was suspended. The
+/// [ticker](Sequencer::tick) works the backlog off. No call is answered before that: it would see
+/// stock of the past, or give a new order a time, and so a deadline, of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind;
+
+/// The machine behind its lock, with its clock.
+pub struct Sequencer {
+    inner: Mutex<Inner>,
+    clock: Clock,
+    expiry_step: NonZeroUsize,
+    /// Wakes the ticker before the time that it was told.
+    wake_ticker: Notify,
+    /// Wakes the calls that found the machine behind.
+    caught_up: Notify,
+}
+
+struct Inner {
+    state: LomsState,
+    /// Whether there is a backlog of due orders. Set by the first call or tick that finds it;
+    /// cleared by the tick that ends it. While it is set, calls are refused without a look.
+    behind: bool,
+    /// Scratch buffer: the events of the last command.
+    events: Vec<Event>,
+}
+
+impl Sequencer {
+    /// Guards this machine and uses this clock.
+    #[must_use]
+    pub fn new(state: LomsState, clock: Clock) -> Self {
+        let inner = Inner { state, behind: false, events: Vec::new() };
+        Self {
+            inner: Mutex::new(inner),
+            clock,
+            expiry_step: EXPIRY_STEP,
+            wake_ticker: Notify::new(),
+            caught_up: Notify::new(),
+        }
+    }
+
+    /// Sets how many orders expire at most while the lock is held once. The default, 4,096, holds
+    /// it for about 0.1 ms.
+    #[must_use]
+    pub fn with_expiry_step(mut self, most: NonZeroUsize) -> Self {
+        self.expiry_step = most;
+        self
+    }
+
+    /// Takes the lock, and expires what is due, so that nobody sees an order past its deadline.
+    ///
+    /// # Errors
+    /// [`Behind`]: try again when the machine has [caught up](Self::caught_up).
+    pub fn present(&self) -> Result<Present<'_>, Behind> {
+        let called = (self.clock)();
+        let mut inner = self.lock();
+        if inner.behind {
+            return Err(Behind);
+        }
+        let now = called.max(inner.state.now());
+        let mut expired = None;
+        if inner.is_due(now) {
+            if inner.state.expiry_horizon(now, self.expiry_step.get()) < now {
+                inner.behind = true;
+                drop(inner);
+                self.wake_ticker.notify_one();
+                return Err(Behind);
+            }
+            expired = inner.expire(now);
+        }
+        Ok(Present { sequencer: self, inner, called, expired })
+    }
+
+    /// Expires due orders, at most one step of them. Returns for how long the machine needs no
+    /// tick: until its next order expires, which is no time at all while there is a backlog;
+    /// `None` if no order will expire.
+    pub fn tick(&self) -> Option<Duration> {
+        let mut inner = self.lock();
+        let now = (self.clock)().max(inner.state.now());
+        let step = inner.state.expiry_horizon(now, self.expiry_step.get());
+        let expired = if inner.is_due(step) { inner.expire(step) } else { None };
+        inner.behind = step < now;
+        let (behind, deadline) = (inner.behind, inner.state.next_deadline());
+        drop(inner);
+        if !behind {
+            self.caught_up.notify_waiters();
+        }
+        if let Some(expired) = expired {
+            expired.log();
+        }
+        let wait = deadline?.as_nanos().saturating_sub((self.clock)().as_nanos());
+        Some(Duration::from_nanos(wait))
+    }
+
+    /// Waits until a tick is needed sooner than the last one returned.
+    pub async fn tick_needed(&self) {
+        self.wake_ticker.notified().await;
+    }
+
+    /// Waits until the machine has no backlog. Counts from the call, not from the first poll.
+    pub fn caught_up(&self) -> impl Future<Output = ()> {
+        self.caught_up.notified()
+    }
+
+    /// The nanoseconds since this time; 0 if the clock went backwards.
+    fn since(&self, start: Timestamp) -> u64 {
+        (self.clock)().as_nanos().saturating_sub(start.as_nanos())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("a failed assertion has stopped the machine")
+    }
+}
+
+/// The machine at the present time, locked. It is used for one call, which gives back owned data:
+/// converting, wording and logging the answer happen after the lock is released.
+pub struct Present<'a> {
+    sequencer: &'a Sequencer,
+    inner: MutexGuard<'a, Inner>,
+    /// When the call came, by the clock.
+    called: Timestamp,
+    /// What has expired for this call.
+    expired: Option<Expired>,
+}
+
+impl Present<'_> {
+    /// Executes a command.
+    pub fn submit(mut self, command: Command) -> Sequenced<Result<Outcome, Rejection>> {
+        // Later than every entry before, so that no two orders have the same deadline.
+        let after = self.inner.state.now().as_nanos().checked_add(1);
+        let after = Timestamp::from_nanos(after.expect("the year 2554 is never reached"));
+        let at = self.called.max(after);
+        if self.inner.is_due(at) {
+            let expired = self.inner.expire(at);
+            self.expired = self.expired.map_or(expired, |earlier| Some(earlier.and(expired)));
+        }
+        let entry = self.inner.entry(at, command);
+        let had_deadline = self.inner.state.next_deadline().is_some();
+        let result = self.inner.apply(&entry);
+        let has_deadline = self.inner.state.next_deadline().is_some();
+        let events = log::logs_calls().then(|| self.inner.events.clone());
+        let sequencer = self.sequencer;
+        let (index, called) = self.release();
+        if has_deadline && !had_deadline {
+            sequencer.wake_ticker.notify_one();
+        }
+        if let Some(events) = events {
+            log::command(index, &entry.command, &result, &events, sequencer.since(called));
+        }
+        Sequenced { index, value: result }
+    }
+
+    /// The whole state, for tests and for the simulator.
+    #[must_use]
+    pub fn state(&self) -> &LomsState {
+        &self.inner.state
+    }
+
+    /// The order with this id.
+    #[must_use]
+    pub fn order(self, id: OrderId) -> Sequenced<Option<Order>> {
+        self.read(Read::Order(id), |state| state.order(id).map(|order| order.to_order()))
+    }
+
+    /// How many units of this SKU can still be reserved; `None` for a SKU without a stock record.
+    #[must_use]
+    pub fn available(self, sku: Sku) -> Sequenced<Option<u64>> {
+        self.read(Read::Stock(sku), |state| state.available(sku))
+    }
+
+    fn read<T>(self, read: Read, look: impl FnOnce(&LomsState) -> T) -> Sequenced<T> {
+        let value = look(&self.inner.state);
+        let sequencer = self.sequencer;
+        let (index, called) = self.release();
+        if log::logs_calls() {
+            log::read(index, read, sequencer.since(called));
+        }
+        Sequenced { index, value }
+    }
+
+    /// Releases the lock. Returns the index of the last entry, and when the call came.
+    fn release(self) -> (u64, Timestamp) {
+        let Self { inner, called, expired, .. } = self;
+        let index = inner.state.index();
+        drop(inner);
+        if let Some(expired) = expired {
+            expired.log();
+        }
+        (index, called)
+    }
+}
+
+impl fmt::Debug for Present<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Present").field("called", &self.called).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn entry(&self, at: Timestamp, command: Command) -> Entry {
+        let index = self.state.index().checked_add(1).expect("2⁶⁴ entries are never reached");
+        Entry { index, at, command }
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Result<Outcome, Rejection> {
+        self.events.clear();
+        self.state.apply(entry, &mut self.events)
+    }
+
+    /// Whether any order is due by this time.
+    fn is_due(&self, at: Timestamp) -> bool {
+        self.state.next_deadline().is_some_and(|deadline| deadline <= at)
+    }
+
+    /// Expires what is due by this time, as an entry of its own.
+    fn expire(&mut self, at: Timestamp) -> Option<Expired> {
+        let tick = self.entry(at, Command::Tick);
+        self.apply(&tick).expect("time does not go backwards");
+        Expired::among(&self.events)
+    }
+}
+
+impl fmt::Debug for Sequencer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sequencer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! A state as the list of its parts, and a state from such a list: what a snapshot holds.
+
+use super::command::IdempotencyKey;
+use super::ids::{OrderId, Timestamp};
+use super::invariants::Violation;
+use super::orders::Order;
+use super::rules::Rules;
+use super::state::LomsState;
+use super::stock::StockView;
+
+/// Everything that a state consists of. The lists are iterators, so that a large state can be
+/// written and read without a second copy of it in memory.
+#[derive(Clone, Debug)]
+pub struct Parts<S, O, K> {
+    /// The rules that hold.
+    pub rules: Rules,
+    /// Since when they hold.
+    pub rules_since: Timestamp,
+    /// The machine's time.
+    pub now: Timestamp,
+    /// The index of the last entry that changed the state; 0 for none.
+    pub index: u64,
+    /// The sequence number of the last event; 0 for none.
+    pub events: u64,
+    /// The stock of each SKU, by ascending SKU.
+    pub stock: S,
+    /// Every order, by ascending id.
+    pub orders: O,
+    /// Every key that is remembered, oldest first, with the order that it made.
+    pub keys: K,
+}
+
+impl LomsState {
+    /// What the state consists of.
+    pub fn parts(
+        &self,
+    ) -> Parts<
+        impl Iterator<Item = StockView>,
+        impl Iterator<Item = Order>,
+        impl Iterator<Item = (OrderId, IdempotencyKey)>,
+    > {
+        Parts {
+            rules: self.rules(),
+            rules_since: self.rules_since(),
+            now: self.now(),
+            index: self.index(),
+            events: self.events(),
+            stock: self.stock(),
+            orders: self.orders().map(|order| order.to_order()),
+            keys: self.keys(),
+        }
+    }
+
+    /// The state that consists of these parts. It has the digest of the state that they were read
+    /// from, and answers every further command as that state does.
+    ///
+    /// # Errors
+    /// The parts are not those of any state: the first [`Violation`] found.
+    pub fn restore(
+        parts: Parts<
+            impl IntoIterator<Item = StockView>,
+            impl IntoIterator<Item = Order>,
+            impl IntoIterator<Item = (OrderId, IdempotencyKey)>,
+        >,
+        key_hash_secret: u64,
+    ) -> Result<Self, Violation> {
+        let Parts { rules, rules_since, now, index, events, stock, orders, keys } = parts;
+        let stock: Vec<StockView> = stock.into_iter().collect();
+        let mut state = Self::empty(rules, key_hash_secret, &stock)
+            .map_err(|sku| Violation::DuplicateSku { sku })?;
+        state.set_position(rules_since, now, index, events);
+        for order in orders {
+            let id = order.id;
+            state.restore_order(order).map_err(|what| Violation::Order { order: id, what })?;
+        }
+        for (order, key) in keys {
+            state.restore_key(order, &key).map_err(|what| Violation::Index { what })?;
+        }
+        state.check_invariants()?;
+        Ok(state)
+    }
+}

@@ -1,0 +1,27 @@
+//! Containers with a bounded worst case: none of them ever copies itself whole to grow, so that no
+//! single command pays for the growth. They know nothing of orders and stock.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `arena` | a list that only grows |
+//! | `queue` | a list that grows at the back and shrinks at the front |
+//! | `bitset` | a set of places, with its first member at hand |
+//! | `table` | a hash table that grows one bucket at a time |
+//! | `hash` | hash functions, and which bucket a hash belongs to |
+
+mod arena;
+mod bitset;
+mod hash;
+mod queue;
+mod table;
+
+pub(super) use arena::Arena;
+pub(super) use bitset::BitSet;
+pub(super) use hash::{Buckets, little_endian, scramble};
+pub(super) use queue::{ByteQueue, Queue};
+pub(super) use table::{Slot, Table};
+
+/// A `u32` as a size. No platform that LOMS builds for has a smaller `usize`.
+pub(super) fn size(n: u32) -> usize {
+    usize::try_from(n).expect("usize has at least 32 bits")
+}
