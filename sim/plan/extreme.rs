@@ -1,23 +1,23 @@
-//! Extreme workloads: values at the limits of the contract, and clients with odd habits. Every seed
-//! leaves much out: what nobody does in one world leaves room for more of the rest (swarm testing,
-//! Groce et al. 2012).
+//! Extreme workloads: values at the limits of the contract, and unusual clients. Every seed draws its
+//! own and omits many features, which leaves more time for the others (swarm testing, Groce et al.
+//! 2012).
 
 use crate::model::World;
 use crate::plan::Kind;
 use crate::plan::rng::{Draw, Draws, Purpose, Weights};
 use crate::plan::workload::{Gap, Style, TargetChoice, Units, Workload};
 
-/// Opening stock: the ends of ranges, and some in between.
+/// Opening stock: boundary values, and some in between.
 const STOCKS: [u64; 11] = [0, 1, 2, 5, 20, 100, 65_535, 65_536, 1 << 32, u64::MAX - 1, u64::MAX];
 
-/// SKU numbers: as people give them, and as nobody expects them.
+/// SKU numbers: usual and unusual ones.
 const SKUS: [[u32; 6]; 2] =
     [[1, 2, 3, 4, 5, 6], [1, 65_535, 65_536, 65_537, 773_297_411, u32::MAX]];
 
 const SECOND: u64 = 1_000_000_000;
 const TIMEOUTS: [u64; 8] = [0, 1, 2, 10, 100, 10_000, 600 * SECOND, u64::MAX];
 const WINDOWS: [u64; 7] = [0, 1, 7, 100, 10_000, 86_400 * SECOND, u64::MAX];
-/// The beginning of time, the beginning of 2026, and close to the end of time.
+/// The earliest time, the beginning of 2026, and a time close to the latest one.
 const STARTS: [u64; 4] = [0, 1_767_225_600 * SECOND, 1_767_225_600 * SECOND, u64::MAX - (1 << 20)];
 const LENGTHS: [u32; 7] = [20, 60, 200, 600, 2_000, 6_000, 60_000];
 const LENGTH_WEIGHTS: [u32; 7] = [60, 50, 40, 24, 16, 8, 1];
@@ -26,7 +26,7 @@ const LENGTH_WEIGHTS: [u32; 7] = [60, 50, 40, 24, 16, 8, 1];
 #[must_use]
 pub(crate) fn workload(draws: &mut Draws) -> Workload {
     let mut place = 0;
-    // Each call takes the next place; a new draw goes to the end.
+    // Each call uses the next position; a new draw is added at the end.
     let mut draw = || {
         place += 1;
         draws.draw(Purpose::of_world(place - 1))
@@ -65,13 +65,14 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
 fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
     let skus = draw.pick(&SKUS);
     let count = 1 + draw.place(skus.len());
-    // Where everything is plenty, orders go through that one empty shelf would fail.
+    // In a third of the worlds all SKUs have many units, because one SKU without units would make
+    // most orders fail.
     let among = if draw.chance(1, 3) { &STOCKS[5..] } else { &STOCKS };
     skus[..count]
         .iter()
         .map(|&sku| {
             let total = draw.pick(among);
-            // Most shelves open with nothing reserved; some with all of it.
+            // Most SKUs start with nothing reserved, some with everything.
             let reserved = match draw.below(8) {
                 0 => total.min(1),
                 1 => total / 2,
@@ -83,8 +84,8 @@ fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
         .collect()
 }
 
-/// Three of four seeds call each kind; all call creates. The rules change in one seed of four, and
-/// seldom there.
+/// Each kind is used in three of four worlds, creates in all. The rules change in one world of
+/// four, and rarely there.
 fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
     Kind::ALL.map(|kind| {
         if kind == Kind::Rules {
@@ -95,7 +96,7 @@ fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
     })
 }
 
-/// Time does not pass, passes slowly, or jumps now and then: orders must live long enough to be
+/// Time does not move, moves slowly, or jumps at times: orders must stay open long enough to be
 /// paid.
 fn draw_gaps(mut draw: Draw) -> [u32; Gap::ALL.len()] {
     match draw.below(3) {
@@ -112,7 +113,7 @@ fn draw_gaps(mut draw: Draw) -> [u32; Gap::ALL.len()] {
     }
 }
 
-/// Single units are always among what is ordered, so that some creates reserve.
+/// One unit is always among the counts, so that some orders succeed.
 fn draw_units(draw: Draw) -> [u32; Units::ALL.len()] {
     let mut weights = draw_weights(draw, &[0, 0, 1, 4, 16]);
     weights[0] += 6;
@@ -121,7 +122,7 @@ fn draw_units(draw: Draw) -> [u32; Units::ALL.len()] {
 
 fn draw_targets(draw: Draw) -> [u32; TargetChoice::ALL.len()] {
     let mut weights = draw_weights(draw, &[0, 1, 4, 16]);
-    // A few calls about orders that do not exist are enough.
+    // Calls on orders that do not exist are rare.
     for rare in [TargetChoice::Nobody, TargetChoice::Hostile] {
         weights[rare as usize] = weights[rare as usize].min(1);
     }
@@ -129,7 +130,7 @@ fn draw_targets(draw: Draw) -> [u32; TargetChoice::ALL.len()] {
     weights
 }
 
-/// A weight for each choice. The first weight is never 0.
+/// A weight for each choice; the first is never 0.
 fn draw_weights<const N: usize>(mut draw: Draw, among: &[u32]) -> [u32; N] {
     let mut weights = [0; N].map(|_: u32| draw.pick(among));
     weights[0] = weights[0].max(1);

@@ -26,7 +26,7 @@ const FIRST_SKU: u32 = 1_001;
 #[must_use]
 pub(crate) fn workload(draws: &mut Draws) -> Workload {
     let mut place = FIRST_PLACE;
-    // Each call takes the next place; a new draw goes to the end.
+    // Each call uses the next position; a new draw is added at the end.
     let mut draw = || {
         place += 1;
         draws.draw(Purpose::of_world(place - 1))

@@ -1,6 +1,5 @@
 //! The workload of a seed: its world, and what its clients do and how often. About half of all
-//! seeds are shops ([`crate::plan::shop`]); the others go to the limits
-//! ([`crate::plan::extreme`]).
+//! seeds are shops ([`crate::plan::shop`]), the others are extreme ([`crate::plan::extreme`]).
 
 use crate::model::World;
 use crate::plan::rng::{Domain, Draws, Purpose, Weights};
@@ -26,51 +25,51 @@ impl Style {
     }
 }
 
-/// What clients do in the world of a seed, and how often.
+/// What the clients of a seed do, and how often.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
-    /// Which kind of workload it is.
+    /// The kind of workload.
     pub(crate) style: Style,
-    /// Where they do it.
+    /// The initial state and the rules.
     pub(crate) world: World,
-    /// The moment of the first step, in nanoseconds since 1970.
+    /// The time of the first step, in nanoseconds since 1970.
     pub(crate) start: u64,
-    /// Commands, before the drain.
+    /// Number of commands, without the drain.
     pub(crate) length: u32,
-    /// Clients that take turns.
+    /// Number of clients.
     pub(crate) clients: u8,
-    /// Users that buy, from 1.
+    /// Number of users, whose ids start at 1.
     pub(crate) users: u64,
-    /// How often each kind is called, by its place in [`Kind::ALL`]; 0 for never.
+    /// Weight of each kind of call, by its index in [`Kind::ALL`]; 0 means never.
     pub(crate) kinds: Weights<{ Kind::ALL.len() }>,
-    /// How often each [`Gap`] passes between two commands, by its place in [`Gap::ALL`].
+    /// Weight of each [`Gap`] between two commands, by its index in [`Gap::ALL`].
     pub(crate) gaps: Weights<{ Gap::ALL.len() }>,
-    /// How often each [`Units`] is ordered, by its place in [`Units::ALL`].
+    /// Weight of each [`Units`], by its index in [`Units::ALL`].
     pub(crate) units: Weights<{ Units::ALL.len() }>,
-    /// How often payments and cancellations take each [`TargetChoice`], by its place in
+    /// Weight of each [`TargetChoice`] for payments and cancellations, by its index in
     /// [`TargetChoice::ALL`].
     pub(crate) targets: Weights<{ TargetChoice::ALL.len() }>,
     /// The same for OrderInfo.
     pub(crate) info_targets: Weights<{ TargetChoice::ALL.len() }>,
-    /// The most lines of a create, but for hostile ones.
+    /// Maximum number of lines of a valid create.
     pub(crate) lines: u64,
-    /// In so many of 4 lines the SKU is that of an earlier one.
+    /// How many of 4 lines repeat the SKU of an earlier line.
     pub(crate) duplicates: u64,
-    /// In so many of 64 lines the SKU has no stock record.
+    /// How many of 64 lines have a SKU without a stock record.
     pub(crate) unknown: u64,
-    /// In so many of 64 fields there is what no honest client sends.
+    /// How many of 64 fields are invalid or extreme.
     pub(crate) hostile: u64,
-    /// So many of 4 creates have a key.
+    /// How many of 4 creates have a key.
     pub(crate) keyed: u64,
-    /// Keys that are used again and again; 0 where each create has a key of its own.
+    /// Number of keys in use; 0 means that each create has its own key.
     pub(crate) keys: u64,
-    /// The least length of a key.
+    /// Minimum length of a key.
     pub(crate) key_length: u8,
-    /// In so many of 16 turns a client sends its last call again.
+    /// How many of 16 times a client repeats its last call.
     pub(crate) retries: u64,
 }
 
-/// How much time passes before a command.
+/// The time that passes before a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gap {
     /// None.
@@ -83,7 +82,7 @@ pub(crate) enum Gap {
     AlmostTimeout,
     /// The payment timeout.
     Timeout,
-    /// A nanosecond more.
+    /// One nanosecond more than the payment timeout.
     OverTimeout,
     /// A nanosecond less than the idempotency window.
     AlmostWindow,
@@ -108,16 +107,16 @@ impl Gap {
     ];
 }
 
-/// How much of a SKU a line orders.
+/// The count of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Units {
     /// One.
     One,
     /// Up to ten.
     Few,
-    /// What is available as the service opens.
+    /// All units available at the start.
     AllThereIs,
-    /// One more than that.
+    /// One more.
     OneTooMany,
     /// Half of it.
     Half,
@@ -125,7 +124,7 @@ pub(crate) enum Units {
     Hundred,
     /// 65,535 or 65,536.
     SixteenBits,
-    /// The most that a count can be, or one less.
+    /// The largest count, or one less.
     Most,
     /// Anything.
     Any,
@@ -146,22 +145,22 @@ impl Units {
     ];
 }
 
-/// Which order a call is about.
+/// How the order of a call is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TargetChoice {
-    /// The last that was made.
+    /// The newest.
     Newest,
-    /// One of the last eight.
+    /// One of the eight newest.
     Recent,
     /// Any.
     Any,
     /// One of the first three.
     First,
-    /// One that was already paid or cancelled, or that somebody tried to.
+    /// One that a client has tried to pay or to cancel.
     Finished,
-    /// A number near those that orders have.
+    /// An id near those of existing orders.
     ByNumber,
-    /// A number that no order has.
+    /// An id that no order has.
     Nobody,
     /// Zero, or below.
     Hostile,

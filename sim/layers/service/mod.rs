@@ -1,14 +1,14 @@
-//! The service layer: the shipped tonic service and the generated client in one process, without
-//! sockets, on a clock of the simulator's own.
+//! The service layer: the real tonic service and the generated client in one process, without
+//! sockets, on a simulated clock.
 //!
 //! | part | what it does |
 //! |---|---|
 //! | `server` | the service under test, with a clock set by hand |
-//! | `checker` | the model, taken along in the server's own order |
-//! | `calm` | faults off: the answers of the swarm layer to the same plan |
-//! | `storm` | faults on: one queue of messages, over `line`s, and the `drain` at the end |
-//! | `faults` | what goes wrong, as data |
-//! | `run` | seeds, and failures made small |
+//! | `checker` | compares each answer with the model, in the server's order |
+//! | `fault_free` | without faults: the same answers as the swarm layer |
+//! | `faulty_run` | with faults: one queue of messages over `channel`s; then the `drain` |
+//! | `fault_schedule` | the faults as data |
+//! | `run` | seeds, and shrinking of failures |
 
 mod channel;
 mod checker;
