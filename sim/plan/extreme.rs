@@ -41,6 +41,7 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
     let (units, targets) = (draw_units(draw()), Weights::new(draw_targets(draw())));
     Workload {
         style: Style::Extreme,
+        abandoned: 0,
         world: World { stock, payment_timeout: timeout, idempotency_window: window, max_lines },
         start,
         length,

@@ -35,7 +35,7 @@ const REMEMBERED: usize = 256;
 
 /// How many orders that nobody has paid or cancelled are stored as targets. Older ones are left to
 /// expire.
-const OPEN: usize = 5;
+const OPEN: usize = 8;
 
 /// Generates the steps of a seed.
 #[derive(Debug)]
@@ -141,7 +141,8 @@ impl Generator {
         if step.op.kind() == Kind::Create {
             self.creates.push(step.number);
             // A create that is sent again is mostly answered with the first one's order.
-            if !again {
+            let abandoned = self.draw(Purpose::ABANDON).chance(self.workload.abandoned, 8);
+            if !again && !abandoned {
                 self.open.push(step.number);
                 if self.open.len() > OPEN {
                     self.open.remove(0);

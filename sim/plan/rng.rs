@@ -61,6 +61,8 @@ impl Purpose {
     pub(crate) const SKU: Self = Self(8);
     /// The new rules of a change.
     pub(crate) const RULES: Self = Self(9);
+    /// Whether the customer abandons the order.
+    pub(crate) const ABANDON: Self = Self(10);
     /// The first position for lines; each line takes two: SKU and count.
     const FIRST_LINE: u16 = 12;
 

@@ -38,6 +38,7 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
     let kinds = draw_kinds(draw());
     Workload {
         style: Style::Shop,
+        abandoned: 1,
         world: World { stock, payment_timeout, idempotency_window, max_lines: 1_000 },
         start,
         length,
@@ -94,7 +95,7 @@ fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
     Kind::ALL.map(|kind| match kind {
         Kind::Create => 30,
         Kind::Info => draw.pick(&[8, 16, 24]),
-        Kind::Pay => draw.pick(&[20, 24]),
+        Kind::Pay => draw.pick(&[21, 25]),
         Kind::Cancel => draw.pick(&[4, 8]),
         Kind::Stock => draw.pick(&[4, 8, 12]),
         Kind::Tick => draw.pick(&[2, 4]),

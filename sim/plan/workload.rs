@@ -65,6 +65,8 @@ pub(crate) struct Workload {
     pub(crate) keys: u64,
     /// Minimum length of a key.
     pub(crate) key_length: u8,
+    /// How many of 8 orders are not among those of [`TargetChoice::Open`].
+    pub(crate) abandoned: u64,
     /// How many of 16 times a client repeats its last call.
     pub(crate) retries: u64,
 }
