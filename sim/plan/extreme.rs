@@ -101,14 +101,15 @@ fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
 /// paid.
 fn draw_gaps(mut draw: Draw) -> [u32; Gap::ALL.len()] {
     match draw.below(3) {
-        0 => [1, 0, 0, 0, 0, 0, 0, 0, 0],
-        1 => [60, 20, 4, 1, 1, 1, 1, 1, 0],
+        0 => [1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        1 => [60, 20, 4, 1, 1, 1, 1, 1, 0, 0],
         _ => {
             let mut weights = draw_weights(draw, &[0, 0, 0, 1, 2]);
             weights[0] += 20;
             weights[1] *= 10;
             weights[2] *= 5;
             weights[Gap::Pace as usize] = 0;
+            weights[Gap::LastMoment as usize] = 0;
             weights
         }
     }

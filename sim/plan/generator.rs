@@ -51,8 +51,9 @@ pub(crate) struct Generator {
     creates: Recent,
     /// The orders that a client has tried to pay or to cancel.
     finished: Recent,
-    /// The last orders that no call has tried to pay or to cancel, oldest first.
-    open: Vec<u32>,
+    /// The last orders that no call has tried to pay or to cancel, oldest first: the numbers and
+    /// times of their creates.
+    open: Vec<(u32, u64)>,
     /// The last call of each client.
     last: Vec<Step>,
 }
@@ -143,7 +144,7 @@ impl Generator {
             // A create that is sent again is mostly answered with the first one's order.
             let abandoned = self.draw(Purpose::ABANDON).chance(self.workload.abandoned, 8);
             if !again && !abandoned {
-                self.open.push(step.number);
+                self.open.push((step.number, step.at));
                 if self.open.len() > OPEN {
                     self.open.remove(0);
                 }
@@ -151,7 +152,7 @@ impl Generator {
         }
         if let Op::Pay(Target::CreatedBy(order)) | Op::Cancel(Target::CreatedBy(order)) = step.op {
             self.finished.push(order);
-            self.open.retain(|&open| open != order);
+            self.open.retain(|&(open, _)| open != order);
         }
     }
 
@@ -172,6 +173,10 @@ impl Generator {
             Gap::AlmostWindow => window.saturating_sub(1),
             Gap::Window => window,
             Gap::Pace => SECOND * draw.below(1 + timeout / (16 * SECOND)),
+            Gap::LastMoment => {
+                let deadline = self.open.first().and_then(|&(_, at)| at.checked_add(timeout));
+                deadline.map_or(0, |deadline| deadline.saturating_sub(self.at + 1))
+            }
         };
         // Time ends in 2554. A gap that would reach the end is mostly left out.
         let end = u64::MAX - self.workload.start;
@@ -239,7 +244,7 @@ impl Generator {
             }
             TargetChoice::Hostile => Target::Id(draw.pick(&[0, -1, i64::MIN])),
             TargetChoice::Open if self.open.is_empty() => created(self.creates.back(0)),
-            TargetChoice::Open => Target::CreatedBy(draw.pick(&self.open)),
+            TargetChoice::Open => Target::CreatedBy(draw.pick(&self.open).0),
         }
     }
 

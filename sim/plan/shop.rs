@@ -18,8 +18,8 @@ const FIRST_PLACE: u16 = 64;
 const START: u64 = 1_767_225_600 * SECOND;
 const TIMEOUTS: [u64; 4] = [5 * MINUTE, 10 * MINUTE, 10 * MINUTE, 15 * MINUTE];
 const WINDOWS: [u64; 3] = [HOUR, 24 * HOUR, 24 * HOUR];
-const LENGTHS: [u32; 5] = [80, 160, 320, 640, 2_000];
-const LENGTH_WEIGHTS: [u32; 5] = [40, 40, 24, 12, 4];
+const LENGTHS: [u32; 5] = [80, 120, 240, 600, 2_000];
+const LENGTH_WEIGHTS: [u32; 5] = [60, 40, 14, 4, 3];
 const FIRST_SKU: u32 = 1_001;
 
 /// The workload of a shop.
@@ -46,9 +46,10 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
         users: draw().pick(&[4, 8, 20]),
         kinds: Weights::new(kinds),
         gaps: by_choice(&[
-            (Gap::None as usize, 4),
+            (Gap::None as usize, 8),
             (Gap::Some as usize, 1),
-            (Gap::Pace as usize, 40),
+            (Gap::LastMoment as usize, 2),
+            (Gap::Pace as usize, 60),
         ]),
         units: by_choice(&[(Units::One as usize, 12), (Units::Few as usize, 3)]),
         targets: by_choice(&[
@@ -68,12 +69,12 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
         ]),
         lines: draw().pick(&[1, 2, 3, 4]),
         duplicates: draw().pick(&[0, 0, 1]),
-        unknown: draw().pick(&[0, 1]),
+        unknown: draw().pick(&[0, 1, 2]),
         hostile: draw().pick(&[0, 0, 1]),
         keyed: draw().pick(&[2, 4, 4]),
-        keys: 0,
-        retries: draw().pick(&[1, 1, 2]),
-        key_length: draw().pick(&[0, 0, 36]),
+        keys: draw().pick(&[0, 2 * u64::from(length)]),
+        retries: draw().pick(&[1, 2, 2]),
+        key_length: draw().pick(&[0, 36, 64]),
     }
 }
 
@@ -84,7 +85,7 @@ fn draw_stock(mut draw: Draw, length: u64) -> Vec<(u32, u64, u64)> {
     (FIRST_SKU..)
         .zip(0..count)
         .map(|(sku, _)| {
-            let total = 6 + share * draw.pick(&[3, 4, 6, 8]) / 4;
+            let total = 6 + share * draw.pick(&[2, 4, 4, 6, 8]) / 4;
             let reserved = if draw.chance(1, 4) { total / 8 } else { 0 };
             (sku, total, reserved)
         })
@@ -95,7 +96,7 @@ fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
     Kind::ALL.map(|kind| match kind {
         Kind::Create => 30,
         Kind::Info => draw.pick(&[8, 16, 24]),
-        Kind::Pay => draw.pick(&[21, 25]),
+        Kind::Pay => draw.pick(&[23, 27]),
         Kind::Cancel => draw.pick(&[4, 8]),
         Kind::Stock => draw.pick(&[4, 8, 12]),
         Kind::Tick => draw.pick(&[2, 4]),

@@ -92,11 +92,13 @@ pub(crate) enum Gap {
     Window,
     /// Whole seconds, up to a 16th of the payment timeout: the pace of a shop.
     Pace,
+    /// Up to a nanosecond before the oldest order of [`TargetChoice::Open`] expires.
+    LastMoment,
 }
 
 impl Gap {
     /// Every gap.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::None,
         Self::Tick,
         Self::Some,
@@ -106,6 +108,7 @@ impl Gap {
         Self::AlmostWindow,
         Self::Window,
         Self::Pace,
+        Self::LastMoment,
     ];
 }
 
