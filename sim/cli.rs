@@ -19,6 +19,7 @@ use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck;
 use crate::plan::Plan;
+use crate::plan::generator::GENERATOR;
 use crate::report::{self, pages};
 use crate::runner::{self, RunRequest};
 use crate::{load, shrink};
@@ -46,6 +47,8 @@ struct One {
     /// Seed: a number or a git commit
     #[arg(long, value_parser = seed)]
     seed: Option<u64>,
+    #[command(flatten)]
+    version: Version,
     /// Layer to test
     #[arg(long, value_enum, default_value_t)]
     layer: Layer,
@@ -54,6 +57,15 @@ struct One {
     steps: Option<u32>,
     #[command(flatten)]
     planted: Planted,
+}
+
+/// The generator's version.
+#[derive(Clone, Copy, Debug, Args)]
+struct Version {
+    /// Generator version that was printed with the seed. Only the default is known: for another
+    /// one, check out the commit that printed it.
+    #[arg(long, value_parser = generator, default_value_t = GENERATOR)]
+    generator: u32,
 }
 
 /// A bug planted in the model.
@@ -89,6 +101,8 @@ struct Run {
     /// no seeds.
     #[arg(long, value_parser = range, value_name = "FIRST..END")]
     seeds: Option<Range<u64>>,
+    #[command(flatten)]
+    version: Version,
     /// Number of threads (default: number of cores). The output does not depend on it.
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
@@ -238,7 +252,7 @@ fn one(one: &One) -> (String, Exit) {
 }
 
 fn run_layer(run: Run) -> (String, Exit) {
-    let Run { seeds, jobs, steps, layer, time, until_stable, planted } = run;
+    let Run { seeds, version: _, jobs, steps, layer, time, until_stable, planted } = run;
     let injected = planted.injected();
     let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
     if layer == Layer::Exhaustive {
@@ -357,6 +371,16 @@ fn with_plan(
 
 fn bug(name: &str) -> Result<Bug, String> {
     Bug::parse(name).ok_or_else(|| format!("unknown bug {name:?}"))
+}
+
+fn generator(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(GENERATOR) => Ok(GENERATOR),
+        Ok(_) => Err(format!(
+            "this build knows only generator {GENERATOR}: check out the commit that printed the seed"
+        )),
+        Err(_) => Err(format!("a generator version is a number; this build knows {GENERATOR}")),
+    }
 }
 
 /// A number, or a git commit, whose first 64 bits are the number.

@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::mutation::regressions;
 use crate::plan::Plan;
-use crate::plan::generator::plan_of;
+use crate::plan::generator::{GENERATOR, plan_of};
 use crate::plan::workload::Workload;
 use crate::{report, shrink};
 
@@ -81,7 +81,7 @@ pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
     let last = seeds.start + summary.seeds;
     let counts = &summary.counts;
     let text = format!(
-        "swarm · seeds {}..{last} · {} commands, all agree\n\
+        "swarm · generator {GENERATOR} · seeds {}..{last} · {} commands, all agree\n\
          orders {}: {} paid, {} cancelled, {} expired\n{}answers {}\n",
         seeds.start,
         counts.commands,
@@ -165,15 +165,22 @@ pub(crate) fn report_seed_failure(
     let mut plan =
         plan_of(seed, &workload, injected.has(SimulatorFault::DrawsIgnorePurpose), length);
     plan.steps.extend(run.checker.drained);
-    let (mut text, exit) = report_failure(failure, &format!("seed {seed}"), &plan, injected);
+    let (mut text, exit) = report_failure(failure, &origin(seed), &plan, injected);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
     let bug = injected.flag();
     let _ = write!(
         text,
-        "\nreproduce: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\
+        "\nreproduce: cargo run --release --bin sim -- --seed {seed} --generator {GENERATOR}\
+         {steps}{bug}\n\
          or paste the plan, if it is complete, into: sim replay -{bug}\n"
     );
     (text, exit)
+}
+
+/// The name of a seed's run in a failure.
+#[must_use]
+pub(crate) fn origin(seed: u64) -> String {
+    format!("seed {seed}, generator {GENERATOR}")
 }
 
 /// Shrinks and reports a failing plan.

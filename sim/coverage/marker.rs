@@ -1,6 +1,6 @@
 //! Finds which marks a call reaches.
 
-use loms::state_machine::OrderId;
+use loms::state_machine::{OrderId, OrderStatus};
 
 use crate::check::subject::Subject;
 use crate::coverage::marks::{Mark, MarkSet, OrderState, cell};
@@ -38,9 +38,22 @@ pub(crate) struct Observation<'a> {
 pub(crate) struct Marker {
     /// The marks reached so far.
     pub(crate) reached: MarkSet,
-    /// The first keys of the run, with their users.
-    keys: Vec<(i64, String)>,
+    /// The first keys of the run, with their users and times.
+    keys: Vec<(i64, String, u64)>,
     cancels: u32,
+    /// The last change of the rules.
+    change: Option<Change>,
+}
+
+/// A change of the rules.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    /// When it was.
+    at: u64,
+    /// The window before, and since.
+    window: [u64; 2],
+    /// The payment timeout since.
+    timeout: u64,
 }
 
 /// How many keys a [`Marker`] stores: every create searches all of them.
@@ -63,7 +76,9 @@ impl Marker {
                 });
                 self.mark_if(observation.in_turn, Mark::TickInTurn);
             }
-            Call::ChangeRules { .. } => {}
+            Call::ChangeRules { timeout, window } => {
+                self.observe_change(observation, timeout, window);
+            }
         }
     }
 
@@ -71,6 +86,52 @@ impl Marker {
         if reached {
             self.reached.insert(mark);
         }
+    }
+
+    fn timeout(&self, observation: &Observation<'_>) -> u64 {
+        self.change.map_or(observation.world.payment_timeout, |change| change.timeout)
+    }
+
+    fn window(&self, observation: &Observation<'_>) -> u64 {
+        self.change.map_or(observation.world.idempotency_window, |change| change.window[1])
+    }
+
+    fn observe_change(&mut self, observation: &Observation<'_>, timeout: u64, window: u64) {
+        let at = observation.at;
+        let (old, old_window) = (self.timeout(observation), self.window(observation));
+        if (old, old_window) == (timeout, window) {
+            return;
+        }
+        let state = &observation.subject.state;
+        let shorter = timeout != 0 && (old == 0 || timeout < old);
+        let longer = old != 0 && timeout > old;
+        if shorter && observation.expired > 0 && !self.reached.has(Mark::RulesExpireNow) {
+            // Not one that was due by the old timeout, too.
+            let early = state.orders().any(|order| {
+                let age = at - order.created().as_nanos();
+                order.updated().as_nanos() == at && age > timeout && (old == 0 || age < old)
+            });
+            self.mark_if(early, Mark::RulesExpireNow);
+        }
+        let waits = state.next_deadline().is_some();
+        self.mark_if(shorter && waits, Mark::RulesShortened);
+        self.mark_if(longer && waits, Mark::RulesProlonged);
+        if timeout == 0 && old != 0 && !self.reached.has(Mark::RulesTimeoutOff) {
+            let waits = state.orders().any(|order| order.status() == OrderStatus::AwaitingPayment);
+            self.mark_if(waits, Mark::RulesTimeoutOff);
+        }
+        self.change = Some(Change { at, window: [old_window, window], timeout });
+    }
+
+    /// A key that was seen before makes a new order: whether the change of the rules is why.
+    fn observe_forgotten(&mut self, observation: &Observation<'_>, user: i64, key: &str) {
+        let Some(Change { at, window: [before, since], .. }) = self.change else { return };
+        let seen = self.keys.iter().find(|(owner, text, _)| (*owner, &**text) == (user, key));
+        let Some(&(_, _, seen)) = seen else { return };
+        let age = observation.at - seen;
+        self.mark_if(since < before && seen < at && age < before, Mark::RulesKeyForgotten);
+        let gone = seen < at && at - seen >= before;
+        self.mark_if(gone && before > 0 && age < since, Mark::RulesKeyNotBack);
     }
 
     fn observe_about(&mut self, kind: Kind, observation: &Observation<'_>) {
@@ -87,9 +148,8 @@ impl Marker {
         if kind == Kind::Pay && !self.reached.has(Mark::PayLastMoment) {
             let (Call::Pay(order) | Call::Cancel(order)) = observation.call else { return };
             let view = OrderId::new(order).and_then(|id| observation.subject.state.order(id));
-            let deadline = view.and_then(|view| {
-                view.created().as_nanos().checked_add(observation.world.payment_timeout)
-            });
+            let deadline = view
+                .and_then(|view| view.created().as_nanos().checked_add(self.timeout(observation)));
             let last_moment = deadline.is_some() && deadline == observation.at.checked_add(1);
             self.mark_if(last_moment, Mark::PayLastMoment);
         }
@@ -140,23 +200,25 @@ impl Marker {
 
     fn observe_new_key(&mut self, observation: &Observation<'_>, user: i64, key: &str) {
         self.mark_if(key.len() == 64, Mark::KeyLongest);
+        self.observe_forgotten(observation, user, key);
         if self.reached.has(Mark::KeyOfAnother) && self.reached.has(Mark::KeyForgotten) {
             return;
         }
+        let window = self.window(observation);
         let mut known = false;
-        for (owner, text) in &self.keys {
+        for (owner, text, _) in &self.keys {
             if text == key {
                 known |= *owner == user;
                 let mark = if *owner == user { Mark::KeyForgotten } else { Mark::KeyOfAnother };
                 // Without a window no key is stored, so none can be removed.
-                if observation.world.idempotency_window > 0 {
+                if window > 0 {
                     self.reached.insert(mark);
                 }
             }
         }
         self.reached.insert(Mark::KeyFirst);
         if !known && self.keys.len() < KEYS {
-            self.keys.push((user, key.to_owned()));
+            self.keys.push((user, key.to_owned(), observation.at));
         }
     }
 
@@ -182,7 +244,7 @@ impl Marker {
         self.mark_if(most, Mark::CreateMostLines);
         self.mark_if(items.iter().any(|item| item.1 > 65_535), Mark::CreateBig);
         self.mark_if(observation.expired > 0, Mark::CreateAfterExpiry);
-        let deadline = observation.at.checked_add(observation.world.payment_timeout);
+        let deadline = observation.at.checked_add(self.timeout(observation));
         self.mark_if(deadline.is_none(), Mark::CreateNoDeadline);
         if self.reached.has(Mark::CreateExactFitInside) {
             return;

@@ -125,6 +125,14 @@ marks! {
         TickSeveral "tick-several" "several expire at once",
         TickInTurn "tick-in-turn" "orders with different deadlines expire, in order",
     }
+    "rules" {
+        RulesExpireNow "rules-expire-now" "a shorter timeout: an order past it expires at once",
+        RulesShortened "rules-shortened" "a shorter timeout: an order expires earlier",
+        RulesProlonged "rules-prolonged" "a longer timeout: an order expires later",
+        RulesTimeoutOff "rules-timeout-off" "no timeout: an order waits without a deadline",
+        RulesKeyForgotten "rules-key-forgotten" "a shorter window: a key is forgotten earlier",
+        RulesKeyNotBack "rules-key-not-back" "a longer window brings no forgotten key back",
+    }
 }
 
 /// The marks that one run or many runs reached.

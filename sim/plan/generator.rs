@@ -1,12 +1,41 @@
-//! Generates the steps of a seed. They depend on the seed alone and never on an answer, so a seed
-//! is the same plan whatever the subject answers.
+//! The steps of a seed, one by one. They depend on the seed and on [`GENERATOR`] alone, and never on
+//! an answer, so that a change of the service does not change a plan.
+//!
+//! # Versions
+//!
+//! **A seed and a generator version give the same plan in every release that knows this version.**
+//! A release knows one version: the one it prints. To repeat a run of another version, check out
+//! the commit that printed it, or replay its plan: a plan file holds all its commands and does not
+//! depend on the generator.
+//!
+//! | version | what it added |
+//! |---|---|
+//! | 1 | create, info, pay, cancel, stock, tick; extreme seeds only; printed no version |
+//! | 2 | shops; changes of the rules |
+//!
+//! To change what seeds mean, for example to add a kind of command:
+//!
+//! 1. Add the kind at the end of [`Kind::ALL`], its weight in `shop` and `extreme`, and one arm in
+//!    `draw_step`. A new draw takes a new [`Purpose`]: no other draw changes by it.
+//! 2. Add 1 to [`GENERATOR`], and a row to the table above.
+//! 3. Accept the new snapshots, in a commit that does nothing else.
 
-use crate::plan::rng::{Domain, Draw, Draws, Purpose};
-use crate::plan::workload::{Gap, TargetChoice, Units, Workload};
-use crate::plan::{Key, Kind, Op, Plan, Step, Target};
+use crate::model::World;
+use crate::plan::rng::{Domain, Draw, Draws, Purpose, Weights};
+use crate::plan::workload::{Gap, Style, TargetChoice, Units, Workload};
+use crate::plan::{Key, Kind, Op, Plan, Step, Target, shop};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// The version of the generator: what a seed means. See the top of this file.
+pub(crate) const GENERATOR: u32 = 2;
 
 /// How many recent creates and finished orders are stored as targets.
 const REMEMBERED: usize = 256;
+
+/// How many orders that nobody has paid or cancelled are stored as targets. Older ones are left to
+/// expire.
+const OPEN: usize = 8;
 
 /// Generates the steps of a seed.
 #[derive(Debug)]
@@ -15,10 +44,16 @@ pub(crate) struct Generator {
     draws: Draws,
     number: u32,
     at: u64,
+    /// The rules at present: the world's, or those of the last change.
+    timeout: u64,
+    window: u64,
     /// The creates so far.
     creates: Recent,
     /// The orders that a client has tried to pay or to cancel.
     finished: Recent,
+    /// The last orders that no call has tried to pay or to cancel, oldest first: the numbers and
+    /// times of their creates.
+    open: Vec<(u32, u64)>,
     /// The last call of each client.
     last: Vec<Step>,
 }
@@ -66,11 +101,14 @@ impl Generator {
         let clients = usize::from(workload.clients);
         Self {
             draws: if blind { draws.blind() } else { draws },
+            timeout: workload.world.payment_timeout,
+            window: workload.world.idempotency_window,
             workload,
             number: 0,
             at: 0,
             creates: Recent::default(),
             finished: Recent::default(),
+            open: Vec::with_capacity(OPEN + 1),
             last: vec![Step::default(); clients],
         }
     }
@@ -88,17 +126,33 @@ impl Generator {
         } else {
             self.draw_step(step);
         }
+        if let Op::Rules { timeout, window } = step.op {
+            (self.timeout, self.window) = (timeout, window);
+        }
         step.number = self.number;
         step.at = self.at;
         step.client = u8::try_from(client).expect("there are fewer than 256 clients");
+        self.remember(step, again);
+        if self.workload.retries > 0 && !again {
+            self.last[client].copy_from(step);
+        }
+    }
+
+    fn remember(&mut self, step: &Step, again: bool) {
         if step.op.kind() == Kind::Create {
-            self.creates.push(self.number);
+            self.creates.push(step.number);
+            // A create that is sent again is mostly answered with the first one's order.
+            let abandoned = self.draw(Purpose::ABANDON).chance(self.workload.abandoned, 8);
+            if !again && !abandoned {
+                self.open.push((step.number, step.at));
+                if self.open.len() > OPEN {
+                    self.open.remove(0);
+                }
+            }
         }
         if let Op::Pay(Target::CreatedBy(order)) | Op::Cancel(Target::CreatedBy(order)) = step.op {
             self.finished.push(order);
-        }
-        if self.workload.retries > 0 && !again {
-            self.last[client].copy_from(step);
+            self.open.retain(|&(open, _)| open != order);
         }
     }
 
@@ -108,8 +162,7 @@ impl Generator {
 
     fn pass_time(&mut self) {
         let mut draw = self.draw(Purpose::GAP);
-        let (timeout, window) =
-            (self.workload.world.payment_timeout, self.workload.world.idempotency_window);
+        let (timeout, window) = (self.timeout, self.window);
         let gap = match Gap::ALL[draw.weighted(&self.workload.gaps)] {
             Gap::None => 0,
             Gap::Tick => 1,
@@ -119,6 +172,11 @@ impl Generator {
             Gap::OverTimeout => timeout.saturating_add(1),
             Gap::AlmostWindow => window.saturating_sub(1),
             Gap::Window => window,
+            Gap::Pace => SECOND * draw.below(1 + timeout / (16 * SECOND)),
+            Gap::LastMoment => {
+                let deadline = self.open.first().and_then(|&(_, at)| at.checked_add(timeout));
+                deadline.map_or(0, |deadline| deadline.saturating_sub(self.at + 1))
+            }
         };
         // Time ends in 2554. A gap that would reach the end is mostly left out.
         let end = u64::MAX - self.workload.start;
@@ -136,21 +194,36 @@ impl Generator {
                 self.draw_items(&mut step.items);
                 Op::Create { user: self.draw_user(), key: self.draw_key() }
             }
-            Kind::Info => Op::Info(self.draw_target()),
-            Kind::Pay => Op::Pay(self.draw_target()),
-            Kind::Cancel => Op::Cancel(self.draw_target()),
+            Kind::Info => Op::Info(self.draw_target(self.workload.info_targets)),
+            Kind::Pay => Op::Pay(self.draw_target(self.workload.targets)),
+            Kind::Cancel => Op::Cancel(self.draw_target(self.workload.targets)),
             Kind::Stock => {
                 let draw = self.draw(Purpose::SKU);
                 Op::Stock(self.draw_sku(draw))
             }
-            Kind::Tick | Kind::Rules => Op::Tick,
+            Kind::Tick => Op::Tick,
+            Kind::Rules => self.draw_rules(),
         };
     }
 
-    fn draw_target(&mut self) -> Target {
+    fn draw_rules(&mut self) -> Op {
+        let mut draw = self.draw(Purpose::RULES);
+        let World { payment_timeout, idempotency_window, .. } = self.workload.world;
+        let mut around = |opening: u64| {
+            let (shorter, longer) = (opening / 2, opening.checked_mul(2).unwrap_or(u64::MAX));
+            draw.pick(&[opening, shorter, longer, 0, 1, u64::MAX])
+        };
+        let (timeout, window) = match self.workload.style {
+            Style::Extreme => (around(payment_timeout), around(idempotency_window)),
+            Style::Shop => shop::draw_rules(draw),
+        };
+        Op::Rules { timeout, window }
+    }
+
+    fn draw_target(&mut self, among: Weights<{ TargetChoice::ALL.len() }>) -> Target {
         let mut draw = self.draw(Purpose::TARGET);
         let created = |order: Option<u32>| order.map_or(Target::Id(1), Target::CreatedBy);
-        match TargetChoice::ALL[draw.weighted(&self.workload.targets)] {
+        match TargetChoice::ALL[draw.weighted(&among)] {
             TargetChoice::Newest => created(self.creates.back(0)),
             TargetChoice::Recent => {
                 created(self.creates.back(draw.below(self.creates.remembered().clamp(1, 8))))
@@ -170,6 +243,8 @@ impl Generator {
                 Target::Id(draw.pick(&[Target::NOBODY, 1 << 32, (1 << 32) + 1, 1 << 33]))
             }
             TargetChoice::Hostile => Target::Id(draw.pick(&[0, -1, i64::MIN])),
+            TargetChoice::Open if self.open.is_empty() => created(self.creates.back(0)),
+            TargetChoice::Open => Target::CreatedBy(draw.pick(&self.open).0),
         }
     }
 

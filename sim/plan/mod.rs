@@ -2,8 +2,10 @@
 //! order#3`), so every part of a plan is a plan too; a name without its create is an order that
 //! does not exist.
 
+mod extreme;
 pub(crate) mod generator;
 pub(crate) mod rng;
+mod shop;
 pub(crate) mod text;
 pub(crate) mod workload;
 

@@ -59,6 +59,10 @@ impl Purpose {
     pub(crate) const LINES: Self = Self(7);
     /// The SKU of StocksInfo.
     pub(crate) const SKU: Self = Self(8);
+    /// The new rules of a change.
+    pub(crate) const RULES: Self = Self(9);
+    /// Whether the customer abandons the order.
+    pub(crate) const ABANDON: Self = Self(10);
     /// The first position for lines; each line takes two: SKU and count.
     const FIRST_LINE: u16 = 12;
 
@@ -73,6 +77,9 @@ impl Purpose {
     pub(crate) const fn line_count(line: u16) -> Self {
         Self(Self::FIRST_LINE + 2 * line + 1)
     }
+
+    /// The style of the workload, among the draws of the world.
+    pub(crate) const STYLE: Self = Self(63);
 
     /// A position for a draw of the world, from 0.
     #[must_use]

@@ -1,13 +1,35 @@
-//! The workload of a seed: its world, and what its clients do. Every seed draws its own and omits
-//! many features, which leaves more time for the others (swarm testing, Groce et al. 2012).
+//! The workload of a seed: its world, and what its clients do and how often. About half of all
+//! seeds are shops ([`crate::plan::shop`]), the others are extreme ([`crate::plan::extreme`]).
 
 use crate::model::World;
-use crate::plan::Kind;
-use crate::plan::rng::{Domain, Draw, Draws, Purpose, Weights};
+use crate::plan::rng::{Domain, Draws, Purpose, Weights};
+use crate::plan::{Kind, extreme, shop};
+
+/// What kind of workload a seed has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Ordinary stock and customers: most orders are paid or cancelled.
+    Shop,
+    /// Values and habits at the limits of the contract.
+    Extreme,
+}
+
+impl Style {
+    /// The name on pages.
+    #[must_use]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Shop => "shop",
+            Self::Extreme => "extreme",
+        }
+    }
+}
 
 /// What the clients of a seed do, and how often.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
+    /// The kind of workload.
+    pub(crate) style: Style,
     /// The initial state and the rules.
     pub(crate) world: World,
     /// The time of the first step, in nanoseconds since 1970.
@@ -19,13 +41,16 @@ pub(crate) struct Workload {
     /// Number of users, whose ids start at 1.
     pub(crate) users: u64,
     /// Weight of each kind of call, by its index in [`Kind::ALL`]; 0 means never.
-    pub(crate) kinds: Weights<6>,
+    pub(crate) kinds: Weights<{ Kind::ALL.len() }>,
     /// Weight of each [`Gap`] between two commands, by its index in [`Gap::ALL`].
-    pub(crate) gaps: Weights<8>,
+    pub(crate) gaps: Weights<{ Gap::ALL.len() }>,
     /// Weight of each [`Units`], by its index in [`Units::ALL`].
-    pub(crate) units: Weights<9>,
-    /// Weight of each [`TargetChoice`], by its index in [`TargetChoice::ALL`].
-    pub(crate) targets: Weights<8>,
+    pub(crate) units: Weights<{ Units::ALL.len() }>,
+    /// Weight of each [`TargetChoice`] for payments and cancellations, by its index in
+    /// [`TargetChoice::ALL`].
+    pub(crate) targets: Weights<{ TargetChoice::ALL.len() }>,
+    /// The same for OrderInfo.
+    pub(crate) info_targets: Weights<{ TargetChoice::ALL.len() }>,
     /// Maximum number of lines of a valid create.
     pub(crate) lines: u64,
     /// How many of 4 lines repeat the SKU of an earlier line.
@@ -40,6 +65,8 @@ pub(crate) struct Workload {
     pub(crate) keys: u64,
     /// Minimum length of a key.
     pub(crate) key_length: u8,
+    /// How many of 8 orders are not among those of [`TargetChoice::Open`].
+    pub(crate) abandoned: u64,
     /// How many of 16 times a client repeats its last call.
     pub(crate) retries: u64,
 }
@@ -63,11 +90,15 @@ pub(crate) enum Gap {
     AlmostWindow,
     /// The idempotency window.
     Window,
+    /// Whole seconds, up to a 16th of the payment timeout: the pace of a shop.
+    Pace,
+    /// Up to a nanosecond before the oldest order of [`TargetChoice::Open`] expires.
+    LastMoment,
 }
 
 impl Gap {
     /// Every gap.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::None,
         Self::Tick,
         Self::Some,
@@ -76,6 +107,8 @@ impl Gap {
         Self::OverTimeout,
         Self::AlmostWindow,
         Self::Window,
+        Self::Pace,
+        Self::LastMoment,
     ];
 }
 
@@ -136,11 +169,13 @@ pub(crate) enum TargetChoice {
     Nobody,
     /// Zero, or below.
     Hostile,
+    /// One of the last few that no call has tried to pay or to cancel.
+    Open,
 }
 
 impl TargetChoice {
     /// Every choice.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Newest,
         Self::Recent,
         Self::Any,
@@ -149,127 +184,19 @@ impl TargetChoice {
         Self::ByNumber,
         Self::Nobody,
         Self::Hostile,
+        Self::Open,
     ];
 }
-
-/// Opening stock: boundary values, and some in between.
-const STOCKS: [u64; 11] = [0, 1, 2, 5, 20, 100, 65_535, 65_536, 1 << 32, u64::MAX - 1, u64::MAX];
-
-/// SKU numbers: usual and unusual ones.
-const SKUS: [[u32; 6]; 2] =
-    [[1, 2, 3, 4, 5, 6], [1, 65_535, 65_536, 65_537, 773_297_411, u32::MAX]];
-
-const SECOND: u64 = 1_000_000_000;
-const TIMEOUTS: [u64; 8] = [0, 1, 2, 10, 100, 10_000, 600 * SECOND, u64::MAX];
-const WINDOWS: [u64; 7] = [0, 1, 7, 100, 10_000, 86_400 * SECOND, u64::MAX];
-/// The earliest time, the beginning of 2026, and a time close to the latest one.
-const STARTS: [u64; 4] = [0, 1_767_225_600 * SECOND, 1_767_225_600 * SECOND, u64::MAX - (1 << 20)];
-const LENGTHS: [u32; 7] = [20, 60, 200, 600, 2_000, 6_000, 60_000];
-const LENGTH_WEIGHTS: [u32; 7] = [60, 50, 40, 24, 16, 8, 1];
 
 impl Workload {
     /// The workload of a seed.
     #[must_use]
     pub(crate) fn of(seed: u64) -> Self {
         let mut draws = Draws::new(seed, Domain::World);
-        let mut place = 0;
-        // Each call uses the next position; a new draw is added at the end.
-        let mut draw = || {
-            place += 1;
-            draws.draw(Purpose::of_world(place - 1))
-        };
-        let length = LENGTHS[draw().weighted(&Weights::new(LENGTH_WEIGHTS))];
-        let start = draw().pick(&STARTS);
-        let (timeout, window) = (draw().pick(&TIMEOUTS), draw().pick(&WINDOWS));
-        let max_lines = draw().pick(&[1, 2, 4, 8, 1_000, 1_000, 1_000, 1_000]);
-        let stock = draw_stock(draw());
-        Self {
-            world: World { stock, payment_timeout: timeout, idempotency_window: window, max_lines },
-            start,
-            length,
-            clients: draw().pick(&[1, 2, 3, 8]),
-            users: draw().pick(&[1, 2, 4]),
-            kinds: Weights::new(draw_kinds(draw())),
-            gaps: Weights::new(draw_gaps(draw())),
-            units: Weights::new(draw_units(draw())),
-            targets: Weights::new(draw_aims(draw())),
-            lines: draw().pick(&[1, 2, 4, 6, 8]).min(u64::from(max_lines)),
-            duplicates: draw().pick(&[0, 0, 1, 2, 3]),
-            unknown: draw().pick(&[0, 1, 8]),
-            hostile: draw().pick(&[0, 1, 1, 8]),
-            keyed: draw().pick(&[0, 1, 2, 4]),
-            keys: draw().pick(&[0, 1, 2, 8]),
-            retries: draw().pick(&[0, 1, 4]),
-            key_length: draw().pick(&[0, 0, 0, 40, 64]),
+        if draws.draw(Purpose::STYLE).chance(1, 2) {
+            shop::workload(&mut draws)
+        } else {
+            extreme::workload(&mut draws)
         }
     }
-}
-
-fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
-    let skus = draw.pick(&SKUS);
-    let count = 1 + draw.place(skus.len());
-    // In a third of the worlds all SKUs have many units, because one SKU without units would make
-    // most orders fail.
-    let among = if draw.chance(1, 3) { &STOCKS[5..] } else { &STOCKS };
-    skus[..count]
-        .iter()
-        .map(|&sku| {
-            let total = draw.pick(among);
-            // Most SKUs start with nothing reserved, some with everything.
-            let reserved = match draw.below(8) {
-                0 => total.min(1),
-                1 => total / 2,
-                2 if count > 1 => total,
-                _ => 0,
-            };
-            (sku, total, reserved)
-        })
-        .collect()
-}
-
-/// Each kind is used in three of four worlds, creates in all.
-fn draw_kinds(mut draw: Draw) -> [u32; 6] {
-    let kinds = [Kind::Create, Kind::Info, Kind::Pay, Kind::Cancel, Kind::Stock, Kind::Tick];
-    kinds.map(|kind| {
-        let weight = draw.pick(&[1, 5, 20, 60]);
-        if kind == Kind::Create || draw.chance(3, 4) { weight } else { 0 }
-    })
-}
-
-/// Time does not move, moves slowly, or jumps at times: orders must stay open long enough to be
-/// paid.
-fn draw_gaps(mut draw: Draw) -> [u32; 8] {
-    match draw.below(3) {
-        0 => [1, 0, 0, 0, 0, 0, 0, 0],
-        1 => [60, 20, 4, 1, 1, 1, 1, 1],
-        _ => {
-            let mut weights = draw_weights(draw, &[0, 0, 0, 1, 2]);
-            weights[0] += 20;
-            weights[1] *= 10;
-            weights[2] *= 5;
-            weights
-        }
-    }
-}
-
-/// One unit is always among the counts, so that some orders succeed.
-fn draw_units(draw: Draw) -> [u32; 9] {
-    let mut weights = draw_weights(draw, &[0, 0, 1, 4, 16]);
-    weights[0] += 6;
-    weights
-}
-
-fn draw_aims(draw: Draw) -> [u32; 8] {
-    let mut weights = draw_weights(draw, &[0, 1, 4, 16]);
-    // Calls on orders that do not exist are rare.
-    weights[6] = weights[6].min(1);
-    weights[7] = weights[7].min(1);
-    weights
-}
-
-/// A weight for each choice; the first is never 0.
-fn draw_weights<const N: usize>(mut draw: Draw, among: &[u32]) -> [u32; N] {
-    let mut weights = [0; N].map(|_: u32| draw.pick(among));
-    weights[0] = weights[0].max(1);
-    weights
 }

@@ -17,6 +17,7 @@ use crate::check::swarm::Ending;
 use crate::coverage::marks::Mark;
 use crate::model::contract::Answer;
 use crate::mutation::injected::InjectedFaults;
+use crate::plan::generator::GENERATOR;
 use crate::plan::text::{Nanos, StockLine, WorldLine};
 use crate::plan::workload::Workload;
 use crate::plan::{CreatedOrders, KeyText, Kind, Plan};
@@ -145,10 +146,14 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
 pub(crate) fn seed(seed: u64, workload: &Workload, checker: &Checker) -> String {
     let mut text = String::new();
     let counts = &checker.counts;
-    let Workload { world, clients, start, .. } = workload;
+    let Workload { style, world, clients, start, .. } = workload;
     let (timeout, window) = (Nanos(world.payment_timeout), Nanos(world.idempotency_window));
-    let _ =
-        writeln!(text, "seed {seed} · swarm · {} commands · clients: {clients}", counts.commands);
+    let _ = writeln!(
+        text,
+        "seed {seed} · generator {GENERATOR} · swarm · {} · {} commands · clients: {clients}",
+        style.name(),
+        counts.commands
+    );
     let most = world.max_lines;
     let start = Nanos(*start);
     let _ =

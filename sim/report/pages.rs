@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::check::subject::Subject;
 use crate::check::swarm::{Ending, play_plan, play_seed};
 use crate::coverage;
+use crate::coverage::counts::Counts;
 use crate::coverage::marks::{Mark, MarkSet};
 use crate::mutation::injected::InjectedFaults;
 use crate::mutation::kill_table;
@@ -23,7 +24,7 @@ use crate::shrink;
 pub(crate) type Page = (String, String);
 
 /// Number of seeds on the overview.
-const OVERVIEW: u64 = 32;
+const OVERVIEW: u64 = 48;
 /// Seeds with their own page.
 const OWN_PAGE: [u64; 8] = [2, 3, 5, 13, 18, 21, 22, 27];
 /// Number of seeds in which plans for the marks are searched.
@@ -40,8 +41,17 @@ const SHOWN: usize = 9;
 pub(crate) fn seeds() -> Vec<Page> {
     let mut reached = vec![0; Mark::ALL.len()];
     let mut lines = format!(
-        "{:>5} {:>9} {:>9} {:>9} {:>7} {:>10} {:>8}  {}\n",
-        "seed", "commands", "accepted", "refused", "paid", "cancelled", "expired", "digest"
+        "{:>5} {:<8}{:>8} {:>8} {:>7} {:>6} {:>9} {:>7} {:>6}  {}\n",
+        "seed",
+        "style",
+        "commands",
+        "refused",
+        "orders",
+        "paid",
+        "cancelled",
+        "expired",
+        "failed",
+        "digest"
     );
     let mut pages = Vec::new();
     for seed in 0..OVERVIEW {
@@ -51,16 +61,15 @@ pub(crate) fn seeds() -> Vec<Page> {
         for (count, &mark) in reached.iter_mut().zip(Mark::ALL) {
             *count += u64::from(counts.marks.has(mark));
         }
-        let accepted = counts.commands - counts.refused();
+        let &Counts { commands, orders, paid, cancelled, expired, .. } = counts;
         let digest = run.checker.subject.state.digest().to_string();
         let _ = writeln!(
             lines,
-            "{seed:>5} {:>9} {accepted:>9} {:>9} {:>7} {:>10} {:>8}  {}",
-            counts.commands,
+            "{seed:>5} {:<8}{commands:>8} {:>8} {orders:>7} {paid:>6} {cancelled:>9} \
+             {expired:>7} {:>6}  {}",
+            workload.style.name(),
             counts.refused(),
-            counts.paid,
-            counts.cancelled,
-            counts.expired,
+            orders - paid - cancelled - expired,
             &digest[..16],
         );
         if OWN_PAGE.contains(&seed) {

@@ -13,7 +13,7 @@ use crate::clock::Stopwatch;
 use crate::coverage::counts::Counts;
 use crate::exit::Exit;
 use crate::mutation::injected::InjectedFaults;
-use crate::plan::generator::plan_of;
+use crate::plan::generator::{GENERATOR, plan_of};
 use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
 use crate::runner::{self, RunRequest, SeedResult, StopRule};
@@ -123,7 +123,7 @@ fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
 /// Runs a seed without and with faults.
 #[must_use]
 pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Outcome {
-    let mut text = format!("seed {seed} · service\n");
+    let mut text = format!("seed {seed} · generator {GENERATOR} · service\n");
     for case in cases(seed, steps) {
         match case.play(injected) {
             Ok(result) => {
@@ -217,7 +217,7 @@ impl Summary {
             return report_seed_failure(seed, steps, &case, &failure, injected);
         }
         let last = seeds.start + self.seeds;
-        let mut text = format!("seeds {}..{last} · service\n", seeds.start);
+        let mut text = format!("seeds {}..{last} · generator {GENERATOR} · service\n", seeds.start);
         let (calls, answers) = (total.counts.commands, total.counts.fingerprint());
         let _ = writeln!(text, "calls  {calls}, answers {answers}");
         total.fault_counts.write(&mut text);
@@ -270,9 +270,10 @@ fn report_seed_failure(
     failure: &Failure,
     injected: InjectedFaults,
 ) -> Outcome {
-    let (mut text, exit) = report_failure(&format!("seed {seed}"), case, failure, injected);
+    let (mut text, exit) = report_failure(&runner::origin(seed), case, failure, injected);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
-    let arguments = format!("--seed {seed} --layer service{steps}{}", injected.flag());
+    let bug = injected.flag();
+    let arguments = format!("--seed {seed} --generator {GENERATOR} --layer service{steps}{bug}");
     let _ = writeln!(text, "or run again: cargo run --release --bin sim -- {arguments}");
     (text, exit)
 }
