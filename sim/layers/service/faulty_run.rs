@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use loms::grpc::proto::loms_client::LomsClient;
@@ -18,6 +18,7 @@ use super::channel::{Channel, Gate};
 use super::checker::{SentCall, ServiceChecker};
 use super::fault_schedule::{FaultSchedule, NetworkFault};
 use super::server::{Loms, ManualClock, Server};
+use super::timers::Timers;
 use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
 use crate::layers::wire::{self, Received};
@@ -28,6 +29,13 @@ use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 
 type ClientCall<'a> = Pin<Box<dyn Future<Output = Received> + 'a>>;
 type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
+
+/// When the simulated server has refused a call that waits for the end of a backlog. The service
+/// lets it wait for 1 ms, and tokio's timers are up to 1 ms late.
+const REFUSED_AFTER: u64 = 2_000_000;
+
+/// How long the ticker takes to do one step of a backlog, in nanoseconds.
+const TICK_DELAYS: [u64; 5] = [0, 1, 100, 100_000, 1_500_000];
 
 /// Counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +50,14 @@ pub(crate) struct FaultCounts {
     pub(crate) retries: u64,
     /// Requests that arrived after one that had been sent later.
     pub(crate) reordered: u64,
+    /// Backlogs of due orders.
+    pub(crate) backlogs: u64,
+    /// Steps of the ticker that worked on a backlog.
+    pub(crate) backlog_steps: u64,
+    /// Calls that waited for the end of a backlog and were answered then.
+    pub(crate) waited: u64,
+    /// Calls that were refused because of a backlog.
+    pub(crate) catching_up: u64,
     /// Answers that no client ever saw.
     pub(crate) unseen: u64,
 }
@@ -61,6 +77,10 @@ enum Event {
     Reply(usize),
     /// The client has waited long enough.
     Deadline(usize),
+    /// The ticker works on the backlog.
+    Tick,
+    /// The server has let a call wait long enough.
+    Refuse(usize),
 }
 
 /// One request on its way.
@@ -77,6 +97,8 @@ struct InFlight<'a> {
     calling: ClientCall<'a>,
     serving: Option<ServerCall>,
     answer: Option<Answer>,
+    /// When to send the call again, after a refusal because of a backlog.
+    retry_after: Option<u64>,
 }
 
 /// A client with its steps still to do; the first is at hand.
@@ -110,6 +132,12 @@ pub(crate) struct FaultyRun<'a> {
     in_order: Option<VecDeque<usize>>,
     /// The latest sent of the requests that have arrived.
     latest_arrived: usize,
+    /// The calls that wait for the end of a backlog.
+    waiting: Vec<usize>,
+    /// Whether the ticker is about to work on the backlog.
+    ticking: bool,
+    /// Runs the service's timers, whose time is that of the run.
+    timers: Timers,
     /// By step, the order that its create was first answered, for as long as keys live for ever.
     keyed: BTreeMap<u32, i64>,
 }
@@ -129,9 +157,9 @@ impl<'a> FaultyRun<'a> {
             clients[usize::from(step.client)].steps.push_back(step);
         }
         let mut run = Self {
-            checker: ServiceChecker::open(&plan.world, injected),
+            checker: ServiceChecker::open(&plan.world, schedule.expiry_step, injected),
             fault_counts: FaultCounts::default(),
-            server: Server::start(&plan.world, ManualClock::default()),
+            server: Server::start(&plan.world, ManualClock::default(), schedule.expiry_step),
             created: CreatedOrders::default(),
             plan,
             schedule,
@@ -145,6 +173,9 @@ impl<'a> FaultyRun<'a> {
             in_flight: Vec::new(),
             in_order: injected.has(SimulatorFault::NoReordering).then(VecDeque::new),
             latest_arrived: 0,
+            waiting: Vec::new(),
+            ticking: false,
+            timers: Timers::start(plan.start),
             keyed: BTreeMap::new(),
         };
         for client in 0..run.clients.len() {
@@ -162,6 +193,7 @@ impl<'a> FaultyRun<'a> {
             self.now = at;
             self.server.clock.set(self.clock());
             self.handle(event)?;
+            self.follow_backlog()?;
         }
         let resolved = self.fault_counts.resolved + self.fault_counts.given_up;
         let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
@@ -209,6 +241,8 @@ impl<'a> FaultyRun<'a> {
                 self.deadline(flight);
                 Ok(())
             }
+            Event::Tick => self.tick_backlog(),
+            Event::Refuse(flight) => self.refuse(flight),
         }
     }
 
@@ -302,6 +336,7 @@ impl<'a> FaultyRun<'a> {
             calling,
             serving: None,
             answer: None,
+            retry_after: None,
         });
         self.in_flight.len() - 1
     }
@@ -338,30 +373,139 @@ impl<'a> FaultyRun<'a> {
         Ok(())
     }
 
-    /// The whole request is there: the server answers, and the checker hears it.
+    /// The whole request is there: the server works on it.
     fn finish(&mut self, place: usize) -> Verdict {
+        self.in_flight[place].gate.open();
+        self.serve(place)
+    }
+
+    /// The server answers a complete request. While it has a backlog of due orders, it lets the
+    /// call wait, and refuses it in the end.
+    fn serve(&mut self, place: usize) -> Verdict {
         let clock = self.clock();
         let flight = &mut self.in_flight[place];
         let Some(mut serving) = flight.serving.take() else {
-            // The server it was with is no more.
+            // The server was restarted, or the caller is gone.
             return Ok(());
         };
-        flight.gate.open();
+        let (step, order) = (flight.step, flight.order);
+        let mut room = KeyText::default();
+        let call = call_of(step, order, &mut room);
+        let sent = SentCall { number: step.number, call };
+        let (was_behind, must_wait) = (self.checker.behind, self.checker.must_wait(clock, call));
+        if must_wait {
+            self.timers.advance_to(self.now);
+            // Earlier wake-ups of the ticker do not count.
+            self.ticker_is_woken();
+        }
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok(response)) = serving.as_mut().poll(&mut context) else {
-            panic!("the service waits for something, and there is nothing");
+        let polled = {
+            let _timers = self.timers.enter();
+            serving.as_mut().poll(&mut context)
+        };
+        let flight = &mut self.in_flight[place];
+        let Poll::Ready(Ok(response)) = polled else {
+            flight.serving = Some(serving);
+            self.checker.not_answered(sent, must_wait, "no answer")?;
+            return self.wait_for_ticker(place, was_behind);
         };
         flight.channel.put_response(response);
         let Poll::Ready(received) = flight.calling.as_mut().poll(&mut context) else {
             panic!("the client waits for something, and there is nothing");
         };
-        let mut room = KeyText::default();
-        let call = call_of(flight.step, flight.order, &mut room);
-        let created = SentCall { number: flight.step.number, call };
-        let answer = self.checker.answered(clock, created, &received)?;
-        self.one_key_one_order(place, &answer)?;
-        let flight = &mut self.in_flight[place];
-        flight.answer = Some(answer);
+        flight.retry_after = received.catching_up();
+        if flight.retry_after.is_some() {
+            self.checker.not_answered(sent, must_wait, "CATCHING_UP")?;
+            self.fault_counts.catching_up += 1;
+        } else if must_wait {
+            return Err(self.checker.answered_behind(sent, &received));
+        } else {
+            let answer = self.checker.answered(clock, sent, &received)?;
+            self.one_key_one_order(place, &answer)?;
+            self.in_flight[place].answer = Some(answer);
+        }
+        self.send_reply(place);
+        Ok(())
+    }
+
+    /// A call waits for the end of a backlog; the first one wakes the ticker.
+    fn wait_for_ticker(&mut self, place: usize, was_behind: bool) -> Verdict {
+        if !was_behind && !self.ticker_is_woken() {
+            let (actual, expected) = ("nothing wakes the ticker", "a call finds a backlog");
+            let (actual, expected) = (actual.to_owned(), expected.to_owned());
+            return Err(self.checker.at_the_end(Oracle::Liveness, actual, expected));
+        }
+        if !self.waiting.contains(&place) {
+            self.waiting.push(place);
+            self.push(REFUSED_AFTER, Event::Refuse(place));
+        }
+        Ok(())
+    }
+
+    /// Whether the server has woken its ticker since this was last asked.
+    fn ticker_is_woken(&self) -> bool {
+        let needed = pin!(self.server.sequencer.tick_needed());
+        needed.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    /// The server has let a call wait for as long as it does.
+    fn refuse(&mut self, place: usize) -> Verdict {
+        let Some(waiting) = self.waiting.iter().position(|&waiting| waiting == place) else {
+            return Ok(());
+        };
+        self.waiting.remove(waiting);
+        // At the end of time the event comes too soon.
+        self.timers.advance_to(self.now);
+        if self.now == u64::MAX {
+            self.timers.advance(REFUSED_AFTER);
+        }
+        self.serve(place)?;
+        if self.in_flight[place].serving.is_none() {
+            return Ok(());
+        }
+        let (actual, expected) = ("a call still waits".to_owned(), "CATCHING_UP".to_owned());
+        Err(self.checker.at_the_end(Oracle::Liveness, actual, expected))
+    }
+
+    /// Schedules the ticker while there is a backlog. After its end, the calls that wait for it
+    /// are answered.
+    fn follow_backlog(&mut self) -> Verdict {
+        if !self.checker.behind {
+            for place in std::mem::take(&mut self.waiting) {
+                self.serve(place)?;
+                let answered = self.in_flight[place].serving.is_none();
+                self.fault_counts.waited += u64::from(answered);
+            }
+        }
+        if self.checker.behind && !self.ticking {
+            self.fault_counts.backlogs += 1;
+            self.schedule_tick();
+        }
+        Ok(())
+    }
+
+    fn schedule_tick(&mut self) {
+        self.ticking = true;
+        self.draws.turn_to(self.queued);
+        let delay = self.draws.draw(Purpose::GAP).pick(&TICK_DELAYS);
+        self.push(delay, Event::Tick);
+    }
+
+    fn tick_backlog(&mut self) -> Verdict {
+        self.ticking = false;
+        if self.checker.behind {
+            self.fault_counts.backlog_steps += 1;
+            self.checker.tick(self.clock(), 0, &self.server.sequencer)?;
+        }
+        if self.checker.behind {
+            self.schedule_tick();
+        }
+        Ok(())
+    }
+
+    /// The server has answered: its reply is on the way to the client, or lost.
+    fn send_reply(&mut self, place: usize) {
+        let flight = &self.in_flight[place];
         let (mut back, mut lost) = (0, flight.duplicate);
         for fault in self.schedule.over(flight.step.number, flight.attempt) {
             if fault == NetworkFault::Lose {
@@ -378,7 +522,6 @@ impl<'a> FaultyRun<'a> {
         } else {
             self.push(back, Event::Reply(place));
         }
-        Ok(())
     }
 
     /// Where keys are kept for ever, all attempts of a keyed create come to one order.
@@ -399,9 +542,13 @@ impl<'a> FaultyRun<'a> {
     }
 
     fn reply(&mut self, place: usize) {
-        let InFlight { client, step, .. } = self.in_flight[place];
+        let InFlight { client, step, attempt, .. } = self.in_flight[place];
         if self.clients[client].waits_for != Some(place) {
             self.fault_counts.unseen += 1;
+            return;
+        }
+        if let Some(delay) = self.in_flight[place].retry_after {
+            self.retry(client, attempt, delay);
             return;
         }
         if let Some(Answer::Created { order, .. }) = self.in_flight[place].answer {
@@ -412,12 +559,16 @@ impl<'a> FaultyRun<'a> {
 
     fn deadline(&mut self, place: usize) {
         let InFlight { client, attempt, .. } = self.in_flight[place];
-        if self.clients[client].waits_for != Some(place) {
-            return;
+        if self.clients[client].waits_for == Some(place) {
+            self.retry(client, attempt, 0);
         }
+    }
+
+    /// The client sends its step again after this delay, or gives up after its last attempt.
+    fn retry(&mut self, client: usize, attempt: u8, delay: u64) {
         if attempt + 1 < self.schedule.attempts {
             self.clients[client].waits_for = None;
-            self.push(0, Event::Send { client, attempt: attempt + 1 });
+            self.push(delay, Event::Send { client, attempt: attempt + 1 });
         } else {
             self.fault_counts.given_up += 1;
             self.turn_to_next(client);
@@ -440,8 +591,10 @@ impl<'a> FaultyRun<'a> {
     /// The server is started anew, from its opening stock: what it was at is lost.
     fn restart(&mut self) {
         self.in_flight.iter_mut().for_each(|flight| flight.serving = None);
-        self.server = Server::start(&self.plan.world, self.server.clock.clone());
+        self.server =
+            Server::start(&self.plan.world, self.server.clock.clone(), self.schedule.expiry_step);
         self.checker.restart();
+        self.waiting.clear();
         self.created = CreatedOrders::default();
         self.keyed.clear();
     }

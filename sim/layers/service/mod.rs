@@ -10,6 +10,7 @@
 //! | `faults` | what goes wrong, as data |
 //! | `run` | seeds, and failures made small |
 
+mod backlog;
 mod channel;
 mod checker;
 mod drain;
@@ -20,6 +21,7 @@ mod run;
 mod server;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 pub(crate) use self::checker::kind_of;
 pub(crate) use self::run::{replay, run_covered, run_many, seed};

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::fault_free::{self, retimed};
+use super::backlog;
+use super::fault_free::{self, in_time, retimed};
 use super::fault_schedule::{FaultSchedule, NetworkFault};
 use super::faulty_run::{FaultCounts, FaultyRun};
 use crate::check::failure::{Failure, Signature};
@@ -114,14 +115,22 @@ impl Case {
     }
 }
 
-/// Both cases of a seed.
-fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
+/// One seed in this many also has a backlog of thousands of orders.
+const BACKLOG_SAMPLE: u64 = 64;
+
+/// The cases of a seed: without faults, with faults, and for some seeds with a large backlog.
+fn cases(seed: u64, steps: Option<u32>) -> Vec<Case> {
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length.min(LENGTH));
-    let plan = plan_of(seed, &workload, false, length);
+    let plan = in_time(plan_of(seed, &workload, false, length));
     let schedule = FaultSchedule::of(seed, &plan);
     let calm = Case { plan: retimed(plan.clone()), schedule: None };
-    [calm, Case { plan, schedule: Some(schedule) }]
+    let mut cases = vec![calm, Case { plan, schedule: Some(schedule) }];
+    if steps.is_none() && seed % BACKLOG_SAMPLE == 1 {
+        let (plan, schedule) = backlog::of(seed);
+        cases.push(Case { plan, schedule: Some(schedule) });
+    }
+    cases
 }
 
 /// Plays a seed, calm and in its storm.
@@ -356,6 +365,10 @@ impl FaultCounts {
         self.retries += next.retries;
         self.reordered += next.reordered;
         self.unseen += next.unseen;
+        self.backlogs += next.backlogs;
+        self.backlog_steps += next.backlog_steps;
+        self.waited += next.waited;
+        self.catching_up += next.catching_up;
     }
 
     /// All counts with their names.
@@ -367,6 +380,10 @@ impl FaultCounts {
             ("retries", self.retries),
             ("reordered", self.reordered),
             ("unseen", self.unseen),
+            ("backlogs", self.backlogs),
+            ("backlog steps", self.backlog_steps),
+            ("waited", self.waited),
+            ("catching up", self.catching_up),
         ];
         faults.chain(others).collect()
     }

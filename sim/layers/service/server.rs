@@ -1,6 +1,7 @@
 //! The server under test: the shipped service over the shipped machine, with a clock that is set
 //! by hand.
 
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +42,9 @@ impl ManualClock {
     }
 }
 
+/// How many orders the shipped server expires at once.
+pub(crate) const SHIPPED_EXPIRY_STEP: NonZeroUsize = NonZeroUsize::new(4_096).expect("above 0");
+
 /// The service as carts reach it, without the sockets.
 pub(crate) type Loms = LomsServer<LomsService>;
 
@@ -56,11 +60,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts with this world, and no orders.
+    /// Starts with this world, and no orders. At most `expiry_step` orders expire at once.
     #[must_use]
-    pub(crate) fn start(world: &World, clock: ManualClock) -> Self {
+    pub(crate) fn start(world: &World, clock: ManualClock, expiry_step: NonZeroUsize) -> Self {
         let state = Subject::open(world).state;
-        let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
+        let sequencer = Sequencer::new(state, clock.clock()).with_expiry_step(expiry_step);
+        let sequencer = Arc::new(sequencer);
         let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options(world)));
         Self { clock, sequencer, loms }
     }
