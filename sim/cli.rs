@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::check::swarm;
 use crate::ci;
@@ -20,7 +21,7 @@ use crate::mutation::selfcheck;
 use crate::plan::Plan;
 use crate::report::{self, pages};
 use crate::runner::{self, RunRequest};
-use crate::shrink;
+use crate::{load, shrink};
 
 /// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
 #[derive(Debug, Parser)]
@@ -167,6 +168,8 @@ enum What {
         #[arg(long)]
         stock: Option<PathBuf>,
     },
+    /// Puts a server under load and checks its answers.
+    Load(load::LoadFlags),
     /// Tells what is reached within the seeds of CI.
     Marks,
     /// Replays every bug that was ever found.
@@ -209,6 +212,11 @@ pub(crate) fn run() -> ExitCode {
     };
     say(&text);
     exit.into()
+}
+
+/// Ends the process as clap does for wrong arguments.
+pub(crate) fn usage(problem: &str) -> ! {
+    Cli::command().error(ErrorKind::ArgumentConflict, problem).exit()
 }
 
 fn say(text: &str) {
@@ -278,6 +286,7 @@ fn many(what: What) -> (String, Exit) {
         }
         What::Concurrent { clients, calls, seed } => concurrent::run(clients, calls, seed),
         What::Against { address, seed, stock } => against::run(&address, seed, stock.as_deref()),
+        What::Load(flags) => load::run(flags),
         What::Marks => ci::marks(),
         What::Bugs => ci::bugs(),
         What::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),

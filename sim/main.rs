@@ -21,6 +21,7 @@
 //! | many seeds run on many cores | `summary`, `request`, `counts`, `fingerprint` |
 //! | it is proved to see what there is | `marks`, `marker`, `coverage` |
 //! | it is proved to find bugs | `mutants`, `bug_base`, `selfcheck`, `injected` |
+//! | a real server is put under load | `load` |
 //! | people and CI ask | `cli`, `ci`, `exit`, `pages`, `crash`, `clock` |
 
 mod check;
@@ -30,6 +31,7 @@ mod clock;
 mod coverage;
 mod exit;
 mod layers;
+mod load;
 mod model;
 mod mutation;
 mod plan;
@@ -38,6 +40,12 @@ mod runner;
 mod shrink;
 
 use std::process::ExitCode;
+
+use mimalloc::MiMalloc;
+
+/// The same allocator as the `loms` binary: `sim load` and the server share the machine.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     check::panic::install_hook();

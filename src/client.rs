@@ -1,8 +1,17 @@
-//! The client that a Rust cart uses; the `loms` client commands are built on it.
+//! The client for a Rust cart. The client commands of `loms` use it too.
 //!
-//! Every call has a deadline, and is tried again while the server cannot be reached: reads change
-//! nothing, paying and cancelling twice is the same as once, and a create carries a key by which
-//! the server knows it again. So a lost answer never makes a second order.
+//! Every call has a deadline. The client retries a call while the server is unreachable or answers
+//! UNAVAILABLE, because a retry is safe: a read changes nothing, a second pay or cancel changes
+//! nothing, and a create carries an idempotency key.
+//!
+//! The server remembers that key for `orders.idempotency_window` (24 h by default). **A retry
+//! within this window never places a second order.** If the window is 0 or shorter than
+//! [`Options::deadline`], a retry after a lost answer can place a second order. With such a server,
+//! set [`Options::attempts`] to 1.
+//!
+//! The pause before a retry is random, and its upper limit doubles with each attempt. If the server
+//! sends a RetryInfo, as it does while it expires a backlog of orders, the client waits that long
+//! in addition to the random pause.
 //!
 //! ```no_run
 //! use loms::client::{Client, Item, Options};
@@ -35,28 +44,29 @@ pub use tonic::Code;
 
 use crate::grpc::proto;
 use crate::grpc::proto::loms_client::LomsClient;
-use refusal::{Verdict, judge, trouble};
+use refusal::{Failure, classify, error_chain};
 
-/// The transport's own limit of 16 KiB would hold what this version of the server tells in the
-/// details of a refusal, which travel as one header; another version, or a proxy, may tell more.
+/// The details of a refusal are one HTTP/2 header. This version of the server stays below the
+/// transport's default limit of 16 KiB; another version, or a proxy, may send more.
 const MAX_HEADER_LIST_BYTES: u32 = 1024 * 1024;
 
-/// The longest deadline; as good as none, and far from where clocks overflow.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The longest deadline. It keeps the arithmetic on `Instant` far from overflow.
+const MAX_DEADLINE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How long a call may take, and how it is tried again.
+/// The deadline and the retries of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Bounds each call with all its attempts and pauses; each attempt tells the server what is
-    /// left of it. 5 s by default; more than a year counts as a year.
+    /// The time limit of a call, including all attempts and pauses. Each attempt sends the
+    /// remaining time to the server. 5 s by default. The maximum is one year.
     pub deadline: Duration,
-    /// The most attempts, the first included. 5 by default; 1 means no retries.
+    /// The maximum number of attempts, including the first. 5 by default. 1 means no retries.
     pub attempts: NonZeroU32,
-    /// The longest pause after the first attempt; it doubles after each further one. 50 ms by
-    /// default. The pause itself is drawn evenly between nothing and that, so that carts which
-    /// lost their server together do not come back together.
+    /// The upper limit of the pause after the first attempt. It doubles after each further attempt.
+    /// 50 ms by default. The pause is random between 0 and the limit, so that carts that lost the
+    /// server at the same moment do not all retry at the same moment.
     pub first_pause: Duration,
-    /// Where the doubling ends. 1 s by default.
+    /// The highest upper limit of a pause. 1 s by default. A RetryInfo from the server is added to
+    /// the pause and is not limited by this value.
     pub longest_pause: Duration,
 }
 
@@ -72,21 +82,21 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Draws the pause after this attempt, from 1.
-    fn draw_pause(&self, attempt: u32) -> Duration {
-        let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
-        let most = self.first_pause.saturating_mul(doubled).min(self.longest_pause);
-        rand::random_range(Duration::ZERO..=most)
+    /// A random pause after this attempt. The first attempt is 1.
+    fn random_pause(&self, attempt: u32) -> Duration {
+        let factor = 2_u32.checked_pow(attempt - 1).unwrap_or(u32::MAX);
+        let limit = self.first_pause.checked_mul(factor).unwrap_or(self.longest_pause);
+        rand::random_range(Duration::ZERO..=limit.min(self.longest_pause))
     }
 }
 
-/// A fresh key for [`Client::create`]: 128 random bits as 32 hex digits.
+/// A new random key for [`Client::create`]: 128 random bits as 32 hex digits.
 #[must_use]
 pub fn idempotency_key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// Calls LOMS. A clone shares the connection, and calls may run at once.
+/// Calls LOMS. Clones share the connection, and calls may run concurrently.
 #[derive(Clone, Debug)]
 pub struct Client<T = Channel> {
     rpc: LomsClient<T>,
@@ -94,25 +104,24 @@ pub struct Client<T = Channel> {
 }
 
 impl Client {
-    /// Connects to `http://HOST:PORT`. The connection is made anew whenever it breaks.
+    /// Connects to `http://HOST:PORT`, in one attempt. A broken connection is replaced later.
     ///
     /// # Errors
     /// [`ClientError::Address`]; [`ClientError::Unreachable`] or
-    /// [`ClientError::DeadlineExceeded`] where the one attempt to connect fails.
+    /// [`ClientError::DeadlineExceeded`] if the attempt fails.
     pub async fn connect(address: &str, options: Options) -> Result<Self, ClientError> {
         let connecting = endpoint(address, options)?;
-        let deadline = options.deadline.min(LONGEST);
+        let deadline = options.deadline.min(MAX_DEADLINE);
         match tokio::time::timeout(deadline, connecting.connect()).await {
             Ok(Ok(channel)) => Ok(Self::over(channel, options)),
             Ok(Err(error)) => {
-                Err(ClientError::Unreachable { attempts: 1, trouble: trouble(&error) })
+                Err(ClientError::Unreachable { attempts: 1, cause: error_chain(&error) })
             }
-            Err(_elapsed) => Err(ClientError::DeadlineExceeded { deadline, trouble: None }),
+            Err(_elapsed) => Err(ClientError::DeadlineExceeded { deadline, last_cause: None }),
         }
     }
 
-    /// A client of `http://HOST:PORT` that connects with its first call, which may then fail for
-    /// want of a server.
+    /// A client for `http://HOST:PORT` that connects when the first call is made.
     ///
     /// # Errors
     /// [`ClientError::Address`].
@@ -131,21 +140,23 @@ where
     T::ResponseBody: Body<Data = Bytes> + Send + 'static,
     <T::ResponseBody as Body>::Error: Into<StdError> + Send,
 {
-    /// A client over any transport; a server within the process will do.
+    /// A client over any transport, for example a server in the same process.
     pub fn over(transport: T, options: Options) -> Self {
         Self { rpc: LomsClient::new(transport), options }
     }
 
-    /// Places an order. A line that cannot be reserved fails the whole order, which is an answer
-    /// and no error, unless the server is set to refuse it: then the refusal holds the order.
+    /// Places an order. If one line is short of stock, the whole order fails. By default this is an
+    /// answer with the status [`OrderStatus::Failed`]. A server with `orders.failed_create:
+    /// failed_precondition` answers with a refusal instead; [`Refusal::placed`] is then the order.
     ///
-    /// The key (1 to 64 bytes) makes the same create from the same user safe to send again.
-    /// Without one, or with an empty one, a fresh key covers the retries of this call. A caller
-    /// who means to go on after [`ClientError::Unreachable`] or
-    /// [`ClientError::DeadlineExceeded`] gives one of its own: see [`idempotency_key`].
+    /// The key (1 to 64 bytes) identifies this create of this user: the server places one order for
+    /// all creates with this key within its `orders.idempotency_window`. Without a key, or with an
+    /// empty one, the client makes a random key, which covers the retries of this call. To repeat a
+    /// create after [`ClientError::Unreachable`] or [`ClientError::DeadlineExceeded`], pass a key
+    /// of your own in both calls: see [`idempotency_key`].
     ///
     /// # Errors
-    /// Any [`ClientError`] but [`ClientError::Address`].
+    /// Any [`ClientError`] except [`ClientError::Address`].
     pub async fn create(
         &self,
         user: i64,
@@ -162,43 +173,44 @@ where
         self.call(request, send).await.map(OrderPlaced::from_wire)
     }
 
-    /// Tells how an order stands.
+    /// Reads an order.
     ///
     /// # Errors
-    /// Any [`ClientError`] but [`ClientError::Address`].
+    /// Any [`ClientError`] except [`ClientError::Address`].
     pub async fn order(&self, order_id: i64) -> Result<Order, ClientError> {
         let send = |mut rpc: LomsClient<T>, request| async move { rpc.order_info(request).await };
         self.call(proto::OrderInfoRequest { order_id }, send).await.map(Order::from_wire)
     }
 
-    /// Marks an order as paid. Paying it again changes nothing.
+    /// Marks an order as paid. A second pay changes nothing.
     ///
     /// # Errors
-    /// Any [`ClientError`] but [`ClientError::Address`].
+    /// Any [`ClientError`] except [`ClientError::Address`].
     pub async fn pay(&self, order_id: i64) -> Result<(), ClientError> {
         let send = |mut rpc: LomsClient<T>, request| async move { rpc.order_pay(request).await };
         self.call(proto::OrderPayRequest { order_id }, send).await.map(|_nothing| ())
     }
 
-    /// Cancels an order. Cancelling it again changes nothing.
+    /// Cancels an order. A second cancel changes nothing.
     ///
     /// # Errors
-    /// Any [`ClientError`] but [`ClientError::Address`].
+    /// Any [`ClientError`] except [`ClientError::Address`].
     pub async fn cancel(&self, order_id: i64) -> Result<(), ClientError> {
         let send = |mut rpc: LomsClient<T>, request| async move { rpc.order_cancel(request).await };
         self.call(proto::OrderCancelRequest { order_id }, send).await.map(|_nothing| ())
     }
 
-    /// Tells how many units of a SKU can still be promised.
+    /// Reads how many units of a SKU are available: the total minus the reserved units.
     ///
     /// # Errors
-    /// Any [`ClientError`] but [`ClientError::Address`].
+    /// Any [`ClientError`] except [`ClientError::Address`].
     pub async fn stock(&self, sku: u32) -> Result<u64, ClientError> {
         let send = |mut rpc: LomsClient<T>, request| async move { rpc.stocks_info(request).await };
         self.call(proto::StocksInfoRequest { sku }, send).await.map(|answer| answer.count)
     }
 
-    /// One call: attempts and pauses until there is an answer, a refusal, or no time left.
+    /// One call with its retries. Ends with an answer, a refusal, the last attempt or the
+    /// deadline.
     async fn call<M, A, F>(
         &self,
         message: M,
@@ -208,34 +220,35 @@ where
         M: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let span = self.options.deadline.min(LONGEST);
-        let deadline = Instant::now() + span;
-        let mut last_trouble = None;
+        let time_limit = self.options.deadline.min(MAX_DEADLINE);
+        let deadline = Instant::now() + time_limit;
+        let mut last_cause = None;
         let mut attempt = 1;
         loop {
             let mut request = Request::new(message.clone());
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-            let verdict = match timeout_at(deadline, send(self.rpc.clone(), request)).await {
+            let failure = match timeout_at(deadline, send(self.rpc.clone(), request)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
-                Ok(Err(status)) => judge(&status),
-                Err(_elapsed) => Verdict::Late,
+                Ok(Err(status)) => classify(&status),
+                Err(_elapsed) => Failure::DeadlineExceeded,
             };
-            let trouble = match verdict {
-                Verdict::Retry(trouble) => trouble,
-                Verdict::Refused(refusal) => return Err(ClientError::Refused(refusal)),
-                Verdict::Late => {
-                    let (deadline, trouble) = (span, last_trouble);
-                    return Err(ClientError::DeadlineExceeded { deadline, trouble });
+            let (cause, retry_delay) = match failure {
+                Failure::Retryable { cause, retry_delay } => (cause, retry_delay),
+                Failure::Refused(refusal) => return Err(ClientError::Refused(refusal)),
+                Failure::DeadlineExceeded => {
+                    let deadline = time_limit;
+                    return Err(ClientError::DeadlineExceeded { deadline, last_cause });
                 }
             };
-            let pause = self.options.draw_pause(attempt);
-            // No use in waiting for an attempt that has no time left.
-            let in_vain = deadline.saturating_duration_since(Instant::now()) <= pause;
-            if attempt >= self.options.attempts.get() || in_vain {
-                return Err(ClientError::Unreachable { attempts: attempt, trouble });
+            // Each is limited to a year, so the sum does not overflow.
+            let pause = retry_delay.min(MAX_DEADLINE)
+                + self.options.random_pause(attempt).min(MAX_DEADLINE);
+            let no_time_left = deadline.saturating_duration_since(Instant::now()) <= pause;
+            if attempt >= self.options.attempts.get() || no_time_left {
+                return Err(ClientError::Unreachable { attempts: attempt, cause });
             }
             sleep(pause).await;
-            last_trouble = Some(trouble);
+            last_cause = Some(cause);
             attempt += 1;
         }
     }
@@ -246,17 +259,17 @@ fn endpoint(address: &str, options: Options) -> Result<Endpoint, ClientError> {
         address: address.to_owned(),
         problem: problem.to_owned(),
     };
-    let uri: Uri = address.parse().map_err(|_invalid| refuse("write http://HOST:PORT"))?;
+    let uri: Uri = address.parse().map_err(|_invalid| refuse("use http://HOST:PORT"))?;
     if uri.scheme_str() == Some("https") {
-        return Err(refuse("LOMS is called without TLS; write http://HOST:PORT"));
+        return Err(refuse("TLS is not supported; use http://HOST:PORT"));
     }
     if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") {
-        return Err(refuse("write http://HOST:PORT"));
+        return Err(refuse("use http://HOST:PORT"));
     }
     let endpoint = Endpoint::from(uri)
         .tcp_nodelay(true)
-        // A connect that hangs must not outlive the call it was made for, and block the next.
-        .connect_timeout(options.deadline.min(LONGEST))
+        // Without a limit, a connect that hangs would also block the calls after this one.
+        .connect_timeout(options.deadline.min(MAX_DEADLINE))
         .http2_max_header_list_size(MAX_HEADER_LIST_BYTES);
     Ok(endpoint)
 }

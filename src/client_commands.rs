@@ -1,5 +1,5 @@
-//! The commands that call a LOMS: `loms stock`, `create`, `info`, `pay` and `cancel`. Answers go
-//! to stdout, as text or as JSON, and complaints to stderr, one line each.
+//! The commands that call a server: `loms stock`, `create`, `info`, `pay` and `cancel`. They print
+//! answers to stdout, as text or as JSON, and errors to stderr, one line each.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -10,169 +10,204 @@ use clap::{Args, Subcommand};
 use loms::client::{Client, ClientError, Item, Options, Order, OrderPlaced, OrderStatus, Shortage};
 use serde_json::{Value, json};
 
-use crate::complain;
+use crate::print_error;
 
-/// What `loms --help` tells at its end; the field names are a promise to scripts.
-pub(crate) const LONG_HELP: &str = r#"With --json each answer is one object on one line of stdout:
+/// The end of `loms --help`. Scripts depend on the field names.
+pub(crate) const LONG_HELP: &str = r#"With --json, each answer is one object on one line of stdout:
   stock        {"sku", "available"}, for each SKU
   create       {"order_id", "status", "shortages", "key"}
   info         {"order_id", "status", "user", "items", "created_at", "updated_at", "reason",
                 "shortages"}
   pay, cancel  {"order_id", "status"}
-where items are [{"sku", "count"}] and shortages [{"sku", "requested", "available"}]; status is
-as on the wire, times are RFC 3339, reason is null for an order that needs none.
+where items is [{"sku", "count"}] and shortages is [{"sku", "requested", "available"}]. status and
+reason are the texts of the gRPC contract; reason is null if the order has none. Times are RFC 3339.
 
 Exit codes:
-  0  done
-  1  refused, failed or not reachable, or a setting or the stock file is no good, whether it stands
-     in a file, a variable or a flag: a line on stderr says why. Also a create whose order ends up
-     failed: the order and its shortages are on stdout, whether the server answers with it or is
-     set to refuse it. Of several SKUs, those that are answered are shown
-  2  the command line makes no sense"#;
+  0  success
+  1  the server refused the call or is unreachable, or the configuration or the stock file is
+     invalid: a line on stderr says why. Also a create that fails for lack of stock: the order and
+     its shortages are on stdout. `stock` with several SKUs shows those that the server knows
+  2  wrong arguments"#;
 
-/// How to call, and how to show the answer.
+/// How to call the server, and how to print the answer.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Calling")]
 pub(crate) struct CallFlags {
-    /// Show answers as JSON, one object a line
-    #[arg(long, global = true)]
+    /// Print answers as JSON, one object per line
+    #[arg(long)]
     pub(crate) json: bool,
-    /// Where LOMS is [default: loms.address of the configuration, http://localhost:50051]
-    #[arg(long, global = true, value_name = "URL")]
+    /// Address of the server [default: loms.address of the configuration, http://localhost:50051]
+    #[arg(long, value_name = "URL")]
     pub(crate) address: Option<String>,
-    /// How long a call may take with its retries [default: 5s]
-    #[arg(long, global = true, value_name = "DURATION", value_parser = positive)]
+    /// Time limit of a call, including its retries [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     pub(crate) timeout: Option<Duration>,
+}
+
+impl CallFlags {
+    /// These flags, overridden by the flags after the command.
+    pub(crate) fn overridden_by(self, after: &Self) -> Self {
+        Self {
+            json: self.json || after.json,
+            address: after.address.clone().or(self.address),
+            timeout: after.timeout.or(self.timeout),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
-    /// Show how many units can still be promised
+    /// Show the available units of SKUs
     Stock {
-        /// Stock keeping units
-        #[arg(required = true, value_name = "SKU")]
+        /// One or more SKUs
+        #[arg(required = true, value_name = "SKU", value_parser = parse_sku)]
         skus: Vec<u32>,
+        #[command(flatten)]
+        flags: CallFlags,
     },
     /// Place an order
     Create {
-        /// The buyer
-        #[arg(long, allow_negative_numbers = true)]
+        /// The user who orders
+        #[arg(long, allow_negative_numbers = true, value_parser = parse_id)]
         user: i64,
-        /// Makes it safe to send again: the same key places no second order [default: random]
+        /// Idempotency key: creates with the same key place one order [default: random]
         #[arg(long)]
         key: Option<String>,
-        /// Lines, such as 1002:2; several lines of one SKU are added up
+        /// Lines, such as 1002:2. Lines of the same SKU are added up
         #[arg(required = true, value_name = "SKU:COUNT", value_parser = parse_item)]
         items: Vec<Item>,
+        #[command(flatten)]
+        flags: CallFlags,
     },
     /// Show an order
-    Info {
-        /// The order
-        #[arg(allow_negative_numbers = true)]
-        id: i64,
-    },
+    Info(OrderArgs),
     /// Mark an order as paid
-    Pay {
-        /// The order
-        #[arg(allow_negative_numbers = true)]
-        id: i64,
-    },
+    Pay(OrderArgs),
     /// Cancel an order
-    Cancel {
-        /// The order
-        #[arg(allow_negative_numbers = true)]
-        id: i64,
-    },
+    Cancel(OrderArgs),
+}
+
+/// The arguments of a command for one order.
+#[derive(Debug, Args)]
+pub(crate) struct OrderArgs {
+    /// The id of the order
+    #[arg(allow_negative_numbers = true, value_parser = parse_id)]
+    id: i64,
+    #[command(flatten)]
+    flags: CallFlags,
+}
+
+impl ClientCommand {
+    /// The flags after the command.
+    pub(crate) fn flags(&self) -> &CallFlags {
+        match self {
+            Self::Stock { flags, .. } | Self::Create { flags, .. } => flags,
+            Self::Info(order) | Self::Pay(order) | Self::Cancel(order) => &order.flags,
+        }
+    }
 }
 
 fn parse_item(text: &str) -> Result<Item, String> {
-    let (sku, count) = text.split_once(':').ok_or("write SKU:COUNT, such as 1002:2")?;
-    let number = |what: &str, text: &str| {
-        let range = format!("{what} is a number from 0 to {}", u32::MAX);
-        text.parse().map_err(|_invalid| range)
-    };
-    Ok(Item { sku: number("SKU", sku)?, count: number("COUNT", count)? })
+    let (sku, count) = text.split_once(':').ok_or("use SKU:COUNT, such as 1002:2")?;
+    let count = count
+        .parse()
+        .map_err(|_invalid| format!("COUNT must be a whole number from 0 to {}", u32::MAX))?;
+    Ok(Item { sku: parse_sku(sku)?, count })
 }
 
-/// What to do about a LOMS that cannot be reached.
-pub(crate) const WHERE_IT_IS: &str =
-    "; start one there with `loms`, or say with --address or LOMS_ADDRESS where it is";
-
-/// A time that calls may take.
-pub(crate) fn positive(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if span.is_zero() { Err("it has to be above 0".to_owned()) } else { Ok(span) }
+/// The server refuses 0 with its own message.
+fn parse_sku(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_invalid| format!("SKU must be a whole number from 0 to {}", u32::MAX))
 }
 
-/// Calls the LOMS at this address.
+/// The server refuses 0 and negative ids with its own message.
+fn parse_id(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_invalid| format!("must be a whole number up to {}", i64::MAX))
+}
+
+/// A duration above 0.
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; use a duration such as 500ms or 5s"))?;
+    if duration.is_zero() { Err("must be above 0".to_owned()) } else { Ok(duration) }
+}
+
+/// What to do about an unreachable server.
+const ADDRESS_ADVICE: &str = "; start a server there with `loms`, or set --address or LOMS_ADDRESS";
+
+/// Runs the command against the server at this address.
 pub(crate) fn run(command: ClientCommand, flags: &CallFlags, address: &str) -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("the system gives no event queue: {error}"));
+            print_error(&format!("cannot start the tokio runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(call(command, flags, address)) {
         Ok(code) => code,
-        Err(Stop::Output(error)) => {
-            complain(&format!("cannot write the answer: {error}"));
+        Err(CommandError::Output(error)) => {
+            print_error(&format!("cannot write the answer: {error}"));
             ExitCode::FAILURE
         }
-        Err(Stop::Call { error, advice }) => {
-            let (at, mend) = match error {
-                ClientError::Unreachable { .. } => (format!("{address}: "), WHERE_IT_IS),
+        Err(CommandError::Call { error, advice }) => {
+            let (prefix, more_advice) = match error {
+                ClientError::Unreachable { .. } => (format!("{address}: "), ADDRESS_ADVICE),
                 ClientError::DeadlineExceeded { .. } => {
-                    (format!("{address}: "), "; --timeout gives it longer")
+                    (format!("{address}: "), "; --timeout sets a longer limit")
                 }
                 ClientError::Refused(_) | ClientError::Address { .. } => (String::new(), ""),
             };
-            complain(&format!("{at}{error}{advice}{mend}"));
+            print_error(&format!("{prefix}{error}{advice}{more_advice}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Why a command goes no further.
-enum Stop {
+/// Why a command failed.
+enum CommandError {
     Call { error: ClientError, advice: String },
     Output(io::Error),
 }
 
-impl From<ClientError> for Stop {
+impl From<ClientError> for CommandError {
     fn from(error: ClientError) -> Self {
         Self::Call { error, advice: String::new() }
     }
 }
 
-async fn call(command: ClientCommand, flags: &CallFlags, address: &str) -> Result<ExitCode, Stop> {
+async fn call(
+    command: ClientCommand,
+    flags: &CallFlags,
+    address: &str,
+) -> Result<ExitCode, CommandError> {
     let mut options = Options::default();
     options.deadline = flags.timeout.unwrap_or(options.deadline);
     let client = Client::lazy(address, options)?;
     match command {
-        ClientCommand::Stock { skus } => stock(&client, &skus, flags.json).await,
-        ClientCommand::Create { user, key, items } => {
+        ClientCommand::Stock { skus, .. } => stock(&client, &skus, flags.json).await,
+        ClientCommand::Create { user, key, items, .. } => {
             create(&client, user, key, &items, flags.json).await
         }
-        ClientCommand::Info { id } => {
+        ClientCommand::Info(OrderArgs { id, .. }) => {
             let order = client.order(id).await?;
             let order = if flags.json { order_json(id, &order) } else { order_text(id, &order) };
             show(&order)
         }
-        ClientCommand::Pay { id } => {
+        ClientCommand::Pay(OrderArgs { id, .. }) => {
             client.pay(id).await?;
             show(&status(id, &OrderStatus::Paid, flags.json))
         }
-        ClientCommand::Cancel { id } => {
+        ClientCommand::Cancel(OrderArgs { id, .. }) => {
             client.cancel(id).await?;
             show(&status(id, &OrderStatus::Cancelled, flags.json))
         }
     }
 }
 
-/// A SKU that is refused does not hide the others; a server that cannot be reached does.
-async fn stock(client: &Client, skus: &[u32], json: bool) -> Result<ExitCode, Stop> {
+/// Continues after a SKU that the server refuses, but not after any other error.
+async fn stock(client: &Client, skus: &[u32], json: bool) -> Result<ExitCode, CommandError> {
     let mut code = ExitCode::SUCCESS;
     let width = skus.iter().map(|sku| sku.to_string().len()).max().unwrap_or_default();
     for sku in skus {
@@ -184,7 +219,7 @@ async fn stock(client: &Client, skus: &[u32], json: bool) -> Result<ExitCode, St
                 show(&format!("{sku:<width$}  {available} available\n"))?;
             }
             Err(refused @ ClientError::Refused(_)) => {
-                complain(&refused.to_string());
+                print_error(&refused.to_string());
                 code = ExitCode::FAILURE;
             }
             Err(error) => return Err(error.into()),
@@ -199,7 +234,7 @@ async fn create(
     key: Option<String>,
     items: &[Item],
     json: bool,
-) -> Result<ExitCode, Stop> {
+) -> Result<ExitCode, CommandError> {
     let key = match key {
         Some(key) if !key.is_empty() => key,
         Some(_) | None => loms::client::idempotency_key(),
@@ -211,12 +246,11 @@ async fn create(
             None => return Err(ClientError::Refused(refusal).into()),
         },
         Err(error) => {
-            let advice = format!("; the order may be there, so ask again with --key {key}");
-            return Err(Stop::Call { error, advice });
+            let advice = format!("; the order may exist, so retry with --key {key}");
+            return Err(CommandError::Call { error, advice });
         }
     };
-    let shown = if json { placed_json(&placed, &key) } else { placed_text(&placed) };
-    show(&shown)?;
+    show(&if json { placed_json(&placed, &key) } else { placed_text(&placed) })?;
     Ok(match placed.status {
         OrderStatus::Failed => ExitCode::FAILURE,
         OrderStatus::New
@@ -293,7 +327,7 @@ fn shortages_json(shortages: &[Shortage]) -> Value {
     shortages.iter().map(object).collect()
 }
 
-/// Numbers under their headings, aligned to the right.
+/// A table of numbers, aligned to the right.
 fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [u64; N]>) -> String {
     let mut lines = vec![headings.map(ToOwned::to_owned)];
     lines.extend(rows.map(|row| row.map(|number| number.to_string())));
@@ -313,20 +347,19 @@ fn line(object: &Value) -> String {
     format!("{object}\n")
 }
 
-/// The moment in UTC; `None` outside the years 1970 to 9999.
+/// The time in UTC; `None` outside the years 1970 to 9999.
 fn rfc3339(time: SystemTime) -> Option<String> {
     let mut text = String::new();
     write!(text, "{}", humantime::format_rfc3339(time)).ok()?;
     Some(text)
 }
 
-fn show(text: &str) -> Result<ExitCode, Stop> {
+fn show(text: &str) -> Result<ExitCode, CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        // Whoever read the answers has seen enough, as `head` does; the call was made all the
-        // same, and the exit code tells of that.
+        // The reader closed the pipe, as `head` does. The call itself succeeded.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Stop::Output(error)),
+        Err(error) => Err(CommandError::Output(error)),
     }
 }

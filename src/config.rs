@@ -1,17 +1,19 @@
-//! The configuration: what can be set, where it is set, and what it then is.
+//! The configuration: reads every source and checks every value.
 //!
 //! | module | holds |
 //! |---|---|
-//! | here | [`Config`], and [`Config::load`], which makes one of all [`Sources`] |
-//! | [`keys`] | the one table of keys, through which every source goes |
-//! | [`refusal`] | [`ConfigError`]: one line on what is wrong, where, and what would be right |
-//! | `yaml` | the file, as texts with their lines |
+//! | this file | [`Config`], and [`Config::load`], which merges all [`Sources`] |
+//! | [`keys`] | the table of keys, used for every source |
+//! | [`error`] | [`ConfigError`]: one line that says where, what and what is expected |
+//! | `place` | where a value was set |
+//! | `yaml` | reads the file into texts with line numbers |
 //!
-//! Later sources win: what is built in, the file, the environment, flags. Each is checked as it is
-//! read, so that a bad value is refused even where a later source would hide it.
+//! Later sources win: defaults, the file, the environment, flags. Each source is checked when it is
+//! read, so a bad value is an error even if a later source overrides it.
 
+pub mod error;
 pub mod keys;
-pub mod refusal;
+mod place;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -27,17 +29,14 @@ use tracing_subscriber::filter::Targets;
 use crate::grpc::service::FailedCreate;
 use crate::state_machine::Span;
 
+pub use error::ConfigError;
 use keys::{KEYS, Value};
-pub use refusal::ConfigError;
-use refusal::Place;
+pub use place::{FILE_VARIABLE, Place};
 
-/// The file that is read when none is named, if it is there.
+/// The file that is read if it exists and no other file is named.
 pub const DEFAULT_FILE: &str = "config/config.yaml";
 
-/// The environment variable that names the file, as `--config` does.
-pub const FILE_VARIABLE: &str = "LOMS_CONFIG";
-
-/// Everything that can be set, checked. Its default is what is built in.
+/// All settings, checked. The default holds the built-in values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `grpc.*`
@@ -52,16 +51,16 @@ pub struct Config {
     pub log: Log,
 }
 
-/// How LOMS is served.
+/// Settings of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grpc {
-    /// Address and port to serve on; port 0 for any that is free.
+    /// Address and port to serve on; port 0 takes a free port.
     pub listen: SocketAddr,
-    /// Threads to serve on; `None` for one a core.
+    /// Threads to serve on; `None` for one per core.
     pub threads: Option<NonZeroU8>,
 }
 
-/// How LOMS is called.
+/// Settings of the commands that call LOMS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loms {
     /// An `http` URI of host and port.
@@ -71,7 +70,7 @@ pub struct Loms {
 /// Where the opening stock comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StockSource {
-    /// From the binary: `opening_stock::embedded`.
+    /// Compiled into the binary: `opening_stock::embedded`.
     Embedded,
     /// From this file.
     File(PathBuf),
@@ -80,60 +79,60 @@ pub enum StockSource {
 /// The rules for orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orders {
-    /// The most lines that a create may have, counted as they came; at least 1.
+    /// The most lines of a create, before lines of one SKU are added up; at least 1.
     pub max_lines: u16,
-    /// How long an order may await payment; zero for ever.
+    /// How long an order may await payment; zero: without limit.
     pub payment_timeout: Span,
-    /// How long an idempotency key is remembered; zero for not at all.
+    /// How long an idempotency key is remembered; zero: not at all.
     pub idempotency_window: Span,
-    /// How a failed order is told.
+    /// How a failed create is answered.
     pub failed_create: FailedCreate,
 }
 
-/// What is logged, and how.
+/// Settings of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
-    /// The least level that is logged, by module.
+    /// The lowest level that is logged, by module.
     pub level: Targets,
-    /// What a line looks like.
+    /// The format of a line.
     pub format: LogFormat,
 }
 
-/// What a line of the log looks like.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// A JSON object, for machines.
+    /// One JSON object per line.
     Json,
 }
 
-/// All that a configuration is made of.
+/// The sources of a configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a, E> {
-    /// Where relative paths start that no file holds: the working directory. The empty path is
-    /// the process's own.
+    /// The start of relative paths that are not set in a file. The empty path is the working
+    /// directory of the process.
     pub directory: &'a Path,
-    /// The file, as `--config` names it. It must be there.
+    /// The file of `--config`. It must exist.
     pub file: Option<&'a Path>,
-    /// The whole environment; what does not begin with `LOMS_` is nobody's business here.
+    /// The whole environment. Only names that start with `LOMS_` are used.
     pub environment: E,
-    /// What flags set: names of keys, with the texts given for them. The last of several counts.
+    /// The flags, as names of keys with their texts. The last one of a key wins.
     pub flags: &'a [(&'static str, String)],
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self::of(&keys::defaults(), Path::new("")).expect("a test reads the defaults of the table")
+        Self::of(&keys::defaults(), Path::new("")).expect("a test checks the defaults of the table")
     }
 }
 
 impl Config {
-    /// What all sources together say.
+    /// Merges and checks all sources.
     ///
     /// # Errors
-    /// The first thing wrong: source by source as above, and the flags last. Within a source
-    /// what cannot be understood comes before bad values, and those come as [`KEYS`] lists them.
+    /// The first problem, source by source: the file, the environment, the flags. Within a source,
+    /// syntax and unknown keys come before bad values, and bad values in the order of [`KEYS`].
     ///
     /// [`KEYS`]: keys::KEYS
     pub fn load<E>(sources: Sources<'_, E>) -> Result<Self, ConfigError>
@@ -166,7 +165,7 @@ impl Config {
         Self::of(&values, directory)
     }
 
-    /// What the last value of each key says; each key but `stock.file` has one.
+    /// Parses the last value of each key. Each key except `stock.file` has one.
     fn of(values: &[Value], directory: &Path) -> Result<Self, ConfigError> {
         Ok(Self {
             grpc: Grpc {
@@ -178,7 +177,7 @@ impl Config {
             },
             loms: Loms { address: parsed(values, "loms.address", keys::http_address)? },
             stock: match keys::last(values, "stock.file") {
-                Some(value) => value.parsed(|text| stock_file(value, text, directory))?,
+                Some(value) => parse(value, |text| stock_file(value, text, directory))?,
                 None => StockSource::Embedded,
             },
             orders: Orders {
@@ -206,18 +205,22 @@ impl Config {
 fn parsed<T>(
     values: &[Value],
     name: &str,
-    parse: impl FnOnce(&str) -> Option<T>,
+    parser: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, ConfigError> {
-    keys::last(values, name).expect("the table has a default for it").parsed(parse)
+    parse(keys::last(values, name).expect("the table has a default for this key"), parser)
 }
 
-/// A relative path starts where it was written: in a file at that file's folder.
+fn parse<T>(value: &Value, parser: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
+    parser(&value.text).ok_or_else(|| ConfigError::bad_value(value))
+}
+
+/// A relative path starts at the folder of the file that sets it, otherwise at `directory`.
 fn stock_file(value: &Value, text: &str, directory: &Path) -> Option<StockSource> {
     let folder = value.place.folder().unwrap_or(Path::new(""));
     (!text.is_empty()).then(|| StockSource::File(directory.join(folder).join(text)))
 }
 
-/// The text of the file; `None` where nobody named it and it is not there.
+/// The text of the file; `None` if it does not exist and nobody named it.
 fn read(
     directory: &Path,
     file: &Path,
@@ -242,7 +245,7 @@ fn read(
     })
 }
 
-/// The part of the environment that is meant for LOMS, by name.
+/// The environment variables for LOMS, by name.
 fn variables<E>(environment: E) -> BTreeMap<String, OsString>
 where
     E: IntoIterator<Item = (OsString, OsString)>,
@@ -254,8 +257,8 @@ where
         .collect()
 }
 
-/// Kubernetes tells every container of every service near it: a service `loms` or `loms-…` shows
-/// as `LOMS_SERVICE_HOST`, `LOMS_PORT=tcp://…` and more of the kind. Nobody set those for LOMS.
+/// Kubernetes injects variables for each service of the namespace. A service named `loms` or
+/// `loms-…` gives `LOMS_SERVICE_HOST`, `LOMS_PORT=tcp://…` and more. They are not settings.
 fn is_from_kubernetes(name: &str, text: &OsStr) -> bool {
     let tail_of = |mark: &str| name.split_once(mark).map(|(_, tail)| tail);
     let is_port = |tail: &str| {

@@ -15,15 +15,24 @@
 //! | [`server`] | serving from a listener until a shutdown: health, reflection, drain |
 //! | [`client`] | the client that a cart uses |
 //! | [`config`] | file, environment and flags as one checked configuration |
+//! | [`signals`] | SIGTERM and SIGINT |
 //! | [`opening_stock`] | the stock file |
 //!
 //! Imports go one way: `server → grpc → sequencer → state_machine`, and the machine uses nothing
 //! but a little of `std`. `tests/suite/tidy.rs` holds that rule.
 
+#[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "server")]
 pub mod config;
 pub mod grpc;
+#[cfg(feature = "server")]
 pub mod opening_stock;
+#[cfg(feature = "server")]
 pub mod sequencer;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+pub mod signals;
+#[cfg(feature = "server")]
 pub mod state_machine;

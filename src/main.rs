@@ -1,9 +1,8 @@
-//! `loms`: serves LOMS, or calls it. Flags become a configuration, and that is served or called.
+//! The `loms` binary: serves LOMS, or calls a server. It turns the command line into a checked
+//! configuration and runs one command with it.
 
-mod bench_command;
 mod client_commands;
 mod serve_command;
-mod signals;
 
 use std::io::Write;
 use std::panic;
@@ -13,25 +12,26 @@ use std::process::{self, ExitCode};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use bench_command::BenchFlags;
 use client_commands::{CallFlags, ClientCommand};
 use loms::config::{Config, Sources};
 use mimalloc::MiMalloc;
 
-/// A call asks for memory some two dozen times, for much of it in sizes that glibc is slow at:
-/// this gives an eighth more calls a second (`benches/README.md`).
+/// A call allocates some two dozen times. With mimalloc the server answers an eighth more calls per
+/// second than with glibc's allocator (`benches/README.md`).
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const ABOUT: &str = "Orders and stock for carts, over gRPC. Without a command it serves.";
+const ABOUT: &str = "LOMS, an order and stock service over gRPC: its server and its client. \
+                     Without a command, loms serves.";
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused or failed, 2 usage; more in --help";
+const EXIT_CODES: &str =
+    "Exit codes: 0 success, 1 refused or failed, 2 wrong arguments. --help explains them.";
 
 #[derive(Debug, Parser)]
 #[command(name = "loms", version, about = ABOUT)]
 #[command(after_help = EXIT_CODES, after_long_help = client_commands::LONG_HELP)]
 struct Flags {
-    /// The configuration file [default: config/config.yaml if there is one, else built in]
+    /// The configuration file [default: config/config.yaml if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -44,40 +44,38 @@ struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve, until SIGTERM or SIGINT
+    /// Serve until SIGTERM or SIGINT
     Serve(ServerFlags),
-    /// Put a server under load, and check its answers
-    Bench(BenchFlags),
     #[command(flatten)]
     Client(ClientCommand),
 }
 
-/// Each overrides a key of the configuration, which also checks the text.
+/// Each flag overrides a key of the configuration. The configuration validates the text.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Serving")]
 struct ServerFlags {
-    /// Where to serve, such as 0.0.0.0:50051
+    /// Address to listen on [default: 0.0.0.0:50051]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// How many threads to serve on, or cores for one a core
+    /// Number of threads, or `cores` for one per core [default: cores]
     #[arg(long, value_name = "N")]
     threads: Option<String>,
-    /// The opening stock, a JSON array
+    /// The stock file, a JSON array [default: built in]
     #[arg(long, value_name = "FILE")]
     stock: Option<String>,
-    /// How long an order may stay unpaid, such as 10m; 0 for ever
+    /// Time until an unpaid order expires; 0 means never [default: 10m]
     #[arg(long, value_name = "DURATION")]
     payment_timeout: Option<String>,
-    /// What to log, such as debug, or loms::sequencer=debug
+    /// Log level, also by module, such as info,loms::sequencer=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// How to log: text or json
+    /// Log format: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
 }
 
 impl ServerFlags {
-    /// The keys that the flags override, with their texts.
+    /// The keys that these flags override, with the new values.
     fn overrides(self) -> Vec<(&'static str, String)> {
         let flags = [
             ("grpc.listen", self.listen),
@@ -91,93 +89,81 @@ impl ServerFlags {
     }
 }
 
-/// A broken invariant stops the process, whichever thread or task finds it: tokio would catch the
-/// panic and go on with a state that nobody can trust.
-fn stop_at_a_panic() {
-    let tell = panic::take_hook();
+/// Makes every panic end the process. Without this, tokio catches a panic of a task, and the server
+/// continues with a state whose invariants do not hold.
+fn abort_on_panic() {
+    let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        tell(info);
+        report(info);
         process::abort();
     }));
 }
 
 fn main() -> ExitCode {
-    stop_at_a_panic();
+    abort_on_panic();
     let flags = Flags::parse();
-    let config = flags.config.as_deref();
-    match flags.command {
-        None => finish(serve(config, &served(flags.server, ServerFlags::default(), &flags.call))),
-        Some(Command::Serve(server)) => {
-            finish(serve(config, &served(flags.server, server, &flags.call)))
-        }
-        Some(Command::Bench(bench)) => match caller(config, &flags.server, &flags.call) {
-            Ok(config) => {
-                let CallFlags { json, timeout, .. } = flags.call;
-                bench_command::run(bench, json, timeout, &config.loms.address)
-            }
-            Err(problem) => finish(Err(problem)),
-        },
-        Some(Command::Client(command)) => match caller(config, &flags.server, &flags.call) {
-            Ok(config) => client_commands::run(command, &flags.call, &config.loms.address),
-            Err(problem) => finish(Err(problem)),
-        },
-    }
+    let file = flags.config.as_deref();
+    let result = match flags.command {
+        None => serve(file, flags.server, ServerFlags::default(), &flags.call),
+        Some(Command::Serve(server)) => serve(file, flags.server, server, &flags.call),
+        Some(Command::Client(command)) => call(file, &flags.server, flags.call, command),
+    };
+    result.unwrap_or_else(|problem| {
+        print_error(&problem);
+        ExitCode::FAILURE
+    })
 }
 
-/// The configuration of a command that calls.
-fn caller(file: Option<&Path>, server: &ServerFlags, call: &CallFlags) -> Result<Config, String> {
-    if *server != ServerFlags::default() {
-        usage("flags for serving do not go with a command that calls");
-    }
-    load(file, call.address.clone().map(|text| ("loms.address", text)).as_slice())
-}
-
-/// What the flags before and after `serve` override; where both do, the later one counts.
-fn served(
+/// Serves. The flags may be before and after `serve`; a later flag overrides an earlier one.
+fn serve(
+    file: Option<&Path>,
     before: ServerFlags,
     after: ServerFlags,
     call: &CallFlags,
-) -> Vec<(&'static str, String)> {
+) -> Result<ExitCode, String> {
     if *call != CallFlags::default() {
-        usage("--json, --address and --timeout go with the commands that call, not with serving");
+        wrong_arguments("--json, --address and --timeout are for commands that call a server");
     }
     let mut overrides = before.overrides();
     for (key, text) in after.overrides() {
         overrides.retain(|(earlier, _)| *earlier != key);
         overrides.push((key, text));
     }
-    overrides
+    serve_command::run(&load(file, &overrides)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// What file, environment and these flags say together.
+/// Calls a server. The flags for calling may be before and after the command, too.
+fn call(
+    file: Option<&Path>,
+    server: &ServerFlags,
+    before: CallFlags,
+    command: ClientCommand,
+) -> Result<ExitCode, String> {
+    if *server != ServerFlags::default() {
+        wrong_arguments("flags for serving cannot be used with a command that calls a server");
+    }
+    let flags = before.overridden_by(command.flags());
+    let address = flags.address.clone().map(|text| ("loms.address", text));
+    let config = load(file, address.as_slice())?;
+    Ok(client_commands::run(command, &flags, &config.loms.address))
+}
+
+/// The configuration from the file, the environment and these flags.
 fn load(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<Config, String> {
     let directory = Path::new("");
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
     let environment = std::env::vars_os();
     let sources = Sources { directory, file, environment, flags };
     Config::load(sources).map_err(|error| error.to_string())
 }
 
-fn serve(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<(), String> {
-    serve_command::run(&load(file, flags)?)
-}
-
-/// Ends the process as clap does for a command line that makes no sense.
-fn usage(problem: &str) -> ! {
+/// Ends the process as clap does for wrong arguments.
+fn wrong_arguments(problem: &str) -> ! {
     Flags::command().error(ErrorKind::ArgumentConflict, problem).exit()
 }
 
-fn finish(result: Result<(), String>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            complain(&problem);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// One line on stderr. That nobody reads it is no reason to fail.
-fn complain(problem: &str) {
+/// Prints one line to stderr. A closed stderr is no reason to fail.
+fn print_error(problem: &str) {
     let _ = writeln!(std::io::stderr(), "loms: {problem}");
 }

@@ -1,10 +1,10 @@
-//! The stock file: what is in the building when the service opens.
+//! Reads the stock file: the stock at the start of the service.
 //!
-//! A JSON array of `{"sku": …, "total_count": …, "reserved": …}`, all three whole numbers and all
-//! three required. An empty array is a shop with nothing to sell. Start at [`load`]; [`embedded`]
-//! is the stock that the binary carries.
+//! The file is a JSON array of `{"sku": …, "total_count": …, "reserved": …}`. All three are whole
+//! numbers and required. The array may be empty. Start at [`load`]; [`embedded`] is the stock that
+//! is compiled into the binary.
 //!
-//! Whatever is wrong is refused, in one line that says where; nothing is mended by guessing.
+//! Every problem is an error of one line that says where. Nothing is corrected by guessing.
 
 use std::fmt;
 use std::fs;
@@ -16,32 +16,32 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unex
 
 use crate::state_machine::{OpeningStock, OpeningStockError, Sku, StockRecord};
 
-/// Why a stock file is refused. Its display is one line: where, what, and what would be right.
+/// A problem of the stock file. Displayed as one line: where, what and what is expected.
 #[derive(Debug)]
 pub struct StockFileError {
-    /// The file, as the caller named it.
+    /// The file, as the caller gave it.
     pub origin: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: StockFileProblem,
 }
 
 /// What is wrong with a stock file.
 #[derive(Debug)]
 pub enum StockFileProblem {
-    /// It is missing, or cannot be read.
+    /// It does not exist or cannot be read.
     Unreadable(io::Error),
-    /// Text, up to a byte on this line that is not UTF-8.
+    /// A byte on this line is not UTF-8.
     NotUtf8 {
-        /// From 1.
+        /// Starts at 1.
         line: usize,
     },
-    /// It is not JSON, or not an array of records as they should be.
+    /// It is not JSON, or not an array of correct records.
     Malformed {
-        /// From 1: where reading stopped.
+        /// Where the reader stopped; starts at 1.
         line: usize,
-        /// From 1, in bytes.
+        /// Starts at 1, in bytes.
         column: usize,
-        /// What stands there, and what should; it names the SKU where that is known.
+        /// What is there and what is expected, with the SKU if it is known.
         reason: String,
     },
 }
@@ -52,7 +52,7 @@ impl fmt::Display for StockFileError {
         match &self.problem {
             StockFileProblem::Unreadable(error) => write!(
                 f,
-                "{origin}: the stock file cannot be read: {}; mend the path or the permissions",
+                "{origin}: the stock file cannot be read: {}; check the path and the permissions",
                 one_line(&error.to_string()),
             ),
             StockFileProblem::NotUtf8 { line } => {
@@ -74,10 +74,10 @@ impl std::error::Error for StockFileError {
     }
 }
 
-/// The stock that the file holds.
+/// The stock in this file.
 ///
 /// # Errors
-/// See [`StockFileProblem`]; the first thing wrong is told.
+/// The first [`StockFileProblem`].
 pub fn load(path: &Path) -> Result<OpeningStock, StockFileError> {
     let origin = path.display().to_string();
     let refuse = |problem| StockFileError { origin: origin.clone(), problem };
@@ -89,46 +89,45 @@ pub fn load(path: &Path) -> Result<OpeningStock, StockFileError> {
     parse(&text, &origin)
 }
 
-/// The stock that `data/stock-data.json` held when the binary was built.
+/// The stock of `data/stock-data.json` at the time of the build.
 ///
 /// # Panics
-/// Never: a test reads it.
+/// Never: a test reads the same text.
 #[must_use]
 pub fn embedded() -> OpeningStock {
     parse(include_str!("../data/stock-data.json"), "data/stock-data.json")
-        .expect("a test reads the very text that is embedded")
+        .expect("a test reads the same text")
 }
 
-/// The stock that the text of a stock file holds. `origin` is what errors call the file.
+/// The stock in the text of a stock file. Errors call the file `origin`.
 ///
 /// # Errors
-/// [`StockFileProblem::Malformed`]; the first thing wrong is told.
+/// [`StockFileProblem::Malformed`] for the first problem.
 pub fn parse(text: &str, origin: &str) -> Result<OpeningStock, StockFileError> {
     let records = read(text, origin, None)?;
     OpeningStock::new(records).map_err(|error| {
         let (OpeningStockError::DuplicateSku(sku)
         | OpeningStockError::OverReserved(StockRecord { sku, .. })) = error;
-        // Only the whole list shows that a SKU stands in it twice. To name the place as well,
-        // the text is read again up to there.
-        read(text, origin, Some(sku)).expect_err("each record alone was found to be good")
+        // Only the whole list shows a duplicate SKU. The text is read again to find the place.
+        read(text, origin, Some(sku)).expect_err("each record on its own is correct")
     })
 }
 
-/// The records of the text; with `once`, refused where that SKU comes a second time.
-fn read(text: &str, origin: &str, once: Option<Sku>) -> Result<Vec<StockRecord>, StockFileError> {
+/// The records of the text; an error where the SKU `unique` appears for the second time.
+fn read(text: &str, origin: &str, unique: Option<Sku>) -> Result<Vec<StockRecord>, StockFileError> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let records = Records { once }.deserialize(&mut json);
+    let records = Records { unique }.deserialize(&mut json);
     records.and_then(|records| json.end().map(|()| records)).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let said = error.to_string();
-        // The place is told in front, as compilers do.
+        // The place goes to the front of the line.
         let place = format!(" at line {line} column {column}");
         let reason = said.strip_suffix(&place).unwrap_or(&said);
         let reason =
             if error.is_data() { reason.to_owned() } else { format!("not JSON: {reason}") };
         StockFileError {
             origin: origin.to_owned(),
-            // serde_json gives the column of what it has read, 0 where that is nothing.
+            // serde_json counts the bytes it has read, which can be 0.
             problem: StockFileProblem::Malformed { line, column: column.max(1), reason },
         }
     })
@@ -136,7 +135,7 @@ fn read(text: &str, origin: &str, once: Option<Sku>) -> Result<Vec<StockRecord>,
 
 /// The whole file.
 struct Records {
-    once: Option<Sku>,
+    unique: Option<Sku>,
 }
 
 impl<'de> DeserializeSeed<'de> for Records {
@@ -156,24 +155,24 @@ impl<'de> Visitor<'de> for Records {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         let mut records = Vec::new();
-        let mut met = false;
+        let mut seen = false;
         while let Some(record) =
-            array.next_element_seed(Record { refused: self.once.filter(|_| met) })?
+            array.next_element_seed(Record { duplicate: self.unique.filter(|_| seen) })?
         {
-            met |= self.once == Some(record.sku);
+            seen |= self.unique == Some(record.sku);
             records.push(record);
         }
         Ok(records)
     }
 }
 
-/// What a record looks like, for whoever has to mend one.
+/// The form of a record, for errors.
 const RECORD: &str = r#"{"sku": …, "total_count": …, "reserved": …}"#;
 
-/// One record, good in itself.
+/// One record, checked on its own.
 struct Record {
-    /// A SKU that has had its record.
-    refused: Option<Sku>,
+    /// A SKU that must not appear again.
+    duplicate: Option<Sku>,
 }
 
 impl<'de> DeserializeSeed<'de> for Record {
@@ -201,7 +200,7 @@ impl<'de> Visitor<'de> for Record {
                 Field::Reserved => &mut reserved,
             };
             if slot.replace(number).is_some() {
-                return Err(Error::custom(format_args!("`{field}`{} stands there twice", Of(sku))));
+                return Err(Error::custom(format_args!("`{field}`{} appears twice", Of(sku))));
             }
         }
         let missing = |field| Error::custom(format_args!("`{field}`{} is missing", Of(sku)));
@@ -214,14 +213,14 @@ impl<'de> Visitor<'de> for Record {
         };
         if record.reserved > record.total {
             return Err(Error::custom(format_args!(
-                "{}; `reserved` can be at most `total_count`",
+                "{}; `reserved` must not be more than `total_count`",
                 OpeningStockError::OverReserved(record)
             )));
         }
-        if self.refused == Some(record.sku) {
+        if self.duplicate == Some(record.sku) {
             return Err(Error::custom(format_args!(
-                "{}; one record should hold all of it",
-                OpeningStockError::DuplicateSku(record.sku)
+                "SKU {} appears twice; use one record per SKU",
+                record.sku
             )));
         }
         Ok(record)
@@ -250,7 +249,7 @@ impl fmt::Display for Field {
 #[derive(Clone, Copy)]
 struct Number {
     field: Field,
-    /// The record's SKU, if that came before.
+    /// The SKU of the record, if it came before.
     sku: Option<u64>,
 }
 
@@ -296,7 +295,7 @@ impl Visitor<'_> for Number {
     }
 }
 
-/// Whose field it is, where that is known.
+/// The SKU of a field, if it is known.
 struct Of(Option<u64>);
 
 impl fmt::Display for Of {
@@ -305,7 +304,7 @@ impl fmt::Display for Of {
     }
 }
 
-/// Without what would break a line or colour a terminal.
+/// Without control characters, which could break the line or change the terminal.
 fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

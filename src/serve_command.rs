@@ -1,4 +1,4 @@
-//! The command that serves: a configuration becomes a running server, and signals end it.
+//! `loms serve`: starts a server from the configuration and stops it at a signal.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
 use loms::server;
+use loms::signals::Signals;
 use loms::state_machine::{LomsState, OpeningStock, Rules};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -20,17 +21,14 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::signals::Signals;
-
-/// Serves until a signal, and until calls in flight are answered. A refused start says why in
-/// one line.
+/// Serves until a signal arrives and calls in flight are answered. An error is one line.
 pub(crate) fn run(config: &Config) -> Result<(), String> {
     start_log(&config.log);
     let stock = load_stock(&config.stock)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("the system gives no threads or event queue: {error}"))?;
+        .map_err(|error| format!("the system has no event queue left: {error}"))?;
     runtime.block_on(serve(config, &stock))
 }
 
@@ -46,7 +44,7 @@ async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
     let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
     let threads = match config.grpc.threads {
         Some(threads) => threads.into(),
-        // Where the system does not say, one serves.
+        // If the system does not report the number of cores, one thread serves.
         None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
     let options = ServiceOptions {
@@ -76,16 +74,16 @@ fn load_stock(source: &StockSource) -> Result<OpeningStock, String> {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| {
-        let mend = if error.kind() == io::ErrorKind::AddrNotAvailable {
+        let fix = if error.kind() == io::ErrorKind::AddrNotAvailable {
             "choose an address of this machine with --listen"
         } else {
-            "choose another with --listen or end what listens there"
+            "choose another port with --listen, or stop the process that uses this one"
         };
-        format!("grpc.listen: cannot listen on {address}: {error}; {mend}")
+        format!("grpc.listen: cannot listen on {address}: {error}; {fix}")
     })
 }
 
-/// From here on events go to stderr. The filter is by module, as `log.level` says.
+/// Starts the log, which goes to stderr. `log.level` sets the level for each module.
 fn start_log(log: &Log) {
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let lines = match log.format {
@@ -95,8 +93,8 @@ fn start_log(log: &Log) {
     tracing_subscriber::registry().with(lines.with_filter(log.level.clone())).init();
 }
 
-/// Waits for the first signal. A second one ends the process at once, with the code that a shell
-/// gives for that signal.
+/// Waits for the first signal. A second one ends the process at once, with the exit code that a
+/// shell reports for that signal.
 async fn first(mut signals: Signals) {
     signals.next().await;
     tokio::spawn(async move { process::exit(128 + signals.next().await) });

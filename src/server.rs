@@ -1,6 +1,6 @@
-//! Serving: the service with its health and reflection, from a listener that it is handed until a
-//! shutdown that it is told.
+//! Serves LOMS with health and reflection. The caller provides the listener and the shutdown.
 
+mod drain;
 mod workers;
 
 use std::convert::Infallible;
@@ -26,30 +26,20 @@ use crate::grpc::proto::FILE_DESCRIPTOR_SET;
 use crate::grpc::proto::loms_server::LomsServer;
 use crate::grpc::service::{LomsService, ServiceOptions};
 use crate::sequencer::Sequencer;
+pub use drain::{DRAIN, Drained};
 pub use workers::serve as serve_on;
 
-/// How long calls in flight may take to finish once the shutdown has been told.
-pub const DRAIN: Duration = Duration::from_secs(10);
-
-/// The largest request that is read, in bytes: gRPC's own default. An order of 1,000 lines has
+/// The largest request that is read, in bytes: the default of gRPC. An order of 1,000 lines has
 /// less than 16 KiB.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
 
-/// How a server that did start came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Drained {
-    /// Every call in flight was answered.
-    Fully,
-    /// Some had to be dropped after [`DRAIN`].
-    CutShort,
-}
-
-/// Serves on this many threads, of which the caller's is one, until `shutdown`; then health turns
-/// NOT_SERVING, no new call is taken, and calls in flight have [`DRAIN`] to finish. Orders expire
-/// on time meanwhile, calls or no calls.
+/// Serves on this many threads, one of which is the caller's, until `shutdown` completes. Then
+/// health becomes NOT_SERVING, no new call is accepted, and calls in flight have [`DRAIN`] to
+/// finish. Orders expire on time all the while, with or without calls.
 ///
 /// # Errors
-/// Health or reflection could not be set up, the system gives no threads, or serving failed.
+/// Reflection could not be set up, the system has no threads left, or a worker ended before the
+/// shutdown. The error names the worker and its reason.
 pub async fn serve(
     listener: TcpListener,
     threads: NonZeroUsize,
@@ -85,8 +75,7 @@ pub async fn serve(
     }
 }
 
-/// All that is served. Calls of a cart go straight to their service, past the router that the
-/// others stand behind.
+/// All services. Calls of LOMS skip the router that health and reflection use.
 #[derive(Clone)]
 struct Services {
     loms: LomsServer<LomsService>,
@@ -99,7 +88,7 @@ impl Service<Request<Body>> for Services {
     type Future = BoxFuture<Self::Response, Self::Error>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Neither ever makes a caller wait.
+        // Both are always ready.
         Poll::Ready(Ok(()))
     }
 
@@ -112,8 +101,8 @@ impl Service<Request<Body>> for Services {
     }
 }
 
-/// Tells whoever asks or watches that nothing is served any more, and lets go of the watchers: a
-/// watch is a call in flight that would never finish by itself.
+/// Sets health to NOT_SERVING and ends every watch: a watch is a call in flight that would never
+/// finish by itself.
 async fn end_health(health: &mut HealthReporter) {
     for service in ["", LomsServer::<LomsService>::NAME] {
         health.set_service_status(service, ServingStatus::NotServing).await;
@@ -122,8 +111,8 @@ async fn end_health(health: &mut HealthReporter) {
     }
 }
 
-/// Wakes the machine when it wants to be woken. Between the steps of a backlog calls have their
-/// turn, on this thread too.
+/// Ticks the sequencer whenever the next order is due. Between the steps of a backlog this thread
+/// also serves calls.
 async fn expire_on_time(sequencer: &Sequencer) -> Infallible {
     loop {
         match sequencer.tick() {

@@ -1,5 +1,5 @@
 //! What LOMS adds to the wire: the server beside one that does nothing, and one way of serving
-//! beside another, in turn and within one run, under the load of `loms bench`.
+//! beside another, in turn and within one run, under the load of `sim load`.
 //!
 //! `cargo bench --bench wire -- thin` compares LOMS with the no-op, `-- runtimes` the ways of
 //! serving, `-- load` shows latency against load, `-- backlog` what a million orders due at once do
@@ -25,7 +25,7 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
-#[command(about = "LOMS beside a server that does nothing, under the load of `loms bench`")]
+#[command(about = "LOMS beside a server that does nothing, under the load of `sim load`")]
 struct Flags {
     /// Passed by cargo
     #[arg(long, hide = true, global = true)]

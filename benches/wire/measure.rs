@@ -1,4 +1,4 @@
-//! One turn: a server under the load of `loms bench`, and what came of it.
+//! One turn: a server under the load of `sim load`, and what came of it.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -71,7 +71,7 @@ pub(crate) fn turn(
 ) -> Result<Turn, String> {
     let server = Server::start(role, cores.server)?;
     let before = server.processor_seconds()?;
-    let told = bench(&server, mix, pace, cores.load, seconds)?;
+    let told = load(&server, mix, pace, cores.load, seconds)?;
     let spent = server.processor_seconds()? - before;
     Ok(Turn {
         calls_per_second: number(&told, "/calls_per_second")?,
@@ -87,7 +87,7 @@ pub(crate) fn turn(
 pub(crate) fn instructions(role: Role, mix: &str) -> Result<f64, String> {
     let count = |seconds| {
         let server = Server::start_counted(role)?;
-        let told = bench(&server, mix, Pace::Open { rate: 300 }, None, seconds)?;
+        let told = load(&server, mix, Pace::Open { rate: 300 }, None, seconds)?;
         Ok::<_, String>((number(&told, "/calls")?, server.instructions()?))
     };
     let ((few, once), (many, twice)) = (count(3)?, count(6)?);
@@ -95,30 +95,30 @@ pub(crate) fn instructions(role: Role, mix: &str) -> Result<f64, String> {
     Ok(f64::from(more) / (many - few))
 }
 
-/// Has a server called, and gives what `loms bench` tells.
-fn bench(
+/// Has a server called, and gives what `sim load` tells.
+fn load(
     server: &Server,
     mix: &str,
     pace: Pace,
     cores: Option<&str>,
     seconds: u32,
 ) -> Result<Value, String> {
-    let mut bench = pinned(Path::new(env!("CARGO_BIN_EXE_loms")), cores);
-    bench.args(["bench", "--json", "--no-check", "--warm-up", "0s", "--mix", mix]);
-    bench.args(["--address", &server.address, "--stock", STOCK]);
-    bench.args(["--duration", &format!("{seconds}s")]);
+    let mut load = pinned(Path::new(env!("CARGO_BIN_EXE_sim")), cores);
+    load.args(["load", "--json", "--no-check", "--warm-up", "0s", "--mix", mix]);
+    load.args(["--address", &server.address, "--stock", STOCK]);
+    load.args(["--duration", &format!("{seconds}s")]);
     match pace {
         Pace::Closed { connections, streams } => {
-            bench.args(["--connections", &connections.to_string()]);
-            bench.args(["--concurrency", &(connections * streams).to_string()]);
+            load.args(["--connections", &connections.to_string()]);
+            load.args(["--concurrency", &(connections * streams).to_string()]);
         }
         Pace::Open { rate } => {
-            bench.args(["--connections", "8", "--rate", &rate.to_string()]);
+            load.args(["--connections", "8", "--rate", &rate.to_string()]);
         }
     }
-    let output = bench.stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
+    let output = load.stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
     let told: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("loms bench ended with {}: {error}", output.status))?;
+        .map_err(|error| format!("sim load ended with {}: {error}", output.status))?;
     if told["codes"].as_object().is_none_or(|codes| codes.keys().ne(["OK"])) {
         return Err(format!("calls failed: {}", told["codes"]));
     }
@@ -126,7 +126,7 @@ fn bench(
 }
 
 fn number(told: &Value, path: &str) -> Result<f64, String> {
-    told.pointer(path).and_then(Value::as_f64).ok_or(format!("loms bench tells no {path}"))
+    told.pointer(path).and_then(Value::as_f64).ok_or(format!("sim load tells no {path}"))
 }
 
 /// The middle of what `figure` says of these.

@@ -1,11 +1,11 @@
-//! What LOMS answers, in plain types.
+//! The answers of LOMS as plain Rust types.
 
 use std::fmt;
 use std::time::SystemTime;
 
 use crate::grpc::proto;
 
-/// One line of an order. Nothing is checked here: the server says what it does not take.
+/// One line of an order. The client checks nothing; the server validates it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
     /// Stock keeping unit; LOMS refuses 0.
@@ -14,65 +14,63 @@ pub struct Item {
     pub count: u32,
 }
 
-/// A line that could not be reserved.
+/// A SKU that could not be reserved in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
-    /// What was short.
+    /// The SKU.
     pub sku: u32,
-    /// Units asked for, over all lines of the SKU.
+    /// Requested units, the sum over all lines of the SKU.
     pub requested: u64,
-    /// Units that could have been promised at that moment; 0 for a SKU without a stock record.
+    /// Available units at that moment; 0 for a SKU without a stock record.
     pub available: u64,
 }
 
-/// What became of a create.
+/// The result of a create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderPlaced {
-    /// The order's id, above 0; a failed order has one too.
+    /// The id of the order, above 0. A failed order has an id too.
     pub order_id: i64,
     /// [`OrderStatus::AwaitingPayment`] or [`OrderStatus::Failed`].
     pub status: OrderStatus,
-    /// Every short line, by ascending SKU; empty unless the order failed. Only the first of them
-    /// where the server is set to refuse failed orders and there are many: [`Order::shortages`]
-    /// has them all.
+    /// The shortages, by ascending SKU; empty unless the order failed. A server that refuses failed
+    /// creates sends only the first 150 of them; [`Order::shortages`] has all.
     pub shortages: Vec<Shortage>,
 }
 
-/// An order as it stands.
+/// An order at the time of the read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// Where the order is in its life.
+    /// The status.
     pub status: OrderStatus,
     /// The buyer.
     pub user: i64,
     /// By ascending SKU, each SKU once.
     pub items: Vec<Item>,
-    /// When the order was placed; `None` where the server does not say.
+    /// When the order was placed; `None` if the server does not send it.
     pub created_at: Option<SystemTime>,
-    /// When the status was last set; `None` where the server does not say.
+    /// When the status last changed; `None` if the server does not send it.
     pub updated_at: Option<SystemTime>,
     /// Why the order failed or was cancelled; `None` for any other order.
     pub reason: Option<Reason>,
-    /// Every line that was short at the create, by ascending SKU.
+    /// All shortages of a failed order, by ascending SKU.
     pub shortages: Vec<Shortage>,
 }
 
-/// Where an order is in its life. Shown as the wire spells it.
+/// The status of an order. Its text is the one on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderStatus {
-    /// `new`: placed, and nothing decided yet. LOMS decides in the same step, so that no answer
-    /// of today's server holds it.
+    /// `new`: placed, not yet reserved. This version of the server reserves in the same step, so no
+    /// answer has this status.
     New,
     /// `awaiting payment`: every line is reserved.
     AwaitingPayment,
-    /// `failed`: a line was short, and nothing is reserved.
+    /// `failed`: a line was short of stock. Nothing is reserved.
     Failed,
-    /// `paid`: the stock has left.
+    /// `paid`: the stock is deducted.
     Paid,
-    /// `cancelled`: the stock can be promised again.
+    /// `cancelled`: the stock is released.
     Cancelled,
-    /// A status that this client does not know: a newer server's. Kept as it came, so that a
-    /// cart goes on working and its logs say what it saw.
+    /// A status that this client does not know, from a newer server: the text on the wire.
     Unknown(String),
 }
 
@@ -102,16 +100,16 @@ impl fmt::Display for OrderStatus {
     }
 }
 
-/// Why an order failed or was cancelled. Shown as the wire spells it.
+/// Why an order failed or was cancelled. Its text is the one on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// `OUT_OF_STOCK`: a line was short.
+    /// `OUT_OF_STOCK`: a line was short of stock.
     OutOfStock,
     /// `CANCELLED_BY_CLIENT`.
     CancelledByClient,
-    /// `PAYMENT_TIMEOUT`: nobody paid in time.
+    /// `PAYMENT_TIMEOUT`: the order expired before it was paid.
     PaymentTimeout,
-    /// A reason that this client does not know: a newer server's, as it came.
+    /// A reason that this client does not know, from a newer server: the text on the wire.
     Unknown(String),
 }
 
@@ -156,7 +154,7 @@ impl OrderPlaced {
 
 impl Order {
     pub(super) fn from_wire(answer: proto::OrderInfoResponse) -> Self {
-        // A moment that the system's clock cannot show is as good as none.
+        // A time outside the range of `SystemTime` becomes `None`.
         let moment = |stamp: Option<prost_types::Timestamp>| stamp?.try_into().ok();
         Self {
             status: OrderStatus::from_wire(answer.status),

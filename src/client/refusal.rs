@@ -1,4 +1,4 @@
-//! Why a call brought no answer: it was refused, or nobody could be asked.
+//! The errors of a call: a refusal, an unreachable server, a deadline.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,35 +10,34 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::answer::OrderPlaced;
-use crate::grpc::proto;
-use crate::grpc::status::ORDER_CREATE_RESPONSE;
+use crate::grpc::{ORDER_CREATE_RESPONSE, proto};
 
-/// Why a call brought no answer. Shown in one line.
+/// Why a call failed. Its text is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientError {
-    /// The server answered, and the answer is no. Asking again brings the same.
+    /// The server refused the call. A retry would be refused too.
     Refused(Box<Refusal>),
-    /// The server could not be reached, or said UNAVAILABLE, on every attempt. A pay, cancel or
-    /// create may have been done all the same.
+    /// On every attempt the server was unreachable or answered UNAVAILABLE. The outcome is unknown:
+    /// a pay, cancel or create may have taken effect.
     Unreachable {
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
-        /// What went wrong on the last attempt.
-        trouble: String,
+        /// Why the last attempt failed.
+        cause: String,
     },
-    /// No answer came within the deadline. A pay, cancel or create may have been done all the
-    /// same.
+    /// No answer came within the deadline. The outcome is unknown: a pay, cancel or create may have
+    /// taken effect.
     DeadlineExceeded {
-        /// How long the call was given.
+        /// The time limit of the call.
         deadline: Duration,
-        /// What went wrong on the attempt before, if there was one.
-        trouble: Option<String>,
+        /// Why the attempt before the last one failed, if there was one.
+        last_cause: Option<String>,
     },
-    /// The address cannot be called.
+    /// The address is not valid.
     Address {
         /// The address as given.
         address: String,
-        /// What is wrong with it, and how to mend it.
+        /// What is wrong with it, and how to correct it.
         problem: String,
     },
 }
@@ -47,14 +46,14 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::Unreachable { attempts, trouble } => {
-                let times = if *attempts == 1 { "attempt" } else { "attempts" };
-                write!(f, "unreachable after {attempts} {times}: {}", OneLine(trouble))
+            Self::Unreachable { attempts, cause } => {
+                let noun = if *attempts == 1 { "attempt" } else { "attempts" };
+                write!(f, "unreachable after {attempts} {noun}: {}", OneLine(cause))
             }
-            Self::DeadlineExceeded { deadline, trouble } => {
-                write!(f, "no answer within {}", humantime::format_duration(*deadline))?;
-                match trouble {
-                    Some(trouble) => write!(f, " (before that: {})", OneLine(trouble)),
+            Self::DeadlineExceeded { deadline, last_cause } => {
+                write!(f, "no answer within {deadline:?}")?;
+                match last_cause {
+                    Some(cause) => write!(f, " (earlier attempt: {})", OneLine(cause)),
                     None => Ok(()),
                 }
             }
@@ -67,22 +66,22 @@ impl fmt::Display for ClientError {
 
 impl Error for ClientError {}
 
-/// A server's no, with all that it said about it.
+/// A refusal by the server, with its google.rpc details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The gRPC code.
     pub code: Code,
-    /// The ErrorInfo reason, such as `ORDER_NOT_FOUND`; empty where there is none of domain
-    /// `loms` (a proxy's refusal, or another server's).
+    /// The ErrorInfo reason, such as `ORDER_NOT_FOUND`. Empty if the status has no ErrorInfo of the
+    /// domain `loms`, for example because a proxy refused the call.
     pub reason: String,
     /// The ErrorInfo metadata, such as `order_id` and `status`.
     pub facts: BTreeMap<String, String>,
     /// The fields that broke a rule.
     pub violations: Vec<Violation>,
-    /// A sentence for people.
+    /// The message, for people.
     pub message: String,
-    /// The failed order, for a create that was refused with FAILED_PRECONDITION because the
-    /// server is set to refuse failed orders. It is on record, and has an id, like any other.
+    /// The failed order, if the server is configured to refuse creates that are short of stock.
+    /// The server stores this order like any other.
     pub placed: Option<OrderPlaced>,
 }
 
@@ -106,32 +105,39 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What a status says about going on.
-pub(super) enum Verdict {
-    /// Nobody has refused: try again.
-    Retry(String),
-    /// Time ran out.
-    Late,
-    /// No, and no again.
+/// What a failed attempt means for the call.
+pub(super) enum Failure {
+    /// The server was not reached, or answered UNAVAILABLE.
+    Retryable {
+        cause: String,
+        /// How long the server asks to wait before a retry: its RetryInfo, or 0.
+        retry_delay: Duration,
+    },
+    DeadlineExceeded,
     Refused(Box<Refusal>),
 }
 
-/// Reads a status that stands in place of an answer.
-pub(super) fn judge(status: &Status) -> Verdict {
-    // A status with a source was made on this side, from whatever broke the connection. Its
-    // code is a guess of the transport: UNKNOWN for a reset connection, CANCELLED for a closed
-    // one.
+/// Classifies the status of a failed attempt.
+pub(super) fn classify(status: &Status) -> Failure {
+    // A status with a source was made by the transport on this side, from a connection error. Its
+    // code is only a guess: UNKNOWN for a reset connection, CANCELLED for a closed one.
     if let Some(source) = status.source() {
-        if chain(source).any(|error| error.is::<tonic::TimeoutExpired>()) {
-            return Verdict::Late;
+        if causes(source).any(|error| error.is::<tonic::TimeoutExpired>()) {
+            return Failure::DeadlineExceeded;
         }
-        return Verdict::Retry(trouble(source));
+        return Failure::Retryable { cause: error_chain(source), retry_delay: Duration::ZERO };
     }
     match status.code() {
-        Code::Unavailable => Verdict::Retry(status.message().to_owned()),
-        // This side never cancels a call that it waits for: CANCELLED is what a tonic server
-        // says when the call's time runs out there first.
-        Code::DeadlineExceeded | Code::Cancelled => Verdict::Late,
+        Code::Unavailable => {
+            let retry_delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+            Failure::Retryable {
+                cause: status.message().to_owned(),
+                retry_delay: retry_delay.unwrap_or_default(),
+            }
+        }
+        // This client never cancels a call that it waits for. A tonic server answers CANCELLED
+        // when its own timer for the call runs out first.
+        Code::DeadlineExceeded | Code::Cancelled => Failure::DeadlineExceeded,
         Code::Ok
         | Code::Unknown
         | Code::InvalidArgument
@@ -145,28 +151,28 @@ pub(super) fn judge(status: &Status) -> Verdict {
         | Code::Unimplemented
         | Code::Internal
         | Code::DataLoss
-        | Code::Unauthenticated => Verdict::Refused(Box::new(refusal(status))),
+        | Code::Unauthenticated => Failure::Refused(Box::new(refusal(status))),
     }
 }
 
-/// An error with all its causes, each said once.
-pub(super) fn trouble(error: &(dyn Error + 'static)) -> String {
-    let mut said = String::new();
-    for cause in chain(error) {
+/// The text of an error and its causes. A cause whose text repeats the previous one is left out.
+pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error) {
         let cause = cause.to_string();
-        if said.ends_with(&cause) {
+        if text.ends_with(&cause) {
             continue;
         }
-        if !said.is_empty() {
-            said.push_str(": ");
+        if !text.is_empty() {
+            text.push_str(": ");
         }
-        said.push_str(&cause);
+        text.push_str(&cause);
     }
-    said
+    text
 }
 
 /// An error, its cause, the cause of that, and so on.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&cause| cause.source())
 }
 
@@ -186,8 +192,7 @@ fn refusal(status: &Status) -> Refusal {
     Refusal { code: status.code(), reason, facts, violations, message, placed: placed(status) }
 }
 
-/// The answer that a refused create carries in its details. Details that cannot be read say
-/// nothing, as with every other detail.
+/// The order in the details of a refused create. Details that cannot be decoded are ignored.
 fn placed(status: &Status) -> Option<OrderPlaced> {
     let details = tonic_types::Status::decode(status.details()).ok()?.details;
     let answer = details.iter().find(|detail| detail.type_url == ORDER_CREATE_RESPONSE)?;
@@ -195,7 +200,7 @@ fn placed(status: &Status) -> Option<OrderPlaced> {
     Some(OrderPlaced::from_wire(answer))
 }
 
-/// Shows text that came over the wire without its line breaks and terminal codes.
+/// Displays text from the wire with control characters replaced by spaces.
 struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {
@@ -208,7 +213,7 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// The code as gRPC's documentation spells it.
+/// The name of the code in the gRPC documentation, such as `NOT_FOUND`.
 #[must_use]
 pub const fn code_name(code: Code) -> &'static str {
     match code {

@@ -1,5 +1,5 @@
-//! The configuration file: two levels of YAML, sections and keys. What the values mean is not
-//! known here; numbers and words alike are taken as the text that stands there.
+//! Reads the configuration file: YAML with two levels, sections and keys. Values stay text; `keys`
+//! parses them.
 
 use std::fmt;
 use std::path::Path;
@@ -10,45 +10,45 @@ use serde_saphyr::{
     UserMessageFormatter, with_deserializer_from_str_with_options,
 };
 
+use super::error::ConfigError;
 use super::keys::{KEYS, Key, Value};
-use super::refusal::{ConfigError, Place};
+use super::place::Place;
 
-/// The values that stand in the text of `file`, in their order.
+/// The values in the text of `file`, in their order.
 ///
 /// # Errors
-/// The first thing in the text that is not YAML, not a section or key of the table, or there for
-/// the second time.
+/// The first place that is not YAML, is no known section or key, or is a duplicate.
 pub(super) fn read(text: &str, file: &Path) -> Result<Vec<Value>, ConfigError> {
     let options = serde_saphyr::options! {
-        // Told here, with the name of the key and both lines.
+        // `ConfigError::Duplicate` names the key and both lines.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::AsOrdinary,
         with_snippet: false,
     };
     let mut reading =
-        Reading { file, values: Vec::new(), sections: Vec::new(), at: None, refusal: None };
+        Reading { file, values: Vec::new(), sections: Vec::new(), at: None, found: None };
     let level = Level { reading: &mut reading, section: None };
     match with_deserializer_from_str_with_options(text, options, |yaml| level.deserialize(yaml)) {
         Ok(()) => Ok(reading.values),
-        Err(error) => Err(match reading.refusal.take() {
-            Some(refusal) => refusal,
-            None => reading.refusal_for(&error),
+        Err(error) => Err(match reading.found.take() {
+            Some(found) => found,
+            None => reading.meaning_of(&error),
         }),
     }
 }
 
-/// How far reading has come.
+/// The state of reading.
 struct Reading<'a> {
     file: &'a Path,
     values: Vec<Value>,
     sections: Vec<(&'static str, u64)>,
-    /// What is being read; `None` between sections.
+    /// The section or key that is being read; `None` between sections.
     at: Option<Entry>,
-    /// Why reading was stopped from here, where it was.
-    refusal: Option<ConfigError>,
+    /// The problem that this module found; `None` if the YAML reader found one.
+    found: Option<ConfigError>,
 }
 
-/// A section or key that the table knows, and the line of its name.
+/// A known section or key, with the line of its name.
 #[derive(Clone, Copy)]
 enum Entry {
     Section { name: &'static str, line: u64 },
@@ -60,7 +60,7 @@ impl Reading<'_> {
         Place::File { file: self.file.to_owned(), line }
     }
 
-    /// What a name stands for, which has to be known and new; `None` once the refusal is noted.
+    /// The section or key of a name. `None` if it is unknown or a duplicate; `found` says which.
     fn enter(&mut self, section: Option<&'static str>, name: &str, line: u64) -> Option<Entry> {
         let found = match section {
             None => KEYS.iter().map(|key| key.parts().0).find(|known| *known == name).map(|name| {
@@ -75,18 +75,18 @@ impl Reading<'_> {
         match found {
             Some((entry, _, None)) => return Some(entry),
             Some((_, name, Some(first))) => {
-                self.refusal = Some(ConfigError::Twice { place: self.place(line), name, first });
+                self.found = Some(ConfigError::Duplicate { place: self.place(line), name, first });
             }
             None => {
-                self.refusal = Some(ConfigError::unknown_key(self.place(line), section, name));
+                self.found = Some(ConfigError::unknown_key(self.place(line), section, name));
             }
         }
         None
     }
 
-    /// What an error of the YAML reader means, where reading has come to.
-    fn refusal_for(&self, error: &YamlError) -> ConfigError {
-        let misfit = matches!(
+    /// What an error of the YAML reader means at this place.
+    fn meaning_of(&self, error: &YamlError) -> ConfigError {
+        let wrong_type = matches!(
             error,
             YamlError::Unexpected { .. }
                 | YamlError::NullIntoString { .. }
@@ -94,15 +94,15 @@ impl Reading<'_> {
         );
         let line = error.location().map_or(1, |location| location.line());
         match self.at {
-            Some(Entry::Key { key, line }) if misfit => {
+            Some(Entry::Key { key, line }) if wrong_type => {
                 ConfigError::NotAValue { place: self.place(line), key }
             }
-            Some(Entry::Section { name, line }) if misfit => {
+            Some(Entry::Section { name, line }) if wrong_type => {
                 ConfigError::NotASection { place: self.place(line), name }
             }
-            None if misfit => ConfigError::Malformed {
+            None if wrong_type => ConfigError::Malformed {
                 place: self.place(line),
-                reason: "expected sections of keys, such as `grpc:` with `listen:` in it".into(),
+                reason: "expected sections with keys, such as `grpc:` with `listen:` in it".into(),
             },
             None | Some(Entry::Section { .. } | Entry::Key { .. }) => ConfigError::Malformed {
                 place: self.place(line),
@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for Level<'_, '_> {
         f.write_str("keys")
     }
 
-    /// An empty file or section, perhaps because all of it is commented out.
+    /// An empty file or section, for example with every line commented out.
     fn visit_none<E: Error>(self) -> Result<(), E> {
         Ok(())
     }
@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for Level<'_, '_> {
         while let Some(name) = map.next_key::<Spanned<String>>()? {
             let line = name.referenced.line();
             let Some(entry) = self.reading.enter(self.section, &name.value, line) else {
-                return Err(Error::custom("the refusal is noted"));
+                return Err(Error::custom("see `found`"));
             };
             self.reading.at = Some(entry);
             match entry {

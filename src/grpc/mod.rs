@@ -10,9 +10,15 @@
 //! Generated types never leave this module and `client.rs`.
 
 mod codec;
+#[cfg(feature = "server")]
 pub mod convert;
+#[cfg(feature = "server")]
 pub mod service;
+#[cfg(feature = "server")]
 pub mod status;
+
+/// The type URL of an OrderCreateResponse among the details of a status.
+pub(crate) const ORDER_CREATE_RESPONSE: &str = "type.googleapis.com/loms.OrderCreateResponse";
 
 /// Code generated from `proto/loms.proto`.
 #[allow(

@@ -9,14 +9,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt, pb};
 
 use super::convert::InvalidRequest;
-use super::proto;
+use super::{ORDER_CREATE_RESPONSE, proto};
 use crate::state_machine::{OrderStatus, Rejection, Sku};
 
 /// The domain of every ErrorInfo.
 pub const DOMAIN: &str = "loms";
-
-/// What names an OrderCreateResponse among the details of a status.
-pub(crate) const ORDER_CREATE_RESPONSE: &str = "type.googleapis.com/loms.OrderCreateResponse";
 
 impl From<InvalidRequest> for Status {
     fn from(invalid: InvalidRequest) -> Self {

@@ -101,6 +101,10 @@ impl Sequencer {
             return Err(Behind);
         }
         let now = called.max(inner.state.now());
+        // A command is later than every entry before, so that no two orders have the same deadline.
+        // At the last representable time, in 2554, it stays there.
+        let after = inner.state.now().as_nanos().saturating_add(1);
+        let at = called.max(Timestamp::from_nanos(after));
         let mut expired = None;
         if inner.is_due(now) {
             if inner.state.expiry_horizon(now, self.expiry_step.get()) < now {
@@ -111,7 +115,7 @@ impl Sequencer {
             }
             expired = inner.expire(now);
         }
-        Ok(Present { sequencer: self, inner, called, expired })
+        Ok(Present { sequencer: self, inner, called, at, expired })
     }
 
     /// Expires due orders, at most one step of them. Returns for how long the machine needs no
@@ -162,6 +166,8 @@ pub struct Present<'a> {
     inner: MutexGuard<'a, Inner>,
     /// When the call came, by the clock.
     called: Timestamp,
+    /// The time of a command.
+    at: Timestamp,
     /// What has expired for this call.
     expired: Option<Expired>,
 }
@@ -169,10 +175,8 @@ pub struct Present<'a> {
 impl Present<'_> {
     /// Executes a command.
     pub fn submit(mut self, command: Command) -> Sequenced<Result<Outcome, Rejection>> {
-        // Later than every entry before, so that no two orders have the same deadline.
-        let after = self.inner.state.now().as_nanos().checked_add(1);
-        let after = Timestamp::from_nanos(after.expect("the year 2554 is never reached"));
-        let at = self.called.max(after);
+        let at = self.at;
+        // If the clock stands still, the command is later than the present that was expired.
         if self.inner.is_due(at) {
             let expired = self.inner.expire(at);
             self.expired = self.expired.map_or(expired, |earlier| Some(earlier.and(expired)));

@@ -1,11 +1,15 @@
-//! A thread a core: each worker has a single-threaded runtime of its own, and a connection stays
-//! with the worker that it was handed to. So a call never moves between threads, and its task is
-//! woken where its socket is.
+//! One thread for each core. Each worker has a single-threaded runtime of its own, and a connection
+//! stays with the worker that got it. So a call never moves between threads, and its task is woken
+//! on the thread that reads its socket.
+//!
+//! A worker that ends before the stop ends all of serving: the others drain, and the caller gets
+//! the reason.
 
 use std::convert::Infallible;
 use std::io;
 use std::net;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,7 +19,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -24,18 +28,20 @@ use tonic::codegen::tokio_stream::StreamExt;
 use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpConnectInfo};
-use tracing::warn;
+use tracing::{error, warn};
 
-use super::{DRAIN, Drained};
+use super::drain::{DRAIN, Drained};
 
-/// How long nothing is accepted after that has failed.
+/// How long `accept` waits after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves on this many threads, of which the caller's is one, until `stopping` is over and every
+/// Serves on this many threads, one of which is the caller's, until `stopping` completes and every
 /// worker has drained.
 ///
 /// # Errors
-/// The system gives no threads or event queues, or serving failed.
+/// The system has no threads or event queues left, or a worker failed, panicked or ended before
+/// the stop. The error names the worker and its reason; it is returned after the other workers
+/// have drained.
 pub async fn serve<S>(
     listener: TcpListener,
     threads: NonZeroUsize,
@@ -47,42 +53,86 @@ where
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    // Dropping `stop` is the sign, so that the workers end too where the caller goes away.
+    // Dropping `stop` stops the workers, so they also stop when the caller drops this future.
     let (stop, stopped) = watch::channel(());
+    let (ended, mut ends) = mpsc::unbounded_channel();
     let (first, incoming) = Worker::new();
     let mut workers = vec![first];
-    let mut results = Vec::new();
     for number in 1..threads.get() {
         let (worker, incoming) = Worker::new();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (service, stopped) = (service.clone(), stopped.clone());
-        let (tell, result) = oneshot::channel();
+        let (service, stopped, ended) = (service.clone(), stopped.clone(), ended.clone());
         thread::Builder::new().name(format!("loms-{number}")).spawn(move || {
-            // Where the caller has gone away nobody asks.
-            let _ = tell.send(runtime.block_on(work(service, incoming, stopped)));
+            // The panic is caught only to report it: the worker has ended either way.
+            let serving = AssertUnwindSafe(|| runtime.block_on(work(service, incoming, stopped)));
+            let result = catch_unwind(serving);
+            // There is no receiver if the caller has dropped the future.
+            let _ = ended.send(End { number, result });
         })?;
         workers.push(worker);
-        results.push(result);
     }
-    let accepting = async {
-        tokio::select! {
-            biased;
-            () = stopping => {}
-            never = accept(&listener, &workers) => match never {},
-        }
-        drop((listener, workers, stop));
+    let own = async move {
+        let result = Ok(work(service, incoming, stopped).await);
+        let _ = ended.send(End { number: 0, result });
     };
-    let (served, ()) = tokio::join!(work(service, incoming, stopped), accepting);
-    let mut drained = served?;
-    for result in results {
-        let other = result.await.map_err(|_gone| io::Error::other("a worker has gone"))??;
-        drained = drained.max(other);
-    }
-    Ok(drained)
+    let supervise = async {
+        let early = tokio::select! {
+            biased;
+            () = stopping => None,
+            never = accept(&listener, &workers) => match never {},
+            end = ends.recv() => end,
+        };
+        drop((listener, workers, stop));
+        let mut result = early.map_or(Ok(Drained::Fully), |end| Err(end.before_the_stop()));
+        if let Err(error) = &result {
+            error!(%error, "a worker ended: stopping");
+        }
+        // Every worker sends its end once, and then drops its sender.
+        while let Some(end) = ends.recv().await {
+            result = result.and_then(|drained| Ok(drained.max(end.drained()?)));
+        }
+        result
+    };
+    let ((), result) = tokio::join!(own, supervise);
+    result
 }
 
-/// One worker's part: serves the connections that it is handed until `stopped`, and then until
-/// they have drained.
+/// How a worker ended. Worker 0 is on the caller's thread, worker N on the thread `loms-N`.
+struct End {
+    number: usize,
+    result: thread::Result<io::Result<Drained>>,
+}
+
+impl End {
+    /// The result, or an error that names the worker and the reason.
+    fn drained(self) -> io::Result<Drained> {
+        let number = self.number;
+        match self.result {
+            Ok(Ok(drained)) => Ok(drained),
+            Ok(Err(error)) => {
+                Err(io::Error::new(error.kind(), format!("worker {number} failed: {error}")))
+            }
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+                let text = text.unwrap_or("(no message)");
+                Err(io::Error::other(format!("worker {number} panicked: {text}")))
+            }
+        }
+    }
+
+    /// The reason to stop serving, for a worker that ended without a stop.
+    fn before_the_stop(self) -> io::Error {
+        let number = self.number;
+        match self.drained() {
+            Ok(_) => io::Error::other(format!("worker {number} ended before the stop")),
+            Err(error) => error,
+        }
+    }
+}
+
+/// One worker: serves the connections that it gets until `stopped`, and then until they have
+/// drained.
 async fn work<S>(
     service: S,
     incoming: Incoming,
@@ -107,28 +157,27 @@ where
 }
 
 async fn until_dropped(mut stopped: watch::Receiver<()>) {
-    // Nothing is ever sent: an error is what ends the wait.
+    // Nothing is ever sent: the wait ends with an error when the sender is dropped.
     let _ = stopped.changed().await;
 }
 
-/// Hands each connection to the worker that has the fewest, so that the short visits of a health
-/// probe do not drive all lasting connections to the same one.
+/// Gives each connection to the worker that has the fewest. With round robin, the short connections
+/// of health probes could put all long ones on the same worker.
 async fn accept(listener: &TcpListener, workers: &[Worker]) -> Infallible {
     loop {
         let accepted = async {
             let (stream, _peer) = listener.accept().await?;
-            // Without it small answers wait for the acknowledgement of the ones before.
+            // Otherwise a small answer waits until the answer before it is acknowledged.
             stream.set_nodelay(true)?;
             stream.into_std()
         };
         match accepted.await {
             Ok(stream) => {
-                let least = workers.iter().min_by_key(|worker| worker.connections());
-                least.expect("the caller's thread is a worker").hand(stream);
+                let least = workers.iter().min_by_key(|worker| worker.tokens());
+                least.expect("the caller's thread is a worker").give(stream);
             }
-            // What could not be accepted is mostly so for want of file descriptors, and would be
-            // tried again, and fail again, without end: a pause lets connections close and leaves
-            // time for other work.
+            // Mostly there is no file descriptor left, and the next attempt would fail at once.
+            // A pause lets connections close and leaves time for other work.
             Err(error) => {
                 warn!(%error, "a connection cannot be accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -137,46 +186,47 @@ async fn accept(listener: &TcpListener, workers: &[Worker]) -> Infallible {
     }
 }
 
-type Incoming = mpsc::UnboundedReceiver<Handed>;
+type Incoming = mpsc::UnboundedReceiver<Accepted>;
 
-/// The door of a worker, and how many came through it who have not left yet.
+/// The sending side of a worker: gives it connections, and counts those that are open.
 struct Worker {
-    door: mpsc::UnboundedSender<Handed>,
+    connections: mpsc::UnboundedSender<Accepted>,
     open: Arc<()>,
 }
 
-/// A connection on its way to its worker. The token is counted for as long as it is open.
-struct Handed {
+/// A connection on its way to its worker. Its token exists for as long as the connection is open.
+struct Accepted {
     stream: net::TcpStream,
     token: Arc<()>,
 }
 
 impl Worker {
     fn new() -> (Self, Incoming) {
-        let (door, incoming) = mpsc::unbounded_channel();
-        (Self { door, open: Arc::new(()) }, incoming)
+        let (connections, incoming) = mpsc::unbounded_channel();
+        (Self { connections, open: Arc::new(()) }, incoming)
     }
 
-    fn connections(&self) -> usize {
+    /// One more than the number of open connections.
+    fn tokens(&self) -> usize {
         Arc::strong_count(&self.open)
     }
 
-    fn hand(&self, stream: net::TcpStream) {
-        // A worker that takes no more is about to stop, and so is the caller.
-        let _ = self.door.send(Handed { stream, token: Arc::clone(&self.open) });
+    fn give(&self, stream: net::TcpStream) {
+        // This fails only when the worker has ended. Then the caller stops as well.
+        let _ = self.connections.send(Accepted { stream, token: Arc::clone(&self.open) });
     }
 }
 
 /// A connection at its worker.
 struct Connection {
-    // Let go of before the stream: whoever sees it closed can count on it not being counted.
-    _open: Arc<()>,
+    // Dropped before the stream: once a client sees the close, the connection is not counted.
+    _token: Arc<()>,
     stream: TcpStream,
 }
 
 impl Connection {
-    fn open(Handed { stream, token }: Handed) -> io::Result<Self> {
-        Ok(Self { _open: token, stream: TcpStream::from_std(stream)? })
+    fn open(Accepted { stream, token }: Accepted) -> io::Result<Self> {
+        Ok(Self { _token: token, stream: TcpStream::from_std(stream)? })
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {

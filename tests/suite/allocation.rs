@@ -1,4 +1,4 @@
-//! The machine asks the allocator for nothing while it works, but for a new chunk now and then.
+//! `apply` does not allocate, except for a new chunk of storage now and then.
 
 use std::ops::Range;
 
@@ -14,11 +14,11 @@ const ORDERS: i64 = 20_000;
 #[test]
 fn command_allocates_nothing_in_steady_state() {
     let mut shop = Shop::new(Rules::default());
-    // The first chunks grow as they fill; from then on everything is steady.
+    // The first chunks grow while they fill. After that the state is steady.
     shop.create(0..ORDERS);
     let creates = allocation_counter::measure(|| shop.create(ORDERS..2 * ORDERS));
-    // A chunk of orders is as large as all before it; 4,096 keys fit into a chunk, and as many
-    // bytes of keys, of which there are nine for each fourth order.
+    // A chunk of orders is as large as all chunks before it. A chunk of keys holds 4,096 entries, a
+    // chunk of key text 4,096 bytes; every fourth order adds nine bytes.
     assert!(creates.count_total <= 20, "{} allocations for {ORDERS} creates", creates.count_total);
 
     let others = allocation_counter::measure(|| {
@@ -28,7 +28,7 @@ fn command_allocates_nothing_in_steady_state() {
             shop.apply(if pay { Command::PayOrder(order) } else { Command::CancelOrder(order) });
             shop.apply(Command::Tick);
         }
-        // Every fourth create had a key: those are repeated.
+        // Repeat the creates that had a key: every fourth.
         for id in (4..ORDERS).step_by(4) {
             shop.create(id..id + 1);
         }
@@ -37,7 +37,7 @@ fn command_allocates_nothing_in_steady_state() {
 }
 
 #[test]
-fn forgotten_keys_give_their_room_back() {
+fn forgotten_keys_free_their_memory() {
     let grown_by = |keyed: bool| {
         let rules = Rules { idempotency_window: Span::from_nanos(100), ..Rules::default() };
         let mut shop = Shop::new(rules);
@@ -50,8 +50,8 @@ fn forgotten_keys_give_their_room_back() {
         allocation_counter::measure(|| create(ORDERS..3 * ORDERS)).bytes_current
     };
     let keys = grown_by(true) - grown_by(false);
-    // A chunk of either queue may have come or gone, of 4,096 entries and of 4,096 bytes.
-    assert!(keys.abs() <= 4_096 * 40, "{keys} bytes for keys that are forgotten");
+    // Each of the two queues may have one chunk more or less.
+    assert!(keys.abs() <= 4_096 * 40, "{keys} bytes for forgotten keys");
 }
 
 fn line(sku: u32) -> Line {

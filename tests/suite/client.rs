@@ -1,9 +1,12 @@
-//! The Rust client: what it tries again, what it does not, and what it makes of answers. Where
-//! time matters the server is in the process and the clock is paused, so that time passes only
-//! when nothing else can happen.
+//! The Rust client: retries, deadlines, and how it decodes answers. Tests about time use a server
+//! in the same process and tokio's paused clock, which only advances when every task waits.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use loms::client::{
@@ -11,9 +14,17 @@ use loms::client::{
     Shortage, Violation,
 };
 use loms::grpc::proto;
+use loms::grpc::proto::loms_server::LomsServer;
+use loms::grpc::service::{LomsService, ServiceOptions};
+use loms::opening_stock;
+use loms::sequencer::{Sequencer, wall_clock};
+use loms::state_machine::{LomsState, Rules, Span};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{BoxFuture, Service};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::scripted_server::{ScriptedServer, Step, order_not_found, refused_create};
@@ -30,14 +41,14 @@ fn refusal(error: ClientError) -> Refusal {
     *refusal
 }
 
-/// The key of a create as the server saw it.
+/// The idempotency key in a create that the server received.
 fn key(call: &str) -> &str {
     let (_, key) = call.split_once("idempotency_key: \"").unwrap();
     key.split_once('"').unwrap().0
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unavailable_server_is_asked_again_under_the_same_key() {
+async fn create_is_retried_with_the_same_key() {
     let server = ScriptedServer::new([unavailable(), unavailable()]);
     let client = Client::over(server.in_process(), Options::default());
 
@@ -60,7 +71,7 @@ async fn an_unavailable_server_is_asked_again_under_the_same_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_call_is_asked_again() {
+async fn every_call_is_retried() {
     let server = ScriptedServer::new([]);
     let client = Client::over(server.in_process(), Options::default());
     let script = |steps: [Step; 1]| server.then(steps);
@@ -77,7 +88,7 @@ async fn every_call_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_not_asked_again() {
+async fn refusal_is_not_retried() {
     let server = ScriptedServer::new([Step::Refuse(order_not_found())]);
     let client = Client::over(server.in_process(), Options::default());
     let start = Instant::now();
@@ -87,16 +98,16 @@ async fn a_refusal_is_not_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_bounds_the_call_with_its_retries() {
-    let server = ScriptedServer::new([unavailable(), unavailable(), Step::Silence]);
+async fn deadline_includes_all_retries() {
+    let server = ScriptedServer::new([unavailable(), unavailable(), Step::NoAnswer]);
     let client = Client::over(server.in_process(), Options::default());
     let start = Instant::now();
 
     let error = client.stock(1002).await.unwrap_err();
-    assert_eq!(error.to_string(), "no answer within 5s (before that: restarting)");
+    assert_eq!(error.to_string(), "no answer within 5s (earlier attempt: restarting)");
     assert!(start.elapsed().abs_diff(Duration::from_secs(5)) <= Duration::from_millis(1));
 
-    // Each attempt tells what is left.
+    // Each attempt sends the remaining time to the server.
     let left: Vec<u64> = server
         .timeouts()
         .iter()
@@ -107,14 +118,14 @@ async fn the_deadline_bounds_the_call_with_its_retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unavailable_server_is_given_up_in_the_end() {
+async fn retries_end_after_the_last_attempt() {
     let server = ScriptedServer::new((0..20).map(|_| unavailable()));
     let client = Client::over(server.in_process(), Options::default());
     let start = Instant::now();
 
     let error = client.stock(1002).await.unwrap_err();
     assert_eq!(error.to_string(), "unreachable after 5 attempts: restarting");
-    // 50 + 100 + 200 + 400 ms at the most, each rounded up to the timer's millisecond.
+    // At most 50 + 100 + 200 + 400 ms. Timers round each pause up to a whole millisecond.
     assert!(start.elapsed() <= Duration::from_millis(754), "{:?}", start.elapsed());
 
     let once = Options { attempts: NonZeroU32::MIN, ..Options::default() };
@@ -124,7 +135,7 @@ async fn an_unavailable_server_is_given_up_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_pause_outlasts_the_deadline() {
+async fn no_retry_without_time_left() {
     let server = ScriptedServer::new((0..20).map(|_| unavailable()));
     let options = Options {
         deadline: Duration::from_micros(1),
@@ -140,8 +151,83 @@ async fn no_pause_outlasts_the_deadline() {
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
+fn catching_up(retry_delay: Duration) -> Step {
+    let mut details = ErrorDetails::with_error_info("CATCHING_UP", "loms", []);
+    details.set_retry_info(Some(retry_delay));
+    Step::Refuse(Status::with_error_details(tonic::Code::Unavailable, "catching up", details))
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_server_whose_timer_ran_out_is_not_asked_again() {
+async fn retry_waits_for_the_retry_info_of_the_server() {
+    let delay = Duration::from_millis(200);
+    let server = ScriptedServer::new([catching_up(delay), catching_up(delay)]);
+    let client = Client::over(server.in_process(), Options::default());
+    let start = Instant::now();
+
+    assert_eq!(client.stock(3).await, Ok(300));
+    assert_eq!(server.calls().len(), 3);
+    // Two delays, and random pauses of at most 50 and 100 ms.
+    let elapsed = start.elapsed();
+    let delays = Duration::from_millis(400);
+    assert!(elapsed >= delays && elapsed <= delays + Duration::from_millis(152), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_info_beyond_the_deadline_ends_the_call_at_once() {
+    for delay in [Duration::from_secs(5), Duration::from_secs(1 << 36)] {
+        let server = ScriptedServer::new([catching_up(delay)]);
+        let client = Client::over(server.in_process(), Options::default());
+        let start = Instant::now();
+
+        let error = client.stock(3).await.unwrap_err();
+        assert_eq!(error.to_string(), "unreachable after 1 attempt: catching up");
+        assert_eq!((server.calls().len(), start.elapsed()), (1, Duration::ZERO));
+    }
+}
+
+/// A LOMS whose first answer is lost: the call takes effect, and the client gets UNAVAILABLE.
+#[derive(Clone)]
+struct FirstAnswerLost {
+    server: LomsServer<LomsService>,
+    lost: Arc<AtomicBool>,
+}
+
+impl Service<Request<Body>> for FirstAnswerLost {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let answer = self.server.call(request);
+        let lose = !self.lost.swap(true, Ordering::SeqCst);
+        Box::pin(async move {
+            let answer = answer.await?;
+            Ok(if lose { Status::unavailable("connection lost").into_http() } else { answer })
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_answer_places_a_second_order_only_if_the_server_forgets_the_key() {
+    for (window, order_id) in [(10_000_000_000, 1), (0, 2)] {
+        let rules = Rules { idempotency_window: Span::from_nanos(window), ..Rules::default() };
+        let state = LomsState::new(rules, &opening_stock::embedded(), 1);
+        let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
+        let service = LomsService::new(sequencer, ServiceOptions::default());
+        let transport = FirstAnswerLost { server: LomsServer::new(service), lost: Arc::default() };
+        let client = Client::over(transport, Options::default());
+
+        let placed = client.create(7, &ITEMS, None).await.unwrap();
+        assert_eq!(placed.order_id, order_id, "window of {window} ns");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeout_on_the_server_is_not_retried() {
     let late = [Status::deadline_exceeded(""), Status::cancelled("Timeout expired")];
     let server = ScriptedServer::new(late.map(Step::Refuse));
     let client = Client::over(server.in_process(), Options::default());
@@ -160,24 +246,24 @@ async fn connected(server: &ScriptedServer) -> Client {
 }
 
 #[tokio::test]
-async fn a_refusal_tells_its_reason_and_facts() {
+async fn refusal_has_reason_and_facts() {
     let server = ScriptedServer::new([Step::Refuse(order_not_found())]);
     let error = connected(&server).await.order(7).await.unwrap_err();
 
-    assert_eq!(error.to_string(), "order 7 is not there (NOT_FOUND, ORDER_NOT_FOUND)");
+    assert_eq!(error.to_string(), "there is no order 7 (NOT_FOUND, ORDER_NOT_FOUND)");
     let expected = Refusal {
         code: Code::NotFound,
         reason: "ORDER_NOT_FOUND".to_owned(),
         facts: BTreeMap::from([("order_id".to_owned(), "7".to_owned())]),
         violations: vec![],
-        message: "order 7 is not there".to_owned(),
+        message: "there is no order 7".to_owned(),
         placed: None,
     };
     assert_eq!(refusal(error), expected);
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_fields_that_broke_a_rule() {
+async fn refusal_names_the_invalid_fields() {
     let mut details = ErrorDetails::with_error_info("INVALID_ITEM_COUNT", "loms", []);
     details.add_bad_request_violation("items[2].count", "must be above 0");
     let code = tonic::Code::InvalidArgument;
@@ -195,7 +281,7 @@ async fn a_refusal_names_the_fields_that_broke_a_rule() {
 }
 
 #[tokio::test]
-async fn a_refusal_from_elsewhere_has_no_reason_of_ours() {
+async fn reason_of_another_domain_is_ignored() {
     let details = ErrorDetails::with_error_info("ORDER_NOT_FOUND", "proxy.example", []);
     let status = Status::with_error_details(tonic::Code::NotFound, "no route", details);
     let server = ScriptedServer::new([Step::Refuse(status)]);
@@ -206,7 +292,7 @@ async fn a_refusal_from_elsewhere_has_no_reason_of_ours() {
 }
 
 #[tokio::test]
-async fn a_refused_create_brings_its_order_with_a_thousand_shortages() {
+async fn refused_create_returns_its_order_with_a_thousand_shortages() {
     let short = |sku| proto::Shortage { sku, requested: u64::from(u32::MAX), available: u64::MAX };
     let answer = proto::OrderCreateResponse {
         order_id: i64::MAX,
@@ -226,10 +312,10 @@ async fn a_refused_create_brings_its_order_with_a_thousand_shortages() {
 }
 
 #[tokio::test]
-async fn an_order_is_told_in_full_even_by_a_newer_server() {
+async fn unknown_status_and_reason_are_kept_as_text() {
     let moment = prost_types::Timestamp { seconds: 1_000, nanos: 5 };
     let server = ScriptedServer::new([]);
-    server.shows(proto::OrderInfoResponse {
+    server.set_info(proto::OrderInfoResponse {
         status: "on its way".to_owned(),
         user: 7,
         items: vec![proto::Item { sku: 1002, count: 2 }],
@@ -252,34 +338,34 @@ async fn an_order_is_told_in_full_even_by_a_newer_server() {
 }
 
 #[tokio::test]
-async fn every_status_and_reason_of_the_contract_is_known() {
+async fn every_status_and_reason_of_the_contract_is_decoded() {
     let server = ScriptedServer::new([]);
     let client = Client::over(server.in_process(), Options::default());
-    let told = async |status: &str, reason: &str| {
+    let read = async |status: &str, reason: &str| {
         let (status, reason) = (status.to_owned(), reason.to_owned());
-        server.shows(proto::OrderInfoResponse { status, reason, ..Default::default() });
+        server.set_info(proto::OrderInfoResponse { status, reason, ..Default::default() });
         let order = client.order(1).await.unwrap();
         (order.status, order.reason)
     };
 
-    assert_eq!(told("new", "").await, (OrderStatus::New, None));
-    assert_eq!(told("awaiting payment", "").await, (OrderStatus::AwaitingPayment, None));
-    assert_eq!(told("paid", "").await, (OrderStatus::Paid, None));
+    assert_eq!(read("new", "").await, (OrderStatus::New, None));
+    assert_eq!(read("awaiting payment", "").await, (OrderStatus::AwaitingPayment, None));
+    assert_eq!(read("paid", "").await, (OrderStatus::Paid, None));
     let failed = (OrderStatus::Failed, Some(Reason::OutOfStock));
-    assert_eq!(told("failed", "OUT_OF_STOCK").await, failed);
+    assert_eq!(read("failed", "OUT_OF_STOCK").await, failed);
     let cancelled = |reason| (OrderStatus::Cancelled, Some(reason));
     assert_eq!(
-        told("cancelled", "CANCELLED_BY_CLIENT").await,
+        read("cancelled", "CANCELLED_BY_CLIENT").await,
         cancelled(Reason::CancelledByClient)
     );
-    assert_eq!(told("cancelled", "PAYMENT_TIMEOUT").await, cancelled(Reason::PaymentTimeout));
+    assert_eq!(read("cancelled", "PAYMENT_TIMEOUT").await, cancelled(Reason::PaymentTimeout));
 }
 
-/// Here three timers race, the call's, the channel's and the server's; each has a word of its own
-/// for it, and the caller hears one.
+/// Three timers run here: those of the call, the channel and the server. Each ends the call with
+/// another error, and the client returns the same one for all of them.
 #[tokio::test]
-async fn the_deadline_is_told_as_one_over_a_connection_too() {
-    let server = ScriptedServer::new((0..20).map(|_| Step::Silence));
+async fn deadline_is_the_same_error_over_a_connection() {
+    let server = ScriptedServer::new((0..20).map(|_| Step::NoAnswer));
     let address = format!("http://{}", server.listen().await);
     let options = Options { deadline: Duration::from_millis(5), ..Options::default() };
     let client = Client::lazy(&address, options).unwrap();
@@ -291,49 +377,49 @@ async fn the_deadline_is_told_as_one_over_a_connection_too() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_made_anew() {
+async fn broken_connection_is_replaced() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let client = Client::lazy(&address, Options::default()).unwrap();
     let server = ScriptedServer::new([]);
 
-    // The server hangs up on the first caller and serves the next.
-    let hang_up = async {
+    // The server closes the first connection and serves the second one.
+    let close_then_serve = async {
         drop(listener.accept().await.unwrap());
         server.serve(listener);
     };
-    let (answer, ()) = tokio::join!(client.stock(3), hang_up);
+    let (answer, ()) = tokio::join!(client.stock(3), close_then_serve);
     assert_eq!(answer, Ok(300));
 }
 
 #[tokio::test]
-async fn where_nobody_listens_the_server_is_unreachable() {
-    // Bound, so that nobody else gets the port; not listening, so that callers are turned away.
+async fn unreachable_server_is_an_error() {
+    // Bound, so that no other process gets the port. Not listening, so that it refuses connections.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", socket.local_addr().unwrap());
-    let quick = Options {
+    let fast = Options {
         attempts: NonZeroU32::MIN.saturating_add(1),
         first_pause: Duration::from_millis(1),
         ..Options::default()
     };
 
-    let error = Client::connect(&address, quick).await.unwrap_err().to_string();
+    let error = Client::connect(&address, fast).await.unwrap_err().to_string();
     assert!(error.starts_with("unreachable after 1 attempt: "), "{error}");
     assert!(error.contains("refused"), "{error}");
-    let client = Client::lazy(&address, quick).unwrap();
+    let client = Client::lazy(&address, fast).unwrap();
     let error = client.stock(1002).await.unwrap_err().to_string();
     assert!(error.starts_with("unreachable after 2 attempts: "), "{error}");
     assert!(error.contains("refused"), "{error}");
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_called_is_refused_by_name() {
+async fn invalid_address_is_refused_by_name() {
     for bad in ["", "localhost", "localhost:50051", "ftp://a:1", "http://a:1/path", "http://a b"] {
         let error = Client::lazy(bad, Options::default()).unwrap_err().to_string();
-        assert_eq!(error, format!("cannot call {bad:?}: write http://HOST:PORT"));
+        assert_eq!(error, format!("cannot call {bad:?}: use http://HOST:PORT"));
     }
     let error = Client::lazy("https://a:1", Options::default()).unwrap_err().to_string();
-    assert!(error.contains("without TLS"), "{error}");
+    assert!(error.contains("TLS is not supported"), "{error}");
     Client::lazy("http://localhost:50051/", Options::default()).unwrap();
 }

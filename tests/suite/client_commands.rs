@@ -1,4 +1,4 @@
-//! `loms stock`, `create`, `info`, `pay` and `cancel`: what they print, where, and how they exit.
+//! `loms stock`, `create`, `info`, `pay` and `cancel`: their output and their exit codes.
 
 use std::process::{Command, Output, Stdio};
 
@@ -9,7 +9,7 @@ use tonic::Status;
 
 use crate::scripted_server::{ScriptedServer, Step, order_not_found, refused_create};
 
-/// The binary with these words, and what came of it: exit code, stdout, stderr.
+/// Runs `loms` with these arguments. Returns the exit code, stdout and stderr.
 async fn loms(words: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
     command.args(words).env_clear();
@@ -19,7 +19,7 @@ async fn loms(words: &[&str]) -> (i32, String, String) {
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-/// The binary with these words, split at spaces, calling the server.
+/// Runs `loms` against this server, with arguments that are separated by spaces.
 async fn call(server: &ScriptedServer, words: &str) -> (i32, String, String) {
     let address = format!("http://{}", server.listen().await);
     let mut words: Vec<&str> = words.split(' ').collect();
@@ -46,17 +46,22 @@ const FAILED_ORDER: &str = "order 2: failed
 ";
 
 #[tokio::test]
-async fn stock_tells_each_sku() {
+async fn stock_prints_each_sku() {
     let server = ScriptedServer::new([]);
     let expected = "1002       100200 available\n773297411  77329741100 available\n";
     assert_eq!(call(&server, "stock 1002 773297411").await, done(expected));
     let expected = "{\"available\":300,\"sku\":3}\n{\"available\":400,\"sku\":4}\n";
     assert_eq!(call(&server, "stock 3 4 --json").await, done(expected));
-    assert_eq!(call(&server, "--json stock 3 4").await, done(expected));
+
+    // The flags may also be before the command; those after it count.
+    let address = format!("http://{}", server.listen().await);
+    let before = ["--json", "--address", "http://localhost:1", "stock", "3", "4"];
+    let words = [&before[..], &["--address", &address]].concat();
+    assert_eq!(loms(&words).await, done(expected));
 }
 
 #[tokio::test]
-async fn a_refused_sku_does_not_hide_the_others() {
+async fn stock_continues_after_a_refused_sku() {
     let refused = Step::Refuse(Status::not_found("SKU 3 is not there"));
     let server = ScriptedServer::new([refused]);
     let (code, stdout, stderr) = call(&server, "stock 3 4").await;
@@ -65,7 +70,7 @@ async fn a_refused_sku_does_not_hide_the_others() {
 }
 
 #[tokio::test]
-async fn create_tells_the_order() {
+async fn create_prints_the_order() {
     let server = ScriptedServer::new([]);
     let answer = call(&server, "create --user 7 1002:2 1003:1 --key cart-9").await;
     assert_eq!(answer, done("order 1: awaiting payment\n"));
@@ -83,36 +88,36 @@ async fn create_tells_the_order() {
 }
 
 #[tokio::test]
-async fn a_failed_create_is_shown_and_exits_with_1() {
+async fn failed_create_is_printed_and_exits_with_1() {
     let server = ScriptedServer::new([]);
-    server.creates(failed_order());
+    server.set_created(failed_order());
     let expected = (1, FAILED_ORDER.to_owned(), String::new());
     assert_eq!(call(&server, "create --user 7 7:1 1002:200000").await, expected);
 
-    // The same from a server that is set to refuse it.
+    // The same order from a server with `orders.failed_create: failed_precondition`.
     let server = ScriptedServer::new([Step::Refuse(refused_create(&failed_order()))]);
     assert_eq!(call(&server, "create --user 7 7:1 1002:200000").await, expected);
 }
 
 #[tokio::test]
-async fn a_create_without_an_answer_tells_the_key_to_ask_again_with() {
-    let server = ScriptedServer::new([Step::Silence]);
+async fn create_without_an_answer_prints_the_key_for_a_retry() {
+    let server = ScriptedServer::new([Step::NoAnswer]);
     let (code, stdout, stderr) = call(&server, "create --user 7 1002:2 --timeout 100ms").await;
     assert_eq!((code, &*stdout), (1, ""));
-    let told = ": no answer within 100ms; the order may be there, so ask again with --key ";
-    let (address, rest) = stderr.split_once(told).unwrap();
+    let middle = ": no answer within 100ms; the order may exist, so retry with --key ";
+    let (address, rest) = stderr.split_once(middle).unwrap();
     assert!(address.starts_with("loms: http://127.0.0.1:"), "{stderr}");
-    let (key, mend) = rest.split_once(';').unwrap();
-    assert_eq!(mend, " --timeout gives it longer\n");
+    let (key, advice) = rest.split_once(';').unwrap();
+    assert_eq!(advice, " --timeout sets a longer limit\n");
     assert_eq!(key.len(), 32);
     let calls = server.calls();
     assert!(calls.is_empty() || calls[0].contains(key), "{calls:?}");
 }
 
 #[tokio::test]
-async fn info_shows_the_order() {
+async fn info_prints_the_order() {
     let server = ScriptedServer::new([]);
-    server.shows(proto::OrderInfoResponse {
+    server.set_info(proto::OrderInfoResponse {
         status: "failed".to_owned(),
         user: 7,
         items: vec![proto::Item { sku: 7, count: 1 }, proto::Item { sku: 1002, count: 200_000 }],
@@ -143,7 +148,7 @@ async fn info_shows_the_order() {
 }
 
 #[tokio::test]
-async fn pay_and_cancel_tell_the_status_that_they_set() {
+async fn pay_and_cancel_print_the_new_status() {
     let server = ScriptedServer::new([]);
     assert_eq!(call(&server, "pay 3").await, done("order 3: paid\n"));
     assert_eq!(call(&server, "cancel 3").await, done("order 3: cancelled\n"));
@@ -158,29 +163,29 @@ async fn pay_and_cancel_tell_the_status_that_they_set() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_one_line_on_stderr() {
+async fn refusal_is_one_line_on_stderr() {
     for words in ["info 7", "pay 7", "cancel 7 --json", "info -7"] {
         let server = ScriptedServer::new([Step::Refuse(order_not_found())]);
         let (code, stdout, stderr) = call(&server, words).await;
         assert_eq!((code, &*stdout), (1, ""));
-        assert_eq!(stderr, "loms: order 7 is not there (NOT_FOUND, ORDER_NOT_FOUND)\n");
+        assert_eq!(stderr, "loms: there is no order 7 (NOT_FOUND, ORDER_NOT_FOUND)\n");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_named() {
-    // Bound, so that nobody else gets the port; not listening, so that callers are turned away.
+async fn unreachable_server_is_named() {
+    // Bound, so that no other process gets the port. Not listening, so that it refuses connections.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", socket.local_addr().unwrap());
     let (code, stdout, stderr) = loms(&["stock", "1", "2", "--address", &address]).await;
     assert_eq!((code, &*stdout, stderr.lines().count()), (1, "", 1));
-    let told = format!("loms: {address}: unreachable after 5 attempts: ");
-    assert!(stderr.starts_with(&told), "{stderr}");
+    let start = format!("loms: {address}: unreachable after 5 attempts: ");
+    assert!(stderr.starts_with(&start), "{stderr}");
 }
 
 #[tokio::test]
-async fn a_reader_who_has_gone_is_no_trouble() {
+async fn closed_stdout_is_no_error() {
     let server = ScriptedServer::new([]);
     let address = format!("http://{}", server.listen().await);
     let (reader, writer) = std::io::pipe().unwrap();
@@ -194,7 +199,7 @@ async fn a_reader_who_has_gone_is_no_trouble() {
 }
 
 #[tokio::test]
-async fn a_command_line_that_makes_no_sense_exits_with_2() {
+async fn wrong_arguments_exit_with_2() {
     let lines = [
         "stock",
         "stock many",
@@ -218,4 +223,28 @@ async fn a_command_line_that_makes_no_sense_exits_with_2() {
         assert_eq!((code, &*stdout), (2, ""), "loms {line}");
         assert!(stderr.starts_with("error: "), "loms {line}: {stderr}");
     }
+}
+
+#[tokio::test]
+async fn wrong_number_is_refused_with_its_range() {
+    for (line, message) in [
+        ("stock many", "'many' for '<SKU>...': SKU must be a whole number from 0 to 4294967295"),
+        ("create --user 7 1:x", "'1:x' for '<SKU:COUNT>...': COUNT must be a whole number from 0"),
+        ("create --user x 1:1", "'x' for '--user <USER>': must be a whole number up to "),
+        ("pay one", "'one' for '<ID>': must be a whole number up to 9223372036854775807"),
+        ("pay 1 --timeout soon", "expected number at 0; use a duration such as 500ms or 5s"),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (code, _, stderr) = loms(&words).await;
+        assert!(code == 2 && stderr.contains(message), "loms {line}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn help_of_serve_has_no_flags_for_calling() {
+    let (code, stdout, _) = loms(&["serve", "--help"]).await;
+    assert!(code == 0 && stdout.contains("--listen"), "{stdout}");
+    assert!(!stdout.contains("--address") && !stdout.contains("--json"), "{stdout}");
+    let (_, stdout, _) = loms(&["pay", "--help"]).await;
+    assert!(stdout.contains("--address") && !stdout.contains("--listen"), "{stdout}");
 }

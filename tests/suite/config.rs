@@ -1,4 +1,4 @@
-//! The configuration: which source wins, what each key takes, and how the rest is refused.
+//! The configuration: which source wins, which values are valid, and every error.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -17,7 +17,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::story::snapshot;
 
-/// A working directory, and what LOMS is started with in it.
+/// A working directory, and the sources of a start in it.
 struct Start {
     directory: TempDir,
     file: Option<PathBuf>,
@@ -35,7 +35,7 @@ impl Start {
         self.directory.path()
     }
 
-    /// A file that is there, but that nobody need read.
+    /// Writes a file. Only `config` names it.
     fn with(self, file: &str, text: impl AsRef<[u8]>) -> Self {
         let path = self.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -79,8 +79,8 @@ fn from_file(text: &str) -> Start {
 }
 
 #[test]
-fn defaults_are_as_promised() {
-    let promised = Config {
+fn defaults_are_as_documented() {
+    let documented = Config {
         grpc: Grpc { listen: ([0, 0, 0, 0], 50051).into(), threads: None },
         loms: Loms { address: "http://localhost:50051".to_owned() },
         stock: StockSource::Embedded,
@@ -92,10 +92,13 @@ fn defaults_are_as_promised() {
         },
         log: Log { level: Targets::new().with_default(LevelFilter::INFO), format: LogFormat::Text },
     };
-    assert_eq!(Config::default(), promised);
-    assert_eq!(Start::new().load().unwrap(), promised);
-    assert_eq!(from_file("").load().unwrap(), promised);
-    assert_eq!(from_file("# grpc:\norders:\n  # max_lines: 1\nlog: ~\n").load().unwrap(), promised);
+    assert_eq!(Config::default(), documented);
+    assert_eq!(Start::new().load().unwrap(), documented);
+    assert_eq!(from_file("").load().unwrap(), documented);
+    assert_eq!(
+        from_file("# grpc:\norders:\n  # max_lines: 1\nlog: ~\n").load().unwrap(),
+        documented
+    );
 }
 
 #[test]
@@ -118,14 +121,14 @@ fn shipped_file_holds_every_key_at_its_default() {
         let (section, name) = key.parts();
         let default = key.default.unwrap_or("../data/stock-data.json");
         let entry = format!("\n  # {}\n  {name}: {default}\n", key.about);
-        let place = text.find(&entry).unwrap_or_else(|| panic!("not there:{entry}"));
+        let place = text.find(&entry).unwrap_or_else(|| panic!("missing:{entry}"));
         let mut sections = text[..place].lines().filter(|line| line.ends_with(':'));
         assert_eq!(sections.next_back().unwrap(), format!("{section}:"), "{name}");
     }
 }
 
 #[test]
-fn every_key_is_set_alike_from_every_source() {
+fn every_source_sets_every_key() {
     let texts = [
         ("grpc.listen", "[::1]:0"),
         ("grpc.threads", "255"),
@@ -191,7 +194,7 @@ fn later_sources_win() {
 }
 
 #[test]
-fn stock_path_starts_where_it_was_written() {
+fn stock_path_is_relative_to_its_source() {
     let file = |start: &Start, path: &str| StockSource::File(start.path().join(path));
     let start = Start::new().with("etc/loms.yaml", "stock: {file: s.json}").config("etc/loms.yaml");
     assert_eq!(start.load().unwrap().stock, file(&start, "etc/s.json"));
@@ -224,7 +227,7 @@ fn times_are_exact_to_the_nanosecond() {
 }
 
 #[test]
-fn what_kubernetes_injects_is_let_be() {
+fn kubernetes_variables_are_ignored() {
     let mut start = Start::new();
     for (name, text) in [
         ("LOMS_SERVICE_HOST", "10.0.0.7"),
@@ -239,7 +242,7 @@ fn what_kubernetes_injects_is_let_be() {
         ("LOMS_CANARY_SERVICE_HOST", "10.0.0.8"),
         ("LOMS_CANARY_PORT_50051_TCP_ADDR", "10.0.0.8"),
         ("HOME", "/root"),
-        ("loms_grpc_listen", "lower case is not ours"),
+        ("loms_grpc_listen", "lower case is ignored"),
     ] {
         start = start.variable(name, text);
     }
@@ -247,7 +250,7 @@ fn what_kubernetes_injects_is_let_be() {
 }
 
 #[test]
-fn bad_value_is_refused_though_a_later_source_has_a_good_one() {
+fn bad_value_is_refused_even_if_overridden() {
     let start = from_file("orders: {max_lines: 0}").variable("LOMS_ORDERS_MAX_LINES", "5");
     assert!(start.refusal().starts_with("loms.yaml:1: orders.max_lines"), "{}", start.refusal());
     let start = Start::new().variable("LOMS_LOG_FORMAT", "xml").flag("log.format", "text");
@@ -255,7 +258,7 @@ fn bad_value_is_refused_though_a_later_source_has_a_good_one() {
 }
 
 #[test]
-fn file_is_refused_by_line() {
+fn file_errors_name_the_line() {
     let not_sections = [
         "5",
         "- grpc",
@@ -302,12 +305,31 @@ fn file_is_refused_by_line() {
     let named = Start::new().variable("LOMS_CONFIG", "no.yaml");
     writeln!(page, "LOMS_CONFIG=no.yaml\n  → {}", named.refusal()).unwrap();
     let folder = Start::new().with("config/config.yaml/x", "");
-    writeln!(page, "config/config.yaml is a folder\n  → {}", folder.refusal()).unwrap();
+    writeln!(page, "config/config.yaml is a directory\n  → {}", folder.refusal()).unwrap();
     snapshot("config_file_refusals", &page);
 }
 
 #[test]
-fn bad_values_are_refused_by_name_and_place() {
+fn file_that_ends_early_is_not_yaml() {
+    for text in [
+        "orders: {",
+        "orders: {max_lines: 5,",
+        "orders: {max_lines:",
+        "orders:\n  max_lines: '5",
+        "orders:\n  max_lines: 5\n  payment_timeout",
+    ] {
+        let refusal = from_file(text).refusal();
+        assert!(refusal.contains(": not YAML: "), "{text:?}: {refusal}");
+    }
+    // This is YAML: the section is the text `listen`.
+    assert_eq!(
+        from_file("grpc:\n  listen").refusal(),
+        "loms.yaml:1: section grpc must contain `key: value` lines with the keys: listen, threads"
+    );
+}
+
+#[test]
+fn bad_values_are_refused_with_name_and_place() {
     let values = [
         ("grpc.listen", &["localhost:50051", "0.0.0.0", ":50051", "0.0.0.0:65536", ""][..]),
         (

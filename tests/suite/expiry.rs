@@ -1,4 +1,4 @@
-//! Orders expire on time with no calls at all.
+//! Orders expire on time, also without calls, and after the process was suspended.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -21,7 +21,7 @@ use tonic_types::StatusExt;
 use crate::script::{HandClock, opening, render};
 
 #[tokio::test(start_paused = true)]
-async fn order_expires_on_time_with_no_calls_at_all() {
+async fn order_expires_on_time_without_calls() {
     let clock = HandClock::new();
     let state = LomsState::new(Rules::default(), &opening("1=10/2"), 1);
     let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
@@ -34,15 +34,15 @@ async fn order_expires_on_time_with_no_calls_at_all() {
         options,
         std::future::pending(),
     ));
-    // The server has found nothing to wait for before the order comes.
+    // The server waits without a deadline before the order arrives.
     sleep(Duration::from_secs(3_600)).await;
 
     sequencer.present().unwrap().submit(create(3)).value.unwrap();
 
-    // The paused clock jumps to the server's own timer: ten minutes, and what rounding adds.
+    // The paused clock jumps to the server's timer: ten minutes and a little for rounding.
     clock.advance(Duration::from_secs(600));
     sleep(Duration::from_secs(601)).await;
-    // From here on nobody could let the order expire by asking: it is too early again.
+    // The read below cannot expire the order itself: its time is before the deadline.
     clock.go_back(Duration::from_secs(300));
     let present = sequencer.present().unwrap();
     let order = present.state().orders().next().unwrap();
@@ -57,7 +57,7 @@ fn create(units: u32) -> Command {
     convert::order_create(7, [(1, units)].into_iter(), "", 1).unwrap()
 }
 
-/// A machine with 20,000 of SKU 1, behind by 10,000 orders of two each.
+/// A state with 20,000 of SKU 1 and 10,000 due orders of two each.
 fn behind(clock: &HandClock) -> Arc<Sequencer> {
     let state = LomsState::new(Rules::default(), &opening("1=20000/0"), 1);
     let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
@@ -73,12 +73,12 @@ fn fall_behind(sequencer: &Sequencer, clock: &HandClock) {
 }
 
 #[test]
-fn backlog_is_worked_off_in_steps_before_any_command() {
+fn backlog_expires_in_steps_before_any_command() {
     let clock = HandClock::new();
     let sequencer = behind(&clock);
     for _ in 0..2 {
         assert_eq!(sequencer.present().err(), Some(Behind));
-        assert_eq!(sequencer.tick(), Some(Duration::ZERO), "there is more to do");
+        assert_eq!(sequencer.tick(), Some(Duration::ZERO), "more orders are due");
         assert_eq!(sequencer.present().err(), Some(Behind), "no call sees stock of the past");
     }
     assert_eq!(sequencer.tick(), None, "the last step");
@@ -94,13 +94,13 @@ fn backlog_is_worked_off_in_steps_before_any_command() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn call_waits_for_a_machine_that_is_behind_and_is_turned_away_in_time() {
+async fn call_during_a_backlog_waits_and_is_then_refused() {
     let clock = HandClock::new();
     let sequencer = behind(&clock);
     let service = LomsService::new(Arc::clone(&sequencer), ServiceOptions::default());
     let stock = || service.stocks_info(Request::new(StocksInfoRequest { sku: 1 }));
 
-    // Nobody ticks.
+    // Without a tick the call is refused.
     let start = Instant::now();
     let refused = stock().await.unwrap_err();
     assert!(start.elapsed() < Duration::from_millis(5), "{:?}", start.elapsed());
@@ -111,7 +111,7 @@ async fn call_waits_for_a_machine_that_is_behind_and_is_turned_away_in_time() {
     let retry = refused.get_details_retry_info().unwrap();
     assert_eq!(retry.retry_delay, Some(Duration::from_millis(50)));
 
-    // Somebody does, while the call waits.
+    // With ticks the waiting call is answered.
     let ticking = async {
         sequencer.tick_needed().await;
         while sequencer.tick() == Some(Duration::ZERO) {}
@@ -123,7 +123,7 @@ async fn call_waits_for_a_machine_that_is_behind_and_is_turned_away_in_time() {
 }
 
 #[tokio::test]
-async fn server_catches_up_by_itself() {
+async fn server_expires_a_backlog_by_itself() {
     let clock = HandClock::new();
     let sequencer = behind(&clock);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -133,14 +133,14 @@ async fn server_catches_up_by_itself() {
     let server = tokio::spawn(serve(listener, NonZeroUsize::MIN, shared, options, never));
     let loms = Client::connect(&address, Options::default()).await.unwrap();
     assert_eq!(loms.stock(1).await.unwrap(), 20_000);
-    // Again, with the server asleep until its next deadline: the call wakes it.
+    // Again, while the server waits for its next deadline: the call wakes it.
     fall_behind(&sequencer, &clock);
     assert_eq!(loms.stock(1).await.unwrap(), 20_000);
     server.abort();
 }
 
 #[test]
-fn expiries_are_logged_a_line_for_each_command() {
+fn expiries_of_one_command_are_one_log_line() {
     let clock = HandClock::new();
     let state = LomsState::new(Rules::default(), &opening("1=10/0"), 1);
     let sequencer = Sequencer::new(state, clock.clock());
@@ -158,8 +158,8 @@ fn expiries_are_logged_a_line_for_each_command() {
         }
         let _ = sequencer.present().unwrap().available(Sku::new(1).unwrap());
     });
-    let told = fs::read_to_string(path).unwrap();
-    let lines: Vec<_> = told.lines().map(str::trim).collect();
+    let text = fs::read_to_string(path).unwrap();
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
     assert_eq!(
         lines,
         [
@@ -170,12 +170,12 @@ fn expiries_are_logged_a_line_for_each_command() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wall_clock_starts_at_the_time_of_day_and_moves_with_the_timers() {
-    #[expect(clippy::disallowed_methods, reason = "what the clock is held against")]
+async fn wall_clock_starts_at_the_time_of_day_and_follows_the_timers() {
+    #[expect(clippy::disallowed_methods, reason = "compared with the clock under test")]
     let day = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let clock = wall_clock();
     let start = Duration::from_nanos(clock().as_nanos());
-    assert!(start.abs_diff(day) < Duration::from_secs(60), "{start:?} where it is {day:?}");
+    assert!(start.abs_diff(day) < Duration::from_secs(60), "{start:?}, expected {day:?}");
     tokio::time::advance(Duration::from_secs(90)).await;
     assert_eq!(Duration::from_nanos(clock().as_nanos()) - start, Duration::from_secs(90));
 }

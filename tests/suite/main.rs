@@ -1,12 +1,15 @@
-//! All tests of LOMS from outside: one binary, a module per matter.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
+//! All tests of LOMS from outside: one binary, one module per topic.
+#![allow(clippy::unwrap_used, reason = "an unwrap that fails fails the test")]
 
 mod allocation;
 mod client;
 mod client_commands;
 mod config;
+mod docs;
 mod expiry;
+mod imports;
 mod laws;
+mod load;
 mod opening_stock;
 mod process;
 mod races;

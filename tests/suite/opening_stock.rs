@@ -1,4 +1,4 @@
-//! The stock file: what is taken, and how each thing that is not is refused.
+//! The stock file: valid files, and every error.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn listed(stock: &OpeningStock) -> Vec<(u32, u64, u64)> {
 }
 
 #[test]
-fn embedded_stock_is_the_five_that_ship() {
+fn embedded_stock_has_five_skus() {
     let five = [
         (1002, 200, 20),
         (1003, 250, 30),
@@ -29,7 +29,7 @@ fn embedded_stock_is_the_five_that_ship() {
 }
 
 #[test]
-fn stock_file_may_hold_nothing_or_as_much_as_there_can_be() {
+fn stock_file_accepts_no_records_and_largest_numbers() {
     assert_eq!(listed(&parse("[]").unwrap()), []);
     let edges = r#"[
         {"reserved": 18446744073709551615, "sku": 4294967295, "total_count": 18446744073709551615},
@@ -51,7 +51,7 @@ fn stock_file_with_a_hundred_thousand_skus_loads() {
 }
 
 #[test]
-fn stock_file_is_refused_with_place_and_reason() {
+fn stock_file_errors_have_place_and_reason() {
     let not_records = [
         "",
         "[",
@@ -103,19 +103,19 @@ fn stock_file_is_refused_with_place_and_reason() {
 }
 
 #[test]
-fn stock_file_is_loaded_or_refused_by_its_path() {
+fn stock_file_is_loaded_by_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stock.json");
     let load = || opening_stock::load(&path).map_err(|error| error.to_string());
     let refused = |rest: &str| format!("{}{rest}", path.display());
 
     let missing = load().unwrap_err();
-    let told = refused(": the stock file cannot be read: No such file or directory");
-    assert!(missing.starts_with(&told), "{missing}");
+    let expected = refused(": the stock file cannot be read: No such file or directory");
+    assert!(missing.starts_with(&expected), "{missing}");
 
     fs::write(&path, b"[\n\n\xff]").unwrap();
-    let mend = ":3: not UTF-8; save the stock file as UTF-8";
-    assert_eq!(load().unwrap_err(), refused(mend));
+    let fix = ":3: not UTF-8; save the stock file as UTF-8";
+    assert_eq!(load().unwrap_err(), refused(fix));
 
     fs::write(&path, r#"[{"sku": 8, "total_count": 5, "reserved": 4}]"#).unwrap();
     assert_eq!(listed(&load().unwrap()), [(8, 5, 4)]);

@@ -1,4 +1,4 @@
-//! The `loms` binary as its users run it: started, called, stopped by a signal, refused.
+//! The `loms` binary as a process: start, calls, signals, refused starts.
 
 use std::fmt::Write;
 use std::io::{BufRead, BufReader, Lines};
@@ -7,32 +7,31 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use tonic::transport::Channel;
 
-use crate::scripted_server::ScriptedServer;
 use crate::serving::begin_create;
 use crate::story::snapshot;
 
 fn loms() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
-    quiet(&mut command).current_dir(env!("CARGO_MANIFEST_DIR"));
+    isolate(&mut command).current_dir(env!("CARGO_MANIFEST_DIR"));
     command
 }
 
-/// What stands in this process's environment is no part of a test.
-fn quiet(command: &mut Command) -> &mut Command {
+/// The environment of the test process must not affect a test.
+pub(crate) fn isolate(command: &mut Command) -> &mut Command {
     command.env_clear().stdin(Stdio::null())
 }
 
-/// A server in a process of its own, and its log.
-struct Process {
+/// A `loms` process and its log.
+pub(crate) struct Process {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    address: String,
-    /// The first event.
+    pub(crate) address: String,
+    /// The first log event.
     start: serde_json::Value,
 }
 
 impl Process {
-    fn start(flags: &[&str]) -> Self {
+    pub(crate) fn start(flags: &[&str]) -> Self {
         Self::start_in(Path::new(env!("CARGO_MANIFEST_DIR")), flags)
     }
 
@@ -41,7 +40,7 @@ impl Process {
     }
 
     fn start_by(mut command: Command, folder: &Path, flags: &[&str]) -> Self {
-        let mut child = quiet(&mut command)
+        let mut child = isolate(&mut command)
             .current_dir(folder)
             .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(flags)
@@ -55,7 +54,7 @@ impl Process {
         Self { child, log, address, start }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args([format!("-{name}"), self.child.id().to_string()])
             .status()
@@ -67,46 +66,46 @@ impl Process {
         loms().args(words.split(' ')).args(["--address", &self.address]).output().unwrap()
     }
 
-    /// The rest of the log, and the exit code.
-    fn end(&mut self) -> (Vec<serde_json::Value>, Option<i32>) {
+    /// Waits for the end. Returns the rest of the log and the exit code.
+    pub(crate) fn end(&mut self) -> (Vec<serde_json::Value>, Option<i32>) {
         let log = self.log.by_ref().map(|line| event(&line.unwrap())).collect();
         (log, self.child.wait().unwrap().code())
     }
 }
 
-/// A test that fails leaves no server behind.
+/// Ends the server of a failed test.
 impl Drop for Process {
     fn drop(&mut self) {
-        // It fails where the process has ended, as it should have.
+        // Fails if the process has ended already, which is the normal case.
         let _ = self.child.kill();
     }
 }
 
-fn event(line: &str) -> serde_json::Value {
+pub(crate) fn event(line: &str) -> serde_json::Value {
     serde_json::from_str(line).unwrap()
 }
 
 #[test]
-fn start_tells_what_is_served() {
+fn start_logs_the_stock() {
     let mut process = Process::start(&["serve", "--stock", "data/stock-data.json"]);
-    let told = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
-    assert_eq!(told, ["\"data/stock-data.json\"", "5", "\"1250\""]);
+    let logged = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
+    assert_eq!(logged, ["\"data/stock-data.json\"", "5", "\"1250\""]);
     process.signal("TERM");
     process.end();
 }
 
 #[test]
-fn without_a_file_in_sight_the_binary_serves_by_itself() {
+fn binary_serves_without_any_file() {
     let elsewhere = tempfile::tempdir().unwrap();
     let mut process = Process::start_in(elsewhere.path(), &[]);
-    let told = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
-    assert_eq!(told, ["\"built in\"", "5", "\"1250\""]);
+    let logged = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
+    assert_eq!(logged, ["\"built in\"", "5", "\"1250\""]);
     process.signal("TERM");
     process.end();
 }
 
 #[test]
-fn order_lives_its_life_through_the_command_line() {
+fn client_commands_work_with_a_real_server() {
     let mut process = Process::start(&[]);
     let mut page = String::new();
     for words in [
@@ -134,55 +133,7 @@ fn order_lives_its_life_through_the_command_line() {
     snapshot("command_line", &without_times(&page));
 }
 
-#[test]
-fn bench_counts_every_call_and_finds_every_order() {
-    let mut process = Process::start(&["serve"]);
-    for pace in ["--concurrency 4", "--rate 500"] {
-        let Output { status, stdout, stderr } =
-            process.call(&format!("bench {pace} --warm-up 0s --duration 500ms --json"));
-        assert!(status.success() && stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
-        let told = event(std::str::from_utf8(&stdout).unwrap());
-        let calls = told["calls"].as_u64().unwrap();
-        let codes = told["codes"].as_object().unwrap().values();
-        assert_eq!(codes.map(|count| count.as_u64().unwrap()).sum::<u64>(), calls);
-        let kinds = told["kinds"].as_object().unwrap().values();
-        assert_eq!(kinds.map(|kind| kind["calls"].as_u64().unwrap()).sum::<u64>(), calls);
-        let check = &told["check"];
-        assert_eq!((&told["ok"], &check["made"]), (&true.into(), &check["read_back"]));
-        // Without a warm-up every order of the run is a create that was counted; few calls may
-        // have none among them.
-        let creates = told["kinds"]["create"]["codes"]["OK"].as_u64().unwrap_or(0);
-        assert_eq!(check["made"], creates);
-        if pace == "--rate 500" {
-            // A machine that is busy may have come to the end of the time with some to send.
-            assert_eq!(calls + told["unsent"].as_u64().unwrap(), 250);
-        }
-    }
-    let unchecked = process.call("bench --duration 50ms --warm-up 0s --no-check --json");
-    assert!(unchecked.status.success());
-    assert!(event(std::str::from_utf8(&unchecked.stdout).unwrap())["check"].is_null());
-    process.signal("TERM");
-    assert_eq!(process.end().1, Some(0));
-}
-
-#[tokio::test]
-async fn bench_of_a_server_that_cheats_says_so() {
-    // Whatever is ordered and asked for, its only order is order 1, of nobody in this run.
-    let server = ScriptedServer::new([]);
-    let address = format!("http://{}", server.listen().await);
-    let mut bench = tokio::process::Command::from(loms());
-    let bench = bench.args("bench --mix create=1 --warm-up 0s --duration 50ms".split(' '));
-    let Output { status, stdout, stderr } =
-        bench.args(["--concurrency", "1", "--address", &address]).output().await.unwrap();
-    assert_eq!(status.code(), Some(1));
-    let stdout = String::from_utf8(stdout).unwrap();
-    let stderr = String::from_utf8(stderr).unwrap();
-    assert!(stdout.contains("\ncheck: ") && !stdout.contains(" 0 wrong"), "{stdout}");
-    assert!(stderr.starts_with("loms: wrong: "), "{stderr}");
-    assert!(stderr.contains(": order 1 is of user 0, not 1"), "{stderr}");
-}
-
-/// Times are the only thing in a page that differs from run to run.
+/// Replaces the times, which differ between runs.
 fn without_times(page: &str) -> String {
     let lines = page.lines().map(|line| match serde_json::from_str::<serde_json::Value>(line) {
         Ok(mut order) if order.get("created_at").is_some() => {
@@ -196,7 +147,7 @@ fn without_times(page: &str) -> String {
 }
 
 #[test]
-fn signal_ends_it_with_exit_code_zero() {
+fn signal_ends_the_server_with_exit_code_0() {
     for signal in ["TERM", "INT"] {
         let mut process = Process::start(&[]);
         process.signal(signal);
@@ -208,10 +159,10 @@ fn signal_ends_it_with_exit_code_zero() {
 }
 
 #[tokio::test]
-async fn second_signal_ends_it_at_once() {
+async fn second_signal_ends_the_server_at_once() {
     let mut process = Process::start(&[]);
     let channel = Channel::from_shared(process.address.clone()).unwrap().connect().await.unwrap();
-    // A call that never ends would hold the first signal up for ten seconds.
+    // The server would wait ten seconds for this call, which never ends.
     let (message, call) = begin_create(&channel).await;
     process.signal("TERM");
     let stopping = event(&process.log.next().unwrap().unwrap());
@@ -252,7 +203,7 @@ fn debug_tells_every_command_by_module() {
 }
 
 #[test]
-fn expiry_is_logged_when_it_is_due_with_no_calls_at_all() {
+fn expiry_is_logged_on_time_without_calls() {
     let mut process = Process::start(&["--payment-timeout", "1ms"]);
     process.call("create --user 7 1002:2");
     let expired = event(&process.log.next().unwrap().unwrap());
@@ -265,7 +216,7 @@ fn expiry_is_logged_when_it_is_due_with_no_calls_at_all() {
 }
 
 #[tokio::test]
-async fn server_out_of_file_descriptors_says_so_and_goes_on() {
+async fn server_without_file_descriptors_logs_it_and_continues() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 30; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_loms")]);
     let mut process = Process::start_by(shell, Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
@@ -284,7 +235,7 @@ async fn server_out_of_file_descriptors_says_so_and_goes_on() {
 }
 
 #[test]
-fn refused_start_says_why_in_one_line() {
+fn refused_start_prints_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let listen = format!("--listen 127.0.0.1:{port}");

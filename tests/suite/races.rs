@@ -1,4 +1,4 @@
-//! Many calls at once, from many connections, over real gRPC on several threads.
+//! Concurrent calls from many connections, over real gRPC on several threads.
 
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::grpc::proto::{
@@ -27,7 +27,7 @@ fn units(shop: &Shop) -> (u64, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn creates_at_once_reserve_exactly_what_there_is() {
+async fn concurrent_creates_reserve_exactly_the_stock() {
     let shop = Shop::open("1=210/10", ServiceOptions::default()).await;
     let mut calls = JoinSet::new();
     for client in connections(&shop, 10).await {
@@ -41,7 +41,7 @@ async fn creates_at_once_reserve_exactly_what_there_is() {
     }
     let mut answers: Vec<OrderCreateResponse> = calls.join_all().await;
     answers.sort_by_key(|answer| answer.order_id);
-    assert!(answers.iter().map(|answer| answer.order_id).eq(1..=300), "an id each");
+    assert!(answers.iter().map(|answer| answer.order_id).eq(1..=300), "every order has its own id");
     let reserved = answers.iter().filter(|answer| answer.status == "awaiting payment").count();
     let failed = answers.iter().filter(|answer| answer.status == "failed").count();
     assert_eq!((reserved, failed), (200, 100));
@@ -49,7 +49,7 @@ async fn creates_at_once_reserve_exactly_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn creates_at_once_with_one_key_make_one_order() {
+async fn concurrent_creates_with_one_key_make_one_order() {
     let shop = Shop::open("1=100/0", ServiceOptions::default()).await;
     let mut calls = JoinSet::new();
     for mut client in connections(&shop, 10).await {
@@ -63,7 +63,7 @@ async fn creates_at_once_with_one_key_make_one_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pays_at_once_take_the_stock_once() {
+async fn concurrent_pays_deduct_stock_once() {
     let mut shop = Shop::open("1=100/0", ServiceOptions::default()).await;
     shop.run("create user=7 1:3").await;
     let mut calls = JoinSet::new();
@@ -77,7 +77,7 @@ async fn pays_at_once_take_the_stock_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pay_against_cancel_has_one_winner() {
+async fn concurrent_pay_and_cancel_have_one_winner() {
     let mut shop = Shop::open("1=100/0", ServiceOptions::default()).await;
     let clients = connections(&shop, 2).await;
     let (mut total, mut paid) = (100, 0);

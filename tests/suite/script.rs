@@ -1,11 +1,11 @@
-//! Scripts of calls, run against a real server over a loopback socket. A script is text, one call
-//! a line; the page that comes back has the answer under each call.
+//! Runs a script of calls against a real server over a loopback socket. A script is text, one call
+//! per line. The page that it returns has the answer below each call.
 //!
 //! ```text
 //! create user=1 1002:2 1003:1 key=k      OrderCreate
-//! info 1                                 OrderInfo; likewise pay, cancel
+//! info 1                                 OrderInfo; pay and cancel work the same way
 //! stock 1002                             StocksInfo
-//! wait 10m                               the server's clock moves on
+//! wait 10m                               moves the server's clock forward
 //! ```
 
 use std::fmt::Write;
@@ -34,7 +34,7 @@ use tonic_types::StatusExt;
 /// When the clock of every script starts: 2026-01-01T00:00:00Z.
 const START: Duration = Duration::from_secs(1_767_225_600);
 
-/// A clock that moves when it is told to.
+/// A clock that moves only when a test moves it.
 #[derive(Clone, Debug)]
 pub(crate) struct HandClock(Arc<AtomicU64>);
 
@@ -61,7 +61,7 @@ fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap()
 }
 
-/// The stock of the scripts: `sku=total/reserved`, by spaces.
+/// Parses stock records: `sku=total/reserved`, separated by spaces.
 pub(crate) fn opening(stock: &str) -> OpeningStock {
     let records = stock.split_whitespace().map(|record| {
         let (sku, units) = record.split_once('=').unwrap();
@@ -75,10 +75,10 @@ pub(crate) fn opening(stock: &str) -> OpeningStock {
     OpeningStock::new(records.collect()).unwrap()
 }
 
-/// Each test's calls meet on the machine from several threads.
+/// Two threads, so that calls reach the sequencer from both.
 const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
-/// A server on a port of its own, and all that a test needs to speak with it.
+/// A server on a free port, and what a test needs to call it.
 pub(crate) struct Shop {
     pub(crate) client: LomsClient<Channel>,
     pub(crate) channel: Channel,
@@ -91,15 +91,19 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open(stock: &str, options: ServiceOptions) -> Self {
+        Self::open_with(&opening(stock), options).await
+    }
+
+    pub(crate) async fn open_with(stock: &OpeningStock, options: ServiceOptions) -> Self {
         let clock = HandClock::new();
-        let state = LomsState::new(Rules::default(), &opening(stock), 1);
+        let state = LomsState::new(Rules::default(), stock, 1);
         let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let served =
             tokio::spawn(serve(listener, THREADS, Arc::clone(&sequencer), options, async {
-                // A test that ends without a stop ends the server as well.
+                // When a test ends without a stop, the sender is dropped and the server stops too.
                 let _ = stopped.await;
             }));
         let channel = Channel::from_shared(address.clone())
@@ -145,16 +149,16 @@ impl Shop {
                 let order = self.client.order_info(request).await?.into_inner();
                 let (created, updated) =
                     (since_start(order.created_at), since_start(order.updated_at));
-                let mut told = format!("OK {}, user {}", order.status, order.user);
+                let mut shown = format!("OK {}, user {}", order.status, order.user);
                 for Item { sku, count } in &order.items {
-                    write!(told, ", {count} of {sku}").unwrap();
+                    write!(shown, ", {count} of {sku}").unwrap();
                 }
-                write!(told, "; created {created}, updated {updated}").unwrap();
+                write!(shown, "; created {created}, updated {updated}").unwrap();
                 if !order.reason.is_empty() {
-                    write!(told, "; {}", order.reason).unwrap();
+                    write!(shown, "; {}", order.reason).unwrap();
                 }
-                told.push_str(&render_shortages(&order.shortages));
-                Ok(told)
+                shown.push_str(&render_shortages(&order.shortages));
+                Ok(shown)
             }
             "pay" => {
                 self.client.order_pay(OrderPayRequest { order_id: id() }).await?;
@@ -169,12 +173,12 @@ impl Shop {
                 let stock = self.client.stocks_info(request).await?;
                 Ok(format!("OK {}", stock.get_ref().count))
             }
-            other => panic!("no such call: {other}"),
+            other => panic!("unknown call: {other}"),
         }
     }
 }
 
-/// `user=1 1002:2 key=k`, and `1:1*1001` for the same line many times.
+/// Parses `user=1 1002:2 key=k`; `1:1*1001` repeats a line, `key=k*65` a letter.
 pub(crate) fn create_request(words: &[&str]) -> OrderCreateRequest {
     let mut request = OrderCreateRequest::default();
     for word in words {
@@ -203,23 +207,23 @@ pub(crate) fn render(refusal: &Status) -> String {
     let mut facts: Vec<_> =
         info.metadata.iter().map(|(name, fact)| format!("{name}={fact}")).collect();
     facts.sort();
-    let mut told = format!("{:?} {} [{}]", refusal.code(), info.reason, facts.join(", "));
-    write!(told, ": {}", refusal.message()).unwrap();
+    let mut shown = format!("{:?} {} [{}]", refusal.code(), info.reason, facts.join(", "));
+    write!(shown, ": {}", refusal.message()).unwrap();
     if refusal.code() == Code::InvalidArgument {
         let [violation] = details.bad_request().unwrap().field_violations.as_slice() else {
-            panic!("one violation, of the rule that wins");
+            panic!("there is one violation: of the strongest rule");
         };
-        // The field stands among the facts already, and what is wrong with it is the message.
+        // The details repeat the field and the message.
         assert_eq!(info.metadata["field"], violation.field);
         assert_eq!(refusal.message(), violation.description);
     }
     if let Some(created) = order_in_details(refusal) {
-        write!(told, "\n  in the details: {}", render_created(&created)).unwrap();
+        write!(shown, "\n  in the details: {}", render_created(&created)).unwrap();
     }
-    told
+    shown
 }
 
-/// The order that a server set to `failed_create: failed_precondition` puts into the details.
+/// The order in the details of a failed create, with `failed_create: failed_precondition`.
 fn order_in_details(refusal: &Status) -> Option<OrderCreateResponse> {
     let details = tonic_types::pb::Status::decode(refusal.details()).unwrap();
     let packed = details
@@ -236,12 +240,13 @@ fn render_created(created: &OrderCreateResponse) -> String {
 
 fn render_shortages(shortages: &[Shortage]) -> String {
     let lines = shortages.iter().map(|Shortage { sku, requested, available }| {
-        format!("\n  short of {sku}: {requested} asked for, {available} available")
+        format!("\n  short of {sku}: {requested} requested, {available} available")
     });
     lines.collect()
 }
 
-/// Whole seconds since the script's start; the sequencer adds nanoseconds to tell calls apart.
+/// Whole seconds since the start of the script. The sequencer adds nanoseconds, so that each
+/// command has a time of its own.
 fn since_start(time: Option<prost_types::Timestamp>) -> String {
     let seconds = u64::try_from(time.unwrap().seconds).unwrap() - START.as_secs();
     format!("at {seconds} s")

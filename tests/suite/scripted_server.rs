@@ -1,4 +1,4 @@
-//! A LOMS that answers by a script: for tests of whoever calls it.
+//! A LOMS server that answers as a test prescribes, for tests of clients.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,17 +14,17 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-/// What the server does with one call. Without a step left it answers.
+/// What the server does with one call. After the last step it answers every call.
 pub(crate) enum Step {
-    /// Gives the call's answer, which is always the same.
+    /// Sends the fixed answer of this method.
     Answer,
-    /// Says no.
+    /// Sends this status.
     Refuse(Status),
-    /// Never says anything.
-    Silence,
+    /// Never answers.
+    NoAnswer,
 }
 
-/// The server and, by its clones, the eye on it.
+/// The server. A clone shares its script and its records.
 #[derive(Clone, Default)]
 pub(crate) struct ScriptedServer(Arc<Mutex<State>>);
 
@@ -34,14 +34,14 @@ struct State {
     calls: Vec<String>,
     timeouts: Vec<String>,
     created: OrderCreateResponse,
-    shown: OrderInfoResponse,
+    info: OrderInfoResponse,
 }
 
 impl ScriptedServer {
     pub(crate) fn new(steps: impl IntoIterator<Item = Step>) -> Self {
         let server = Self::default();
         server.then(steps);
-        server.creates(OrderCreateResponse {
+        server.set_created(OrderCreateResponse {
             order_id: 1,
             status: "awaiting payment".to_owned(),
             shortages: Vec::new(),
@@ -49,32 +49,32 @@ impl ScriptedServer {
         server
     }
 
-    /// Adds to the script.
+    /// Adds steps to the script.
     pub(crate) fn then(&self, steps: impl IntoIterator<Item = Step>) {
         self.state().steps.extend(steps);
     }
 
-    /// From now on OrderCreate is answered so.
-    pub(crate) fn creates(&self, answer: OrderCreateResponse) {
+    /// Sets the answer to OrderCreate.
+    pub(crate) fn set_created(&self, answer: OrderCreateResponse) {
         self.state().created = answer;
     }
 
-    /// From now on OrderInfo is answered so.
-    pub(crate) fn shows(&self, answer: OrderInfoResponse) {
-        self.state().shown = answer;
+    /// Sets the answer to OrderInfo.
+    pub(crate) fn set_info(&self, answer: OrderInfoResponse) {
+        self.state().info = answer;
     }
 
-    /// Every call so far, as the request's `Debug` has it.
+    /// The `Debug` text of every request so far.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.state().calls.clone()
     }
 
-    /// What each call so far had in `grpc-timeout`.
+    /// The `grpc-timeout` of every call so far.
     pub(crate) fn timeouts(&self) -> Vec<String> {
         self.state().timeouts.clone()
     }
 
-    /// The transport of a client in this process.
+    /// A transport for a client in the same process.
     pub(crate) fn in_process(&self) -> LomsServer<Self> {
         LomsServer::new(self.clone())
     }
@@ -87,7 +87,7 @@ impl ScriptedServer {
         address
     }
 
-    /// Serves whoever still comes to this listener, until the runtime ends.
+    /// Serves this listener until the runtime ends.
     pub(crate) fn serve(&self, listener: TcpListener) {
         let server = tonic::transport::Server::builder().add_service(self.in_process());
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
@@ -97,7 +97,7 @@ impl ScriptedServer {
         self.0.lock().unwrap()
     }
 
-    async fn play<M: std::fmt::Debug, A>(
+    async fn next_step<M: std::fmt::Debug, A>(
         &self,
         request: Request<M>,
         answer: impl FnOnce(&State, &M) -> A,
@@ -113,7 +113,7 @@ impl ScriptedServer {
         match step {
             Step::Answer => Ok(Response::new(answer(&self.state(), request.get_ref()))),
             Step::Refuse(status) => Err(status),
-            Step::Silence => std::future::pending().await,
+            Step::NoAnswer => std::future::pending().await,
         }
     }
 }
@@ -124,52 +124,52 @@ impl Loms for ScriptedServer {
         &self,
         request: Request<OrderCreateRequest>,
     ) -> Result<Response<OrderCreateResponse>, Status> {
-        self.play(request, |state, _| state.created.clone()).await
+        self.next_step(request, |state, _| state.created.clone()).await
     }
 
     async fn order_info(
         &self,
         request: Request<OrderInfoRequest>,
     ) -> Result<Response<OrderInfoResponse>, Status> {
-        self.play(request, |state, _| state.shown.clone()).await
+        self.next_step(request, |state, _| state.info.clone()).await
     }
 
     async fn order_pay(
         &self,
         request: Request<OrderPayRequest>,
     ) -> Result<Response<OrderPayResponse>, Status> {
-        self.play(request, |_, _| OrderPayResponse {}).await
+        self.next_step(request, |_, _| OrderPayResponse {}).await
     }
 
     async fn order_cancel(
         &self,
         request: Request<OrderCancelRequest>,
     ) -> Result<Response<OrderCancelResponse>, Status> {
-        self.play(request, |_, _| OrderCancelResponse {}).await
+        self.next_step(request, |_, _| OrderCancelResponse {}).await
     }
 
-    /// There are always a hundred times as many units as the SKU says.
+    /// The number of available units is always 100 times the SKU.
     async fn stocks_info(
         &self,
         request: Request<StocksInfoRequest>,
     ) -> Result<Response<StocksInfoResponse>, Status> {
         let count = |asked: &StocksInfoRequest| u64::from(asked.sku) * 100;
-        self.play(request, |_, asked| StocksInfoResponse { count: count(asked) }).await
+        self.next_step(request, |_, asked| StocksInfoResponse { count: count(asked) }).await
     }
 }
 
-/// A refusal as LOMS words it.
+/// The refusal of LOMS for an order that does not exist.
 pub(crate) fn order_not_found() -> Status {
     use tonic_types::{ErrorDetails, StatusExt};
     let facts = [("order_id".to_owned(), "7".to_owned())];
     Status::with_error_details(
         tonic::Code::NotFound,
-        "order 7 is not there",
+        "there is no order 7",
         ErrorDetails::with_error_info("ORDER_NOT_FOUND", "loms", facts),
     )
 }
 
-/// A create refused because the server is set to refuse failed orders.
+/// The refusal of a failed create, from a server with `orders.failed_create: failed_precondition`.
 pub(crate) fn refused_create(answer: &OrderCreateResponse) -> Status {
     use prost::Message;
     let order_id = answer.order_id.to_string();

@@ -1,4 +1,4 @@
-//! What the server does beside answering calls: health, reflection, limits, and its end.
+//! The server besides its calls: health, reflection, limits, shutdown.
 
 use std::time::Duration;
 
@@ -31,13 +31,13 @@ async fn open() -> Shop {
 }
 
 #[tokio::test]
-async fn health_is_serving_until_the_stop() {
+async fn health_is_serving_until_shutdown() {
     let shop = open().await;
     let mut health = HealthClient::new(shop.channel.clone());
     for service in ["", "loms.LOMS"] {
         let request = HealthCheckRequest { service: service.to_owned() };
-        let told = health.check(request).await.unwrap().into_inner();
-        assert_eq!(told.status(), ServingStatus::Serving);
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving);
     }
     let mut watches = Vec::new();
     for service in ["", "loms.LOMS"] {
@@ -48,7 +48,7 @@ async fn health_is_serving_until_the_stop() {
     }
     shop.stop.send(()).unwrap();
     for watch in watches {
-        let rest = watch.map(|told| told.unwrap().status()).collect::<Vec<_>>();
+        let rest = watch.map(|answer| answer.unwrap().status()).collect::<Vec<_>>();
         let rest = tokio::time::timeout(DRAIN, rest).await.expect("a watch ends by itself");
         assert_eq!(rest, [ServingStatus::NotServing]);
     }
@@ -78,20 +78,24 @@ async fn reflection_lists_the_services() {
 }
 
 #[tokio::test]
-async fn every_answer_tells_its_place_in_the_order_of_commands() {
+async fn answer_has_the_index_of_the_last_change_it_depends_on() {
     let mut shop = open().await;
-    let first = shop.client.order_create(create_request(&["user=1", "1:4"])).await.unwrap();
-    let second = shop.client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap();
-    let third = shop.client.stocks_info(StocksInfoRequest { sku: 2 }).await.unwrap_err();
-    let place = |metadata: &tonic::metadata::MetadataMap| -> u64 {
+    let create = create_request(&["user=1", "1:4"]);
+    let first = shop.client.order_create(create.clone()).await.unwrap();
+    let read = shop.client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap();
+    let refused = shop.client.stocks_info(StocksInfoRequest { sku: 2 }).await.unwrap_err();
+    let second = shop.client.order_create(create).await.unwrap();
+    let index = |metadata: &tonic::metadata::MetadataMap| -> u64 {
         metadata.get(COMMAND_INDEX).unwrap().to_str().unwrap().parse().unwrap()
     };
-    let places = [first.metadata(), second.metadata(), third.metadata()].map(place);
-    assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+    let answers = [first.metadata(), read.metadata(), refused.metadata(), second.metadata()];
+    let indexes = answers.map(index);
+    assert!(indexes.is_sorted(), "{indexes:?}");
+    assert!(indexes[0] < indexes[3], "each create has its own: {indexes:?}");
 }
 
 #[tokio::test]
-async fn times_are_told_to_the_nanosecond() {
+async fn times_have_nanoseconds() {
     let mut shop = open().await;
     shop.clock.advance(Duration::from_nanos(123_456_789));
     shop.run("create user=1 1:1").await;
@@ -114,36 +118,36 @@ async fn request_over_the_size_limit_is_refused() {
     assert_eq!(shop.run("stock 1").await, "> stock 1\nOK 10\n");
 }
 
-/// Trailers over 8 KiB are another error to many clients, and OrderInfo has the rest.
+/// Many clients reject trailers over 8 KiB. OrderInfo returns all shortages.
 #[tokio::test]
 async fn refusal_of_a_failed_create_stays_small() {
     let options =
         ServiceOptions { failed_create: FailedCreate::FailedPrecondition, ..Default::default() };
     let mut shop = Shop::open("1=10/0", options).await;
-    // As many short lines as can be, of the largest numbers that there are.
+    // The maximum number of short lines, with the largest numbers.
     let lines = (0..1_000).map(|line| format!("{}:4294967295", u32::MAX - line));
     let create = format!("user=9223372036854775807 {}", lines.collect::<Vec<_>>().join(" "));
     let request = create_request(&create.split(' ').collect::<Vec<_>>());
     let refused = shop.client.order_create(request).await.unwrap_err();
     let trailers = refused.details().len() * 4 / 3 + refused.message().len();
     assert!(trailers < 6 << 10, "{trailers} bytes");
-    let told = render(&refused);
-    assert_eq!(told.matches("4294967295 asked for, 0 available").count(), 150);
-    assert!(told.contains("shortages=1000"), "{told}");
+    let shown = render(&refused);
+    assert_eq!(shown.matches("4294967295 requested, 0 available").count(), 150);
+    assert!(shown.contains("shortages=1000"), "{shown}");
     assert_eq!(
-        shop.run("info 1").await.matches("4294967295 asked for, 0 available").count(),
+        shop.run("info 1").await.matches("4294967295 requested, 0 available").count(),
         1_000
     );
 }
 
-/// The one refusal that no call can be brought to within a test's memory.
+/// No test has the memory to cause this refusal by calls.
 #[test]
-fn machine_without_room_says_so() {
-    let told = render(&Status::from(Rejection::Full));
-    assert_eq!(told, "ResourceExhausted NO_ROOM []: there is no room for another order");
+fn full_state_is_refused_with_no_room() {
+    let shown = render(&Status::from(Rejection::Full));
+    assert_eq!(shown, "ResourceExhausted NO_ROOM []: there is no room for another order");
 }
 
-/// A create that has begun, and whose one message is still to come.
+/// Starts a create and leaves its message to the caller.
 pub(crate) async fn begin_create(
     channel: &Channel,
 ) -> (mpsc::Sender<OrderCreateRequest>, JoinHandle<Result<Response<OrderCreateResponse>, Status>>) {
@@ -155,7 +159,7 @@ pub(crate) async fn begin_create(
         let request = tonic::Request::new(ReceiverStream::new(messages));
         grpc.client_streaming(request, path, tonic_prost::ProstCodec::default()).await
     });
-    // Streams of a connection begin in order: when a later call is answered, this one has begun.
+    // Streams of a connection start in order: once a later call is answered, this one has started.
     tokio::task::yield_now().await;
     let later = StocksInfoRequest { sku: 1 };
     let _ = LomsClient::new(channel.clone()).stocks_info(later).await;
@@ -163,7 +167,7 @@ pub(crate) async fn begin_create(
 }
 
 #[tokio::test]
-async fn call_in_flight_is_finished_after_the_stop() {
+async fn call_in_flight_finishes_after_shutdown_began() {
     let mut shop = open().await;
     let (message, call) = begin_create(&shop.channel).await;
     shop.stop.send(()).unwrap();
@@ -179,11 +183,11 @@ async fn call_in_flight_is_finished_after_the_stop() {
 async fn call_that_never_ends_is_dropped_after_ten_seconds() {
     let shop = open().await;
     let (message, call) = begin_create(&shop.channel).await;
-    let told = tokio::time::Instant::now();
+    let stopped_at = tokio::time::Instant::now();
     shop.stop.send(()).unwrap();
     assert_eq!(shop.served.await.unwrap().unwrap(), Drained::CutShort);
-    assert_eq!(told.elapsed().as_secs(), 10);
-    // The process would end here, and the connection with it.
+    assert_eq!(stopped_at.elapsed().as_secs(), 10);
+    // A real process ends here, and its connections with it.
     call.abort();
     drop(message);
 }

@@ -97,21 +97,6 @@ fn a_plan_that_fails_is_told_and_shrunk_and_can_be_played_again() {
 }
 
 #[test]
-fn the_readme_shows_what_is_printed() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let shown = readme.split("$ cargo run --release --bin sim -- ").skip(1).map(|rest| {
-        let (arguments, page) = rest.split_once('\n').unwrap();
-        (arguments, page.split_once("```").unwrap().0)
-    });
-    let shown: Vec<_> = shown.collect();
-    assert_eq!(shown.len(), 2);
-    for (arguments, page) in shown {
-        let arguments: Vec<&str> = arguments.split(' ').collect();
-        assert_eq!(String::from_utf8(sim(&arguments).stdout).unwrap(), page);
-    }
-}
-
-#[test]
 fn output_is_the_same_whatever_the_number_of_jobs() {
     let run = |jobs| told(&["run", "--seeds", "0..40", "--steps", "200", "--jobs", jobs]);
     assert_eq!(run("1"), run("4"));

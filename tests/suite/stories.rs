@@ -1,18 +1,18 @@
-//! The contract, row by row, over real gRPC. Each story is a page in `snapshots/`.
+//! Every rule of the contract, over real gRPC. Each test writes a page in `snapshots/`.
 
 use loms::grpc::service::{FailedCreate, ServiceOptions};
 
 use crate::script::Shop;
 use crate::story::snapshot;
 
-/// SKU 1 can promise 8, SKU 2 can promise 5, SKU 3 nothing.
+/// Available: 8 of SKU 1, 5 of SKU 2, none of SKU 3.
 const STOCK: &str = "1=10/2 2=5/0 3=7/7";
 
-async fn tell(name: &str, script: &str) {
-    tell_with(name, ServiceOptions::default(), script).await;
+async fn check(name: &str, script: &str) {
+    check_with(name, ServiceOptions::default(), script).await;
 }
 
-async fn tell_with(name: &str, options: ServiceOptions, script: &str) {
+async fn check_with(name: &str, options: ServiceOptions, script: &str) {
     let page = Shop::open(STOCK, options).await.run(script).await;
     snapshot(name, &page);
 }
@@ -25,48 +25,48 @@ async fn create_reserves_every_line_or_none() {
         info 1
         stock 1
         stock 2
-        # One line is short: nothing is reserved, and the order is on record.
+        # One line is short: nothing is reserved, and the order is stored as failed.
         create user=7 2:4 1:1
         info 2
         stock 2
-        # Every short line is told, and the next id follows on the failed order's.
+        # The answer lists every short line. A failed order uses an id too.
         create user=8 1:1 2:5 3:1
         create user=8 2:4
         info 4
     ";
-    tell("contract_create", script).await;
+    check("contract_create", script).await;
 }
 
 #[tokio::test]
-async fn create_with_an_unknown_sku_fails_on_record() {
+async fn create_with_unknown_sku_fails() {
     let script = "
         create user=7 1:1 99:3
         info 1
         stock 1
         stock 99
     ";
-    tell("contract_create_unknown_sku", script).await;
+    check("contract_create_unknown_sku", script).await;
 }
 
 #[tokio::test]
 async fn create_merges_lines_of_one_sku() {
     let script = "
-        # 5 + 3 is just what SKU 1 can promise.
+        # 5 + 3 is exactly what is available of SKU 1.
         create user=7 1:5 2:1 1:3
         info 1
-        # 3 + 2 is one too many for SKU 2, though each line alone would do.
+        # 3 + 2 is one too many of SKU 2, although each line alone is not.
         create user=7 2:3 2:2
         info 2
-        # A sum over u32, of the lowest SKU that has one.
+        # Two sums are over u32: the answer names the lower SKU.
         create user=7 2:4294967295 2:1 1:4294967295 1:1
-        # At the edge of u32 it is a shortage like any other.
+        # The largest sum is a normal shortage.
         create user=7 1:4294967294 1:1
     ";
-    tell("contract_create_merge", script).await;
+    check("contract_create_merge", script).await;
 }
 
 #[tokio::test]
-async fn create_refuses_what_is_no_order() {
+async fn create_refuses_invalid_requests() {
     let script = "
         create user=0 1:1
         create user=-5 1:1
@@ -76,56 +76,56 @@ async fn create_refuses_what_is_no_order() {
         create user=7 1:1*1001
         create user=7 1:1 key=é*33
         create user=7 1:1 key=k*65
-        # What breaks several rules is refused for the first of them.
+        # A request that breaks several rules is refused for the first of them.
         create user=0 0:0*1001 key=k*65
         create user=7 0:0*1001 key=k*65
         create user=7 1:4294967295 1:1 2:0 0:1 key=k*65
         create user=7 1:4294967295 1:1 2:1 0:0 key=k*65
         create user=7 1:4294967295 1:1 key=k*65
-        # None of it used an id. The longest order and the longest key pass.
+        # Refusals used no id. The largest order and the longest key are accepted.
         create user=7 3:1*1000 key=k*64
     ";
-    tell("contract_create_refusals", script).await;
+    check("contract_create_refusals", script).await;
 }
 
 #[tokio::test]
-async fn create_can_answer_a_failed_order_by_a_refusal() {
+async fn failed_create_is_a_refusal_if_configured() {
     let options =
         ServiceOptions { failed_create: FailedCreate::FailedPrecondition, ..Default::default() };
     let script = "
         create user=7 1:9 3:1 key=k
-        # Only the edge differs: the order is on record, and its key is known.
+        # Only the answer differs: the order and its key are stored.
         info 1
         create user=7 1:9 3:1 key=k
         create user=7 1:8
     ";
-    tell_with("contract_create_failed_precondition", options, script).await;
+    check_with("contract_create_failed_precondition", options, script).await;
 }
 
 #[tokio::test]
-async fn create_with_a_key_is_done_once() {
+async fn create_with_key_makes_one_order() {
     let script = "
         create user=7 1:2 2:1 key=a
-        # The same lines, however they are written.
+        # The same lines, written in another way.
         create user=7 2:1 1:1 1:1 key=a
         stock 1
         # Other lines.
         create user=7 1:2 key=a
         create user=7 1:2 2:2 key=a
-        # Another user's key is another key, and so is no key at all.
+        # The same key of another user is another key. A create without a key is never a repeat.
         create user=8 1:2 2:1 key=a
         create user=7 1:2 2:1
-        # A failed order is answered again as well, even when there would be enough by now.
+        # A failed create is repeated as failed, even if there is enough stock now.
         create user=7 1:4 key=b
         cancel 2
         stock 1
         create user=7 1:4 key=b
-        # The first answer comes again, whatever has become of the order.
+        # The first answer is repeated, although the order is paid now.
         pay 1
         create user=7 1:2 2:1 key=a
         info 1
     ";
-    tell("contract_create_key", script).await;
+    check("contract_create_key", script).await;
 }
 
 #[tokio::test]
@@ -133,24 +133,24 @@ async fn key_is_forgotten_after_its_window() {
     let script = "
         create user=7 1:1 key=a
         wait 23h59m59s
-        # Asking again does not make it last.
+        # A repeat does not extend the window.
         create user=7 1:1 key=a
         create user=7 1:2 key=a
         wait 2s
         create user=7 1:2 key=a
         create user=7 1:2 key=a
-        # So is every key, however many are due at once.
+        # Several keys can end at the same time.
         create user=7 2:1 key=b
         create user=7 2:1 key=c
         create user=7 2:1 key=d
         wait 25h
         create user=7 2:2 key=d
     ";
-    tell("contract_create_key_window", script).await;
+    check("contract_create_key_window", script).await;
 }
 
 #[tokio::test]
-async fn info_tells_an_order() {
+async fn info_returns_the_order() {
     let script = "
         create user=9223372036854775807 2:1 1:1
         wait 5s
@@ -161,22 +161,22 @@ async fn info_tells_an_order() {
         info -1
         info 9223372036854775807
     ";
-    tell("contract_info", script).await;
+    check("contract_info", script).await;
 }
 
 #[tokio::test]
-async fn pay_lets_stock_leave() {
+async fn pay_deducts_stock() {
     let script = "
         create user=7 1:3
         stock 1
         pay 1
-        # What was promised has left: as much as before can be promised.
+        # Total and reserved decrease: what is available stays.
         stock 1
         info 1
         # Again: no effect.
         pay 1
         stock 1
-        # What cannot be paid.
+        # These cannot be paid.
         create user=7 1:1
         cancel 2
         pay 2
@@ -185,12 +185,12 @@ async fn pay_lets_stock_leave() {
         pay 4
         pay 0
         pay -9223372036854775808
-        # A paid order does not come back: 5 are left of the 8.
+        # A paid order cannot be cancelled: 5 of 8 are left.
         cancel 1
         create user=7 1:6
         create user=7 1:5
     ";
-    tell("contract_pay", script).await;
+    check("contract_pay", script).await;
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn cancel_releases_stock() {
         # Again: no effect.
         cancel 1
         stock 1
-        # What cannot be cancelled.
+        # These cannot be cancelled.
         pay 2
         cancel 2
         create user=7 3:1
@@ -214,11 +214,11 @@ async fn cancel_releases_stock() {
         stock 1
         stock 3
     ";
-    tell("contract_cancel", script).await;
+    check("contract_cancel", script).await;
 }
 
 #[tokio::test]
-async fn stock_tells_what_can_be_promised() {
+async fn stock_returns_available_units() {
     let script = "
         stock 1
         stock 2
@@ -227,7 +227,7 @@ async fn stock_tells_what_can_be_promised() {
         stock 0
         stock 4294967295
     ";
-    tell("contract_stock", script).await;
+    check("contract_stock", script).await;
 }
 
 #[tokio::test]
@@ -242,19 +242,19 @@ async fn unpaid_order_expires() {
         stock 1
         info 1
         wait 2s
-        # Due: nobody sees the order, or its stock, any other way.
+        # The order is due: every call sees it as cancelled.
         stock 1
         info 1
         pay 1
         cancel 1
         info 2
-        # The next one, seen first by a payment that comes too late.
+        # The next order is due too: here a pay is the first call to see it.
         wait 1h
         pay 2
         info 2
         stock 1
-        # What is paid never expires.
+        # A paid order never expires.
         info 3
     ";
-    tell("contract_expiry", script).await;
+    check("contract_expiry", script).await;
 }

@@ -1,4 +1,4 @@
-//! Pages for reviewers: text that is compared with what stands in `snapshots/`.
+//! Snapshot pages for reviewers, in `snapshots/`.
 
 /// Compares a page with `snapshots/NAME.snap`.
 pub(crate) fn snapshot(name: &str, page: &str) {

@@ -87,12 +87,17 @@ impl Replay<'_> {
             |place: usize| matches!(history[place].step.op.kind(), Kind::Info | Kind::Stock);
         let (reads, mut commands): (Vec<usize>, Vec<usize>) =
             group.into_iter().partition(|place| is_read(*place));
+        let mut first = None;
         if !commands.is_empty() {
             // What is due expires before the first of them.
+            let before = self.model.entries();
             self.model.answer(self.next_at, Call::Tick);
             let changing = commands.iter().position(|&place| self.may_change(place));
             if let Some(changing) = changing {
                 commands[..=changing].rotate_right(1);
+            }
+            if changing.is_some() || self.model.entries() != before {
+                first = Some(commands[0]);
             }
         }
         for &place in &commands {
@@ -102,8 +107,12 @@ impl Replay<'_> {
         for &place in &reads {
             self.take(self.model.now(), index, place)?;
         }
-        order.extend(commands);
-        order.extend(reads);
+        // Only the one that made the entry has to come first.
+        let mut others: Vec<usize> =
+            commands.into_iter().chain(reads).filter(|place| Some(*place) != first).collect();
+        others.sort_unstable_by_key(|&place| history[place].invoked);
+        order.extend(first);
+        order.extend(others);
         Ok(())
     }
 

@@ -177,7 +177,7 @@ impl ServiceChecker {
         match call {
             Call::Info(_) | Call::Stock(_) | Call::Tick => clock.max(self.model.now()),
             Call::Create { .. } | Call::Pay(_) | Call::Cancel(_) | Call::ChangeRules { .. } => {
-                clock.max(self.model.now() + 1)
+                clock.max(self.model.now().saturating_add(1))
             }
         }
     }

@@ -13,29 +13,24 @@ use crate::model::contract::{Answer, Call};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{CreatedOrders, KeyText, Plan, Step};
 
-/// The latest time of a plan, nine years before the last time that can be represented (2554). The
-/// sequencer takes for granted that it never gets there; jumps of the clock and deadlines stay
-/// below it.
-const END: u64 = u64::MAX - (1 << 58);
-
-/// The same plan, without the steps that come later than [`END`].
+/// The same plan with times that rise from step to step, as the sequencer's do, from 1. It ends
+/// where time does.
 #[must_use]
-pub(crate) fn in_time(mut plan: Plan) -> Plan {
-    plan.start = plan.start.min(END - (1 << 20));
-    let last = END - plan.start;
-    plan.steps.retain(|step| step.at <= last);
-    plan
-}
-
-/// The same plan with times that rise from step to step, as the sequencer's do, from 1.
-#[must_use]
-pub(crate) fn retimed(plan: Plan) -> Plan {
-    let mut plan = in_time(plan);
-    let mut soonest = u64::from(plan.start == 0);
-    for step in &mut plan.steps {
+pub(crate) fn retimed(mut plan: Plan) -> Plan {
+    let mut last = None;
+    let start = plan.start;
+    plan.steps.retain_mut(|step| {
+        let soonest = match last {
+            None => u64::from(start == 0),
+            Some(last) => match u64::checked_add(last, 1) {
+                Some(next) => next,
+                None => return false,
+            },
+        };
         step.at = step.at.max(soonest);
-        soonest = step.at + 1;
-    }
+        last = Some(step.at);
+        start.checked_add(step.at).is_some()
+    });
     plan
 }
 

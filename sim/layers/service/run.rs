@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::backlog;
-use super::fault_free::{self, in_time, retimed};
+use super::fault_free::{self, retimed};
 use super::fault_schedule::{FaultSchedule, NetworkFault};
 use super::faulty_run::{FaultCounts, FaultyRun};
 use crate::check::failure::{Failure, Signature};
@@ -122,7 +122,7 @@ const BACKLOG_SAMPLE: u64 = 64;
 fn cases(seed: u64, steps: Option<u32>) -> Vec<Case> {
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length.min(LENGTH));
-    let plan = in_time(plan_of(seed, &workload, false, length));
+    let plan = plan_of(seed, &workload, false, length);
     let schedule = FaultSchedule::of(seed, &plan);
     let calm = Case { plan: retimed(plan.clone()), schedule: None };
     let mut cases = vec![calm, Case { plan, schedule: Some(schedule) }];

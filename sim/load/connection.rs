@@ -1,5 +1,5 @@
-//! One HTTP/2 connection, and calls over it: `h2` itself, since what a call costs here is taken
-//! from the server that shares the machine. Calls are never repeated.
+//! One HTTP/2 connection, and calls over it. It uses `h2` directly, because the load tool shares
+//! the machine with the server and its calls must be cheap. Calls are never retried.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,34 +19,34 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 use tonic::Code;
 
-use super::mix::Kind;
+use super::mix::CallKind;
 
-/// Windows that no answer can fill, so that no call waits for one.
+/// Flow-control windows that are larger than any answer, so that no call waits for them.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 30;
 
-/// As much as the client's own: what a refusal tells travels as headers.
+/// The same limit as in `loms::client`: the details of a refusal are headers.
 const MAX_HEADER_LIST_BYTES: u32 = 1 << 20;
 
-/// The pause before a lost connection is tried anew.
-pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a lost connection is opened again.
+pub(crate) const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// gRPC's frame around a message: a flag for compression, and the length.
-const PREFIX: usize = 5;
+/// The gRPC prefix of a message: one byte for compression, four for the length.
+const PREFIX_BYTES: usize = 5;
 
-/// A connection that is made anew whenever it is lost. While it is down every call is
-/// UNAVAILABLE at once.
+/// A connection that is opened again whenever it is lost. While it is down, every call fails at
+/// once with UNAVAILABLE.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Connection {
     /// `None` while the connection is down.
     sender: RefCell<Option<SendRequest<Bytes>>>,
-    uris: [Uri; Kind::ALL.len()],
+    uris: [Uri; CallKind::ALL.len()],
     headers: HeaderMap,
 }
 
 /// `HOST:PORT` of `http://HOST:PORT`.
 pub(crate) fn authority(address: &str) -> Result<Authority, String> {
-    let advice = || format!("{address}: write http://HOST:PORT");
+    let advice = || format!("{address}: use http://HOST:PORT");
     let uri: Uri = address.parse().map_err(|_invalid| advice())?;
     if uri.scheme() != Some(&Scheme::HTTP) || !matches!(uri.path(), "" | "/") {
         return Err(advice());
@@ -54,12 +54,12 @@ pub(crate) fn authority(address: &str) -> Result<Authority, String> {
     uri.into_parts().authority.ok_or_else(advice)
 }
 
-impl Link {
-    /// Connects, and keeps the connection until the runtime ends.
+impl Connection {
+    /// Connects. A task on this thread reopens the connection when it is lost.
     pub(crate) async fn connect(to: Authority) -> io::Result<Rc<Self>> {
-        let link = Self::down(&to);
-        let kept = Rc::clone(&link);
-        // The first handshake is awaited: a server that speaks no HTTP/2 is told at once.
+        let connection = Self::down(&to);
+        let kept = Rc::clone(&connection);
+        // Waits for the first handshake, so that a server without HTTP/2 is an error at once.
         let mut lost = Some(kept.open(dial(&to).await?).await?);
         spawn_local(async move {
             loop {
@@ -67,29 +67,29 @@ impl Link {
                     lost.await;
                 }
                 kept.sender.replace(None);
-                sleep(PAUSE).await;
+                sleep(RECONNECT_PAUSE).await;
                 if let Ok(socket) = dial(&to).await {
                     lost = kept.open(socket).await.ok();
                 }
             }
         });
-        Ok(link)
+        Ok(connection)
     }
 
-    /// A link over a stream that is there already, and is not replaced.
+    /// A connection over an existing stream. It is not reopened.
     #[cfg(test)]
     pub(crate) async fn over<S>(stream: S) -> io::Result<Rc<Self>>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let link = Self::down(&Authority::from_static("test"));
-        let lost = link.open(stream).await?;
+        let connection = Self::down(&Authority::from_static("test"));
+        let lost = connection.open(stream).await?;
         spawn_local(lost);
-        Ok(link)
+        Ok(connection)
     }
 
     fn down(to: &Authority) -> Rc<Self> {
-        let uri = |kind: Kind| {
+        let uri = |kind: CallKind| {
             let mut parts = http::uri::Parts::default();
             parts.scheme = Some(Scheme::HTTP);
             parts.authority = Some(to.clone());
@@ -99,10 +99,10 @@ impl Link {
         let mut headers = HeaderMap::new();
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        Rc::new(Self { sender: RefCell::new(None), uris: Kind::ALL.map(uri), headers })
+        Rc::new(Self { sender: RefCell::new(None), uris: CallKind::ALL.map(uri), headers })
     }
 
-    /// Shakes hands. What it returns ends when the connection is lost.
+    /// Does the handshake. The returned future ends when the connection is lost.
     async fn open<S>(&self, stream: S) -> io::Result<impl Future<Output = ()> + use<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -117,13 +117,13 @@ impl Link {
             .map_err(io::Error::other)?;
         self.sender.replace(Some(sender));
         Ok(async move {
-            // Why it was lost is told by the calls that were lost with it.
+            // The calls on this connection report the error.
             let _ = connection.await;
         })
     }
 
-    /// One call. `Err` is any code but OK.
-    pub(crate) async fn call<A>(&self, kind: Kind, message: &impl Message) -> Result<A, Code>
+    /// One call. `Err` is any code except OK.
+    pub(crate) async fn call<A>(&self, kind: CallKind, message: &impl Message) -> Result<A, Code>
     where
         A: Message + Default,
     {
@@ -137,7 +137,7 @@ impl Link {
         let (answer, mut body) = sender.send_request(request, false).map_err(|e| code_of(&e))?;
         body.send_data(frame(message), true).map_err(|error| code_of(&error))?;
         let (head, body) = answer.await.map_err(|error| code_of(&error))?.into_parts();
-        // A refusal without a message has its status where the headers are.
+        // A refusal without a message has its status in the headers.
         if let Some(status) = head.headers.get(GRPC_STATUS) {
             return Err(Code::from_bytes(status.as_bytes()));
         }
@@ -156,15 +156,15 @@ async fn dial(to: &Authority) -> io::Result<TcpStream> {
 
 fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(PREFIX + length);
+    let mut frame = BytesMut::with_capacity(PREFIX_BYTES + length);
     frame.put_u8(0);
     frame.put_u32(u32::try_from(length).expect("requests are short"));
-    message.encode(&mut frame).expect("a buffer grows as it must");
+    message.encode(&mut frame).expect("a BytesMut grows as needed");
     frame.freeze()
 }
 
-/// The rest of an answer: its message and the status after it. The window needs no care: it is
-/// given back when the stream goes.
+/// Receives the message of an answer and the status after it. Flow control needs no code here: h2
+/// releases the window when the stream is dropped.
 async fn receive<A: Message + Default>(mut body: RecvStream) -> Result<A, Code> {
     let mut received = Bytes::new();
     while let Some(piece) = body.data().await {
@@ -173,19 +173,19 @@ async fn receive<A: Message + Default>(mut body: RecvStream) -> Result<A, Code> 
     }
     let trailers = body.trailers().await.map_err(|error| code_of(&error))?;
     let status = trailers.as_ref().and_then(|trailers| trailers.get(GRPC_STATUS));
-    // A server that says nothing of the outcome has not kept to gRPC.
+    // An answer without a status violates the gRPC protocol.
     let code = status.map_or(Code::Internal, |status| Code::from_bytes(status.as_bytes()));
     if code != Code::Ok {
         return Err(code);
     }
-    if received.len() < PREFIX {
+    if received.len() < PREFIX_BYTES {
         return Err(Code::Internal);
     }
-    received.advance(PREFIX);
+    received.advance(PREFIX_BYTES);
     A::decode(received).map_err(|_not_protobuf| Code::Internal)
 }
 
-/// What gRPC says of an HTTP/2 failure.
+/// The gRPC code for an HTTP/2 error.
 fn code_of(error: &h2::Error) -> Code {
     if error.is_io() || error.is_go_away() {
         return Code::Unavailable;

@@ -1,124 +1,75 @@
-//! Why a configuration is refused.
+//! What can be wrong with a configuration.
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::FILE_VARIABLE;
-use super::keys::{self, KEYS, Key};
+use super::keys::{self, KEYS, Key, Value};
+use super::place::{FILE_VARIABLE, Place};
 
-/// Where a value, or what was taken for one, stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In the binary.
-    BuiltIn,
-    /// In the configuration file.
-    File {
-        /// As it was named.
-        file: PathBuf,
-        /// From 1.
-        line: u64,
-    },
-    /// In this environment variable.
-    Variable(&'static str),
-    /// In this flag.
-    Flag(&'static str),
-    /// Among the flags.
-    CommandLine,
-}
-
-impl Place {
-    /// Where relative paths start that stand in this place; `None` outside files.
-    pub(super) fn folder(&self) -> Option<&Path> {
-        match self {
-            Self::File { file, .. } => file.parent(),
-            Self::BuiltIn | Self::Variable(_) | Self::Flag(_) | Self::CommandLine => None,
-        }
-    }
-
-    /// The line of the file; `None` outside files.
-    pub(super) fn line(&self) -> Option<u64> {
-        match self {
-            Self::File { line, .. } => Some(*line),
-            Self::BuiltIn | Self::Variable(_) | Self::Flag(_) | Self::CommandLine => None,
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BuiltIn => write!(f, "built in"),
-            Self::File { file, line } => write!(f, "{}:{line}", file.display()),
-            Self::Variable(name) | Self::Flag(name) => write!(f, "{name}"),
-            Self::CommandLine => write!(f, "command line"),
-        }
-    }
-}
-
-/// Why a configuration is refused. Its display is one line: where, what, and what would be right.
+/// A problem of the configuration. Displayed as one line: where, what and what is expected.
 #[derive(Debug)]
 pub enum ConfigError {
-    /// The file is missing, or cannot be read.
+    /// The file does not exist or cannot be read.
     Unreadable {
-        /// As it was named.
+        /// The path, as the user gave it.
         file: PathBuf,
-        /// Who named it; `None` for the file that is looked for anyway.
+        /// Where the user named it; `None` for the default file.
         named_by: Option<Place>,
-        /// What reading came to.
+        /// The error of the system.
         error: io::Error,
     },
-    /// What stands here is not UTF-8.
+    /// The text is not UTF-8.
     NotUtf8(Place),
-    /// The file is not YAML, or not sections of keys.
+    /// The file is not YAML, or does not consist of sections with keys.
     Malformed {
-        /// Where reading stopped.
+        /// Where the reader stopped.
         place: Place,
-        /// What is wrong there.
+        /// The problem.
         reason: String,
     },
-    /// There is no such section or key.
+    /// An unknown section or key.
     UnknownKey {
-        /// Where it stands.
+        /// Where.
         place: Place,
         /// `section`, or `section.key`.
         name: String,
-        /// The section or key that may have been meant.
+        /// A known name that is similar.
         near: Option<&'static str>,
     },
-    /// There is no such environment variable, though its name says that it is for LOMS.
+    /// An unknown environment variable that starts with `LOMS_`.
     UnknownVariable {
         /// Its name.
         name: String,
-        /// The one that may have been meant.
+        /// A known name that is similar.
         near: Option<&'static str>,
     },
-    /// A section or a key stands in the file twice.
-    Twice {
-        /// Where it stands for the second time.
+    /// A section or a key appears twice in the file.
+    Duplicate {
+        /// The second place.
         place: Place,
         /// `section`, or `section.key`.
         name: &'static str,
-        /// The line where it stands for the first time.
+        /// The line of the first place.
         first: u64,
     },
-    /// A section is not made of keys.
+    /// A section has something else than keys.
     NotASection {
-        /// Where it stands.
+        /// Where.
         place: Place,
         /// The section.
         name: &'static str,
     },
-    /// A key has nothing, a list, keys of its own or something tagged for a value.
+    /// A key has no plain value: none at all, a list, a map or a tagged value.
     NotAValue {
-        /// Where it stands.
+        /// Where.
         place: Place,
         /// The key.
         key: &'static Key,
     },
-    /// A key has a value that it cannot have.
+    /// A key has a bad value.
     BadValue {
-        /// Where it stands.
+        /// Where.
         place: Place,
         /// The key.
         key: &'static Key,
@@ -128,8 +79,12 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// That there is no such key, and which may have been meant; outside sections that may also
-    /// be a section.
+    /// A bad value of a key.
+    pub(super) fn bad_value(value: &Value) -> Self {
+        Self::BadValue { place: value.place.clone(), key: value.key, text: value.text.clone() }
+    }
+
+    /// An unknown key, with a similar key or section if there is one.
     pub(super) fn unknown_key(place: Place, section: Option<&str>, name: &str) -> Self {
         let name = section.map_or(name.to_owned(), |section| format!("{section}.{name}"));
         let leaf = name.rsplit_once('.').map_or(name.as_str(), |(_, leaf)| leaf);
@@ -140,10 +95,9 @@ impl ConfigError {
         Self::UnknownKey { place, name, near }
     }
 
-    /// That there is no such environment variable, and which may have been meant.
+    /// An unknown environment variable, with a similar one if there is one.
     pub(super) fn unknown_variable(name: &str) -> Self {
-        // All begin alike, which says nothing about how near two of them are; and a section is
-        // easily left out.
+        // Compare without the common prefix, and also without the section, which users forget.
         let own = |name| str::strip_prefix(name, "LOMS_").unwrap_or(name);
         let near = keys::nearest(variables().flat_map(|known| {
             let whole = own(known);
@@ -156,13 +110,13 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whatever the texts hold, nothing breaks the line or colours a terminal.
-        f.write_str(&self.told().replace(char::is_control, " "))
+        // Texts of the user must not break the line or send control codes to the terminal.
+        f.write_str(&self.text().replace(char::is_control, " "))
     }
 }
 
 impl ConfigError {
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         match self {
             Self::Unreadable { file, named_by, error } => {
                 let named_by = named_by.as_ref().map_or(String::new(), |by| format!("{by}: "));
@@ -172,27 +126,30 @@ impl ConfigError {
                      check the path"
                 )
             }
-            Self::NotUtf8(place) => format!("{place}: not UTF-8"),
+            Self::NotUtf8(place) => format!("{place}: not UTF-8; expected UTF-8 text"),
             Self::Malformed { place, reason } => format!("{place}: {reason}"),
             Self::UnknownKey { place, name, near } => {
                 let near = near.map(|near| match near.split_once('.') {
                     Some((section, key)) => format!("{key} in section {section}"),
                     None => format!("section {near}"),
                 });
-                let mend = mend(near.as_deref(), KEYS.iter().map(|key| key.name));
-                format!("{place}: unknown key {name}; {mend}")
+                let fix = fix(near.as_deref(), KEYS.iter().map(|key| key.name));
+                format!("{place}: unknown key {name}; {fix}")
             }
             Self::UnknownVariable { name, near } => {
-                let mend = mend(*near, variables());
-                format!("{name}: unknown environment variable; {mend}")
+                let fix = fix(*near, variables());
+                format!("{name}: unknown environment variable; {fix}")
             }
-            Self::Twice { place, name, first } => {
-                format!("{place}: {name} stands there twice, first in line {first}; keep one")
+            Self::Duplicate { place, name, first } => {
+                format!("{place}: {name} appears twice, first in line {first}; keep one")
             }
             Self::NotASection { place, name } => {
                 let keys = KEYS.iter().filter(|key| key.parts().0 == *name);
                 let keys: Vec<_> = keys.map(|key| key.parts().1).collect();
-                format!("{place}: {name} is a section; expected keys in it: {}", keys.join(", "))
+                format!(
+                    "{place}: section {name} must contain `key: value` lines with the keys: {}",
+                    keys.join(", ")
+                )
             }
             Self::NotAValue { place, key } => {
                 format!("{place}: {} needs one plain value; expected {}", key.name, key.expected)
@@ -215,17 +172,17 @@ impl std::error::Error for ConfigError {
     }
 }
 
-/// All environment variables that LOMS takes.
+/// All environment variables of LOMS.
 fn variables() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|key| key.variable).chain([FILE_VARIABLE])
 }
 
-/// How much of a bad value is shown, in characters.
+/// The maximum number of characters that are shown of a bad value.
 const LONGEST_SHOWN: usize = 80;
 
-fn mend(near: Option<&str>, all: impl Iterator<Item = &'static str>) -> String {
+fn fix(near: Option<&str>, all: impl Iterator<Item = &'static str>) -> String {
     match near {
         Some(near) => format!("did you mean {near}?"),
-        None => format!("there are {}", all.collect::<Vec<_>>().join(", ")),
+        None => format!("known: {}", all.collect::<Vec<_>>().join(", ")),
     }
 }

@@ -1,4 +1,4 @@
-//! What a run came to, as a table for people and as JSON for scripts.
+//! The report of a run: a table for people, JSON for scripts.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -8,61 +8,60 @@ use loms::client::code_name;
 use serde_json::{Map, Value, json};
 use tonic::Code;
 
-use super::check::Check;
-use super::load::Loop;
-use super::mix::Kind;
-use super::tally::{Calls, Complaints, Tally};
+use super::call_stats::{CallStats, ErrorSamples, KindStats};
+use super::check::OrderCheck;
+use super::loops::LoopMode;
+use super::mix::CallKind;
 
-/// The quantiles that are shown, under their headings and their JSON names.
+/// The quantiles in the report, with their headings and their JSON names.
 const QUANTILES: [(&str, &str, f64); 4] =
     [("P50", "p50", 0.5), ("P90", "p90", 0.9), ("P99", "p99", 0.99), ("P99.9", "p999", 0.999)];
 
-/// A run and its check.
+/// The result of a run and its check.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct LoadReport {
     pub(crate) address: String,
-    pub(crate) pace: Loop,
+    pub(crate) mode: LoopMode,
     pub(crate) connections: u32,
     pub(crate) threads: u32,
     /// The measured time.
     pub(crate) measured: Duration,
-    /// Whether a signal ended it early.
+    /// Whether a signal ended the run early.
     pub(crate) stopped: bool,
-    pub(crate) tally: Tally,
-    pub(crate) refused: Complaints,
+    pub(crate) stats: CallStats,
+    pub(crate) refused: ErrorSamples,
     pub(crate) unanswered_creates: u64,
-    /// `None` where the orders were not to be read back.
-    pub(crate) check: Option<Check>,
+    /// `None` with `--no-check`.
+    pub(crate) check: Option<OrderCheck>,
 }
 
-impl Report {
-    /// Whether calls were measured, every order is as it should be, and no call was refused that
-    /// should not have been.
+impl LoadReport {
+    /// Whether calls were measured, every order is correct, and no valid call was refused.
     pub(crate) fn is_good(&self) -> bool {
-        self.complaints().is_empty()
+        self.problems().is_empty()
     }
 
-    /// What is not good, a line for each sort, with the first few cases.
-    pub(crate) fn complaints(&self) -> Vec<String> {
+    /// The problems of the run: one line for each sort, with the first few cases.
+    pub(crate) fn problems(&self) -> Vec<String> {
         let mut sorts = Vec::new();
         if let Some(check) = &self.check {
             sorts.extend([("wrong", &check.wrong), ("missing or unread", &check.lost)]);
         }
-        sorts.push(("refused though right", &self.refused));
-        let line = |(sort, complaints): (&str, &Complaints)| {
-            let Complaints { count, first } = complaints;
+        sorts.push(("valid calls refused", &self.refused));
+        let line = |(sort, complaints): (&str, &ErrorSamples)| {
+            let ErrorSamples { count, first } = complaints;
             let more = if *count > first.len() as u64 { "; …" } else { "" };
             format!("{sort}: {count}: {}{more}", first.join("; "))
         };
-        let told = sorts.into_iter().filter(|(_, complaints)| complaints.count > 0).map(line);
-        let nothing = self.tally.all().latency.is_empty();
+        let lines = sorts.into_iter().filter(|(_, complaints)| complaints.count > 0).map(line);
+        let nothing = self.stats.all().latency.is_empty();
         let why = if self.stopped {
-            "a signal ended the run before"
+            "a signal ended the run before the first answer"
         } else {
-            "none was answered in the time; is the server up, and --duration long enough?"
+            "the server answered none of them in time; check the server, or set a longer --duration"
         };
         let nothing = nothing.then(|| format!("no call was measured: {why}"));
-        nothing.into_iter().chain(told).collect()
+        nothing.into_iter().chain(lines).collect()
     }
 
     fn per_second(&self, calls: u64) -> f64 {
@@ -70,9 +69,9 @@ impl Report {
         if seconds > 0.0 { float(calls) / seconds } else { 0.0 }
     }
 
-    /// Several lines for people.
+    /// The report for people.
     pub(crate) fn table(&self) -> String {
-        let all = self.tally.all();
+        let all = self.stats.all();
         let mut rows = vec![
             ["", "CALLS", "CALLS/S"]
                 .into_iter()
@@ -81,8 +80,8 @@ impl Report {
                 .map(ToOwned::to_owned)
                 .collect(),
         ];
-        for kind in Kind::ALL {
-            let calls = self.tally.of(kind);
+        for kind in CallKind::ALL {
+            let calls = self.stats.of(kind);
             if !calls.latency.is_empty() {
                 rows.push(self.row(kind.name(), calls));
             }
@@ -101,7 +100,7 @@ impl Report {
         text
     }
 
-    fn row(&self, name: &str, calls: &Calls) -> Vec<String> {
+    fn row(&self, name: &str, calls: &KindStats) -> Vec<String> {
         let count = calls.latency.len();
         let quantile = |(_, _, at): (&str, &str, f64)| span(calls.latency.value_at_quantile(at));
         [name.to_owned(), grouped(count), grouped(rounded(self.per_second(count)))]
@@ -111,61 +110,61 @@ impl Report {
             .collect()
     }
 
-    /// What the table cannot hold, one matter a line.
+    /// The lines below the table.
     fn notes(&self) -> Vec<String> {
-        let Tally { late, failed_orders, saturated, unfinished, unsent, .. } = &self.tally;
+        let CallStats { late, failed_orders, saturated, unfinished, unsent, .. } = &self.stats;
         let by = if self.stopped { ", ended by a signal" } else { "" };
         let mut notes = vec![format!("measured for {:.1} s{by}", self.measured.as_secs_f64())];
-        if let Loop::Open { .. } = self.pace {
+        if let LoopMode::Open { .. } = self.mode {
             let at = span(late.value_at_quantile(0.99));
             notes.push(format!("sent late by {at} at p99, {} at most", span(late.max())));
         }
         if *failed_orders > 0 {
             notes.push(format!(
-                "short of stock: {} orders failed; serve and bench by one and the same --stock, \
-                 with enough in it",
+                "{} orders failed for lack of stock; start the server and sim load with the same \
+                 --stock, and with larger totals in it",
                 grouped(*failed_orders)
             ));
         }
         if *unsent > 0 {
-            notes.push(format!("{} calls were due and not sent", grouped(*unsent)));
+            notes.push(format!("{} calls were due but not sent", grouped(*unsent)));
         }
         if *unfinished > 0 {
-            notes.push(format!("{} calls were given up without an answer", grouped(*unfinished)));
+            notes.push(format!(
+                "{} calls had no answer at the end of the run",
+                grouped(*unfinished)
+            ));
         }
         if *saturated > 0 {
-            notes.push(format!("{} calls took over an hour", grouped(*saturated)));
+            notes.push(format!("{} calls took more than an hour", grouped(*saturated)));
         }
         if self.unanswered_creates > 0 {
             notes.push(format!(
-                "{} creates had no answer; what they left behind is not checked",
+                "{} creates had no answer; orders that they may have placed are not checked",
                 grouped(self.unanswered_creates)
             ));
         }
         let refused = self.refused.count;
         if refused > 0 {
-            notes.push(format!(
-                "{} calls that were right were refused, warm-up included",
-                grouped(refused)
-            ));
+            notes.push(format!("{} valid calls were refused, warm-up included", grouped(refused)));
         }
-        notes.push(self.check.as_ref().map_or("check: left out".to_owned(), checked));
+        notes.push(self.check.as_ref().map_or("check: none (--no-check)".to_owned(), check_line));
         notes
     }
 
-    /// One object on one line.
+    /// The report for scripts: one object on one line.
     pub(crate) fn json(&self) -> String {
-        let Tally { late, failed_orders, saturated, unfinished, unsent, .. } = &self.tally;
-        let all = self.tally.all();
+        let CallStats { late, failed_orders, saturated, unfinished, unsent, .. } = &self.stats;
+        let all = self.stats.all();
         let mut object = self.calls(&all);
         let mut set = |name: &str, value: Value| object.insert(name.to_owned(), value);
         set("address", self.address.clone().into());
-        match self.pace {
-            Loop::Closed { concurrency } => {
+        match self.mode {
+            LoopMode::Closed { concurrency } => {
                 set("loop", "closed".into());
                 set("concurrency", concurrency.into());
             }
-            Loop::Open { rate } => {
+            LoopMode::Open { rate } => {
                 set("loop", "open".into());
                 set("rate", rate.get().into());
                 set("late_ns", latencies(late));
@@ -175,9 +174,10 @@ impl Report {
         set("threads", self.threads.into());
         set("seconds", self.measured.as_secs_f64().into());
         set("stopped", self.stopped.into());
-        let kinds = Kind::ALL.into_iter().filter(|kind| !self.tally.of(*kind).latency.is_empty());
         let kinds =
-            kinds.map(|kind| (kind.name().to_owned(), self.calls(self.tally.of(kind)).into()));
+            CallKind::ALL.into_iter().filter(|kind| !self.stats.of(*kind).latency.is_empty());
+        let kinds =
+            kinds.map(|kind| (kind.name().to_owned(), self.calls(self.stats.of(kind)).into()));
         set("kinds", kinds.collect::<Map<_, _>>().into());
         set("failed_orders", (*failed_orders).into());
         set("saturated", (*saturated).into());
@@ -185,19 +185,19 @@ impl Report {
         set("unsent", (*unsent).into());
         set("refused", self.refused.count.into());
         let check = self.check.as_ref().map(|check| {
-            let Check { made, read, missing, unread, wrong, .. } = check;
+            let OrderCheck { made, read, missing, unread, wrong, .. } = check;
             json!({
                 "made": made, "read_back": read, "missing": missing, "unread": unread,
                 "wrong": wrong.count, "unanswered_creates": self.unanswered_creates,
             })
         });
         set("check", check.into());
-        set("complaints", self.complaints().into());
+        set("complaints", self.problems().into());
         set("ok", self.is_good().into());
         format!("{}\n", Value::Object(object))
     }
 
-    fn calls(&self, calls: &Calls) -> Map<String, Value> {
+    fn calls(&self, calls: &KindStats) -> Map<String, Value> {
         let count = calls.latency.len();
         let codes =
             occurring(calls).map(|(code, count)| (code_name(code).to_owned(), count.into()));
@@ -211,16 +211,16 @@ impl Report {
     }
 }
 
-/// What the check came to, in a line.
-fn checked(check: &Check) -> String {
-    let Check { made, read, missing, unread, wrong, .. } = check;
+/// The result of the check in one line.
+fn check_line(check: &OrderCheck) -> String {
+    let OrderCheck { made, read, missing, unread, wrong, .. } = check;
     let mut line = format!(
         "check: {} orders made, {} read back, {} wrong",
         grouped(*made),
         grouped(*read),
         grouped(wrong.count)
     );
-    for (count, what) in [(*missing, "missing"), (*unread, "not to be read")] {
+    for (count, what) in [(*missing, "missing"), (*unread, "unreadable")] {
         if count > 0 {
             let _ = write!(line, ", {} {what}", grouped(count));
         }
@@ -237,13 +237,13 @@ fn latencies(histogram: &Histogram<u64>) -> Value {
     object.into()
 }
 
-/// The codes that calls ended with, in the order of their numbers.
-fn occurring(calls: &Calls) -> impl Iterator<Item = (Code, u64)> {
+/// The codes that occurred, in the order of their numbers.
+fn occurring(calls: &KindStats) -> impl Iterator<Item = (Code, u64)> {
     let counts = (0..).map(Code::from_i32).zip(calls.codes);
     counts.filter(|(_, count)| *count > 0)
 }
 
-/// Aligned to the right, but for the names in front.
+/// Columns are aligned to the right, except the first one.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
@@ -285,7 +285,7 @@ fn span(nanos: u64) -> String {
     format!("{number:.decimals$} {unit}")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "16 digits are more than are shown")]
+#[expect(clippy::cast_precision_loss, reason = "the report shows fewer than 16 digits")]
 fn float(number: u64) -> f64 {
     number as f64
 }
@@ -293,7 +293,7 @@ fn float(number: u64) -> f64 {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "counts and spans are far from where it matters, and not negative"
+    reason = "the numbers are not negative and far below 2⁵³"
 )]
 fn rounded(number: f64) -> u64 {
     number.round() as u64
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
+    fn numbers_have_separators_and_units() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         let spans = [999, 1_000, 87_410, 874_100, 12_345_678, 3_000_000_000].map(span);
         assert_eq!(spans, ["999 ns", "1.00 µs", "87.4 µs", "874 µs", "12.3 ms", "3.00 s"]);

@@ -1,44 +1,46 @@
-//! When calls are due in an open loop, and waking up then. Call k of R a second is due k/R after
-//! the start, whatever has become of the calls before it.
+//! The schedule of an open loop, and a timer that wakes a task on time. With R calls per second,
+//! call k is due k/R seconds after the start, independent of the calls before it.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The times at which the calls of one thread are due; threads take turns.
+/// The times at which the calls of one thread are due. Threads take turns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     pub(crate) start: Instant,
-    /// Calls a second, of all threads together.
+    /// Calls per second, of all threads together.
     pub(crate) rate: NonZeroU64,
-    /// This thread, from 0, of how many.
+    /// The number of this thread, from 0.
     pub(crate) thread: u64,
     pub(crate) threads: u64,
 }
 
 impl Schedule {
-    /// When call `number` of this thread is due. Computed from the start, so that nothing adds up.
+    /// When call `number` of this thread is due. Computed from the start, so that rounding errors
+    /// do not add up.
     pub(crate) fn due(&self, number: u64) -> Instant {
         let k = u128::from(number) * u128::from(self.threads) + u128::from(self.thread);
         let nanos = k * 1_000_000_000 / u128::from(self.rate.get());
-        self.start + Duration::from_nanos(u64::try_from(nanos).expect("a run of some centuries"))
+        self.start
+            + Duration::from_nanos(u64::try_from(nanos).expect("a run is shorter than 584 years"))
     }
 }
 
-/// Wakes a task at a moment. The timers of tokio do so up to a millisecond late, which would be
-/// most of the latency that is shown; the system's are used where there are any.
+/// Wakes a task at a given time. Timers of tokio are up to a millisecond late, which is more than
+/// most latencies. On Linux a timerfd is used instead.
 #[derive(Debug)]
-pub(crate) enum Alarm {
+pub(crate) enum Timer {
     #[cfg(target_os = "linux")]
     Fine(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
     Coarse,
 }
 
-impl Alarm {
-    /// As fine as the system has it.
+impl Timer {
+    /// The finest timer of the system.
     #[cfg(target_os = "linux")]
-    #[expect(deprecated, reason = "what came after it is `unsafe`; an owned descriptor is sound")]
+    #[expect(deprecated, reason = "its replacement is `unsafe`; an owned descriptor is safe")]
     pub(crate) fn new() -> Self {
         use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
         use tokio::io::{Interest, unix::AsyncFd};
@@ -48,19 +50,19 @@ impl Alarm {
         timer.map_or(Self::Coarse, Self::Fine)
     }
 
-    /// As fine as the system has it.
+    /// The finest timer of the system.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn new() -> Self {
         Self::Coarse
     }
 
-    /// Waits until that moment, or hardly less.
+    /// Waits until that time. May return slightly early.
     pub(crate) async fn until(&mut self, due: Instant) {
         match self {
             #[cfg(target_os = "linux")]
             Self::Fine(timer) => {
                 let span = due.saturating_duration_since(Instant::now());
-                if !span.is_zero() && ring(timer, span).await.is_err() {
+                if !span.is_zero() && wait(timer, span).await.is_err() {
                     sleep_until(due).await;
                 }
             }
@@ -69,9 +71,9 @@ impl Alarm {
     }
 }
 
-/// Sets the timer, which nobody else waits for, and waits until it has run out.
+/// Sets the timer and waits until it expires. No other task uses it.
 #[cfg(target_os = "linux")]
-async fn ring(
+async fn wait(
     timer: &mut tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
     span: Duration,
 ) -> std::io::Result<()> {
@@ -81,7 +83,7 @@ async fn ring(
         it_value: Timespec::try_from(span).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 }),
     };
     timerfd_settime(timer.get_ref(), TimerfdTimerFlags::empty(), &once)?;
-    // Setting it takes back what it had to tell, so that readiness is all there is to wait for.
+    // Setting the timer clears an earlier expiry, so waiting for readiness is enough.
     let mut ready = timer.readable().await?;
     ready.clear_ready();
     Ok(())
@@ -92,14 +94,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn threads_share_the_times_and_nothing_drifts() {
+    async fn schedule_of_all_threads_has_no_drift() {
         let start = Instant::now();
         let schedule =
             |thread| Schedule { start, rate: NonZeroU64::new(3).unwrap(), thread, threads: 2 };
         let after = |thread, number| (schedule(thread).due(number) - start).as_nanos();
         assert_eq!([after(0, 0), after(1, 0)], [0, 333_333_333]);
         assert_eq!([after(0, 1), after(1, 1)], [666_666_666, 1_000_000_000]);
-        // Three million calls later it is a million seconds to the nanosecond.
+        // After three million calls the time is exact to the nanosecond.
         assert_eq!(after(0, 1_500_000), 1_000_000_000_000_000);
     }
 }

@@ -1,28 +1,28 @@
-//! How many calls there were, how long they took, and how they ended.
+//! Counts, latencies and gRPC codes of calls.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use tonic::Code;
 
-use super::mix::Kind;
+use super::mix::CallKind;
 
-/// What a latency is at most; a longer one counts as this, and is told.
-const LONGEST: Duration = Duration::from_secs(3_600);
+/// The highest latency that is recorded. A longer call counts as this, and is counted separately.
+const MAX_LATENCY: Duration = Duration::from_secs(3_600);
 
-/// How many complaints are told in full.
-pub(crate) const TOLD: usize = 3;
+/// How many errors of a sort are kept as text.
+const MAX_SAMPLES: usize = 3;
 
-/// The calls of one kind, or of all.
+/// The calls of one kind, or of all kinds.
 #[derive(Clone, Debug)]
-pub(crate) struct Calls {
-    /// In nanoseconds, to three digits.
+pub(crate) struct KindStats {
+    /// In nanoseconds, with three significant digits.
     pub(crate) latency: Histogram<u64>,
     /// By the number of the code.
     pub(crate) codes: [u64; 17],
 }
 
-impl Calls {
+impl KindStats {
     fn new() -> Self {
         Self { latency: histogram(), codes: [0; 17] }
     }
@@ -35,26 +35,26 @@ impl Calls {
     }
 }
 
-/// What one thread counts in the measured time, and all of them together.
+/// The calls of the measured time, of one thread or of all threads.
 #[derive(Clone, Debug)]
-pub(crate) struct Tally {
-    kinds: [Calls; Kind::ALL.len()],
+pub(crate) struct CallStats {
+    kinds: [KindStats; CallKind::ALL.len()],
     /// How late calls were sent, in nanoseconds; open loop only.
     pub(crate) late: Histogram<u64>,
-    /// Creates whose order failed for want of stock.
+    /// Creates that failed for lack of stock.
     pub(crate) failed_orders: u64,
-    /// Calls longer than [`LONGEST`].
+    /// Calls longer than [`MAX_LATENCY`].
     pub(crate) saturated: u64,
-    /// Calls that had no answer when the run was over for good.
+    /// Calls without an answer at the end of the run.
     pub(crate) unfinished: u64,
-    /// Calls that were due in an open loop and were not sent.
+    /// Open loop only: calls that were due but not sent.
     pub(crate) unsent: u64,
 }
 
-impl Tally {
+impl CallStats {
     pub(crate) fn new() -> Self {
         Self {
-            kinds: std::array::from_fn(|_| Calls::new()),
+            kinds: std::array::from_fn(|_| KindStats::new()),
             late: histogram(),
             failed_orders: 0,
             saturated: 0,
@@ -63,11 +63,11 @@ impl Tally {
         }
     }
 
-    pub(crate) fn record(&mut self, kind: Kind, latency: Duration, code: Code) {
+    pub(crate) fn record(&mut self, kind: CallKind, latency: Duration, code: Code) {
         let calls = &mut self.kinds[kind.index()];
         calls.latency.saturating_record(nanos(latency));
-        calls.codes[place(code)] += 1;
-        if latency > LONGEST {
+        calls.codes[code_index(code)] += 1;
+        if latency > MAX_LATENCY {
             self.saturated += 1;
         }
     }
@@ -87,12 +87,12 @@ impl Tally {
         self.unsent += other.unsent;
     }
 
-    pub(crate) fn of(&self, kind: Kind) -> &Calls {
+    pub(crate) fn of(&self, kind: CallKind) -> &KindStats {
         &self.kinds[kind.index()]
     }
 
-    pub(crate) fn all(&self) -> Calls {
-        let mut all = Calls::new();
+    pub(crate) fn all(&self) -> KindStats {
+        let mut all = KindStats::new();
         for calls in &self.kinds {
             all.add(calls);
         }
@@ -100,46 +100,46 @@ impl Tally {
     }
 }
 
-/// How often something happened, and the first few times in words.
+/// The number of errors of one sort, and the first few as text.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Complaints {
+pub(crate) struct ErrorSamples {
     pub(crate) count: u64,
     pub(crate) first: Vec<String>,
 }
 
-impl Complaints {
-    pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
+impl ErrorSamples {
+    pub(crate) fn add_sample(&mut self, text: impl FnOnce() -> String) {
         self.count += 1;
-        if self.first.len() < TOLD {
-            self.tell(what());
+        if self.first.len() < MAX_SAMPLES {
+            self.keep(text());
         }
     }
 
     pub(crate) fn add(&mut self, other: Self) {
         self.count += other.count;
-        for what in other.first {
-            self.tell(what);
+        for text in other.first {
+            self.keep(text);
         }
     }
 
-    /// The same once more tells nothing.
-    fn tell(&mut self, what: String) {
-        if self.first.len() < TOLD && !self.first.contains(&what) {
-            self.first.push(what);
+    /// Keeps a text once.
+    fn keep(&mut self, text: String) {
+        if self.first.len() < MAX_SAMPLES && !self.first.contains(&text) {
+            self.first.push(text);
         }
     }
 }
 
 fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, nanos(LONGEST), 3).expect("three digits up to an hour")
+    Histogram::new_with_bounds(1, nanos(MAX_LATENCY), 3).expect("the bounds are valid")
 }
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn place(code: Code) -> usize {
-    usize::try_from(i32::from(code)).expect("codes count from 0")
+fn code_index(code: Code) -> usize {
+    usize::try_from(i32::from(code)).expect("codes are not negative")
 }
 
 #[cfg(test)]
@@ -147,13 +147,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_right_to_three_digits_and_all_is_the_sum_of_kinds() {
-        let mut tally = Tally::new();
+    fn percentiles_have_three_digits_and_all_is_the_sum_of_kinds() {
+        let mut stats = CallStats::new();
         for micros in 1..=1_000 {
-            tally.record(Kind::Stock, Duration::from_micros(micros), Code::Ok);
-            tally.record(Kind::Pay, Duration::from_micros(micros), Code::NotFound);
+            stats.record(CallKind::Stock, Duration::from_micros(micros), Code::Ok);
+            stats.record(CallKind::Pay, Duration::from_micros(micros), Code::NotFound);
         }
-        let all = tally.all();
+        let all = stats.all();
         assert_eq!((all.latency.len(), all.codes[0], all.codes[5]), (2_000, 1_000, 1_000));
         for (quantile, micros) in [(0.5, 500), (0.99, 990), (1.0, 1_000)] {
             let found = all.latency.value_at_quantile(quantile);
@@ -163,11 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn call_of_hours_counts_as_one_hour_and_is_told() {
-        let mut tally = Tally::new();
-        tally.record(Kind::Info, Duration::from_secs(7_200), Code::Ok);
-        assert_eq!(tally.saturated, 1);
+    fn call_longer_than_an_hour_counts_as_one_hour() {
+        let mut stats = CallStats::new();
+        stats.record(CallKind::Info, Duration::from_secs(7_200), Code::Ok);
+        assert_eq!(stats.saturated, 1);
         let hour = 3_600_000_000_000_u64;
-        assert!(tally.of(Kind::Info).latency.max().abs_diff(hour) <= hour / 1_000);
+        assert!(stats.of(CallKind::Info).latency.max().abs_diff(hour) <= hour / 1_000);
     }
 }
