@@ -34,8 +34,9 @@ type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
 /// lets it wait for 1 ms, and tokio's timers are up to 1 ms late.
 const REFUSED_AFTER: u64 = 2_000_000;
 
-/// How long the ticker takes to do one step of a backlog, in nanoseconds.
-const TICK_DELAYS: [u64; 5] = [0, 1, 100, 100_000, 1_500_000];
+/// How long the ticker takes to do one step of a backlog, in nanoseconds. The longest are longer
+/// than a call waits.
+const TICK_DELAYS: [u64; 5] = [0, 100, 100_000, 2_500_000, 2_500_000];
 
 /// Counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,13 +1,15 @@
 //! The service layer: the shipped tonic service and the generated client in one process, without
 //! sockets, on a clock of the simulator's own.
 //!
-//! | part | what it does |
+//! | module | what it does |
 //! |---|---|
-//! | `server` | the service under test, with a clock set by hand |
-//! | `checker` | the model, taken along in the server's own order |
-//! | `calm` | faults off: the answers of the swarm layer to the same plan |
-//! | `storm` | faults on: one queue of messages, over `line`s, and the `drain` at the end |
-//! | `faults` | what goes wrong, as data |
+//! | `server` | the service under test, with a clock set by the run |
+//! | `timers` | the service's timers, whose time is that of the run |
+//! | `checker` | the model, called in the order of the server's answers |
+//! | `fault_free` | without faults: the answers of the swarm layer to the same plan |
+//! | `faulty_run` | with faults: one queue of messages over a `channel` each; `drain` ends it |
+//! | `fault_schedule` | the faults, as data |
+//! | `backlog` | plans with more due orders than the shipped server expires at once |
 //! | `run` | seeds, and failures made small |
 
 mod backlog;
