@@ -14,7 +14,7 @@ use crate::layers::wire::{self, Received};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
-use crate::plan::Kind;
+use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
 use crate::report::words::Class;
 
 /// The model beside one server, from the server's start.
@@ -51,6 +51,17 @@ pub(crate) const fn kind_of(call: Call<'_>) -> Kind {
         Call::Stock(_) => Kind::Stock,
         Call::Tick => Kind::Tick,
         Call::ChangeRules { .. } => Kind::Rules,
+    }
+}
+
+/// The call of a step about an order.
+pub(super) fn call_of<'a>(step: &'a Step, order: i64, room: &'a mut KeyText) -> Call<'a> {
+    let nobody = CreatedOrders::default();
+    match step.op {
+        Op::Info(_) => Call::Info(order),
+        Op::Pay(_) => Call::Pay(order),
+        Op::Cancel(_) => Call::Cancel(order),
+        Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => step.call(&nobody, room),
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use loms::grpc::proto::loms_client::LomsClient;
@@ -15,14 +15,15 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
 use super::channel::{Channel, Gate};
-use super::checker::{SentCall, ServiceChecker};
+use super::checker::{SentCall, ServiceChecker, call_of};
+use super::fault_counts::FaultCounts;
 use super::fault_schedule::{FaultSchedule, NetworkFault};
 use super::server::{Loms, ManualClock, Server};
 use super::timers::Timers;
 use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
 use crate::layers::wire::{self, Received};
-use crate::model::contract::{Answer, Call};
+use crate::model::contract::Answer;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::rng::{Domain, Draws, Purpose};
 use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
@@ -30,42 +31,9 @@ use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 type ClientCall<'a> = Pin<Box<dyn Future<Output = Received> + 'a>>;
 type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
 
-/// When the simulated server has refused a call that waits for the end of a backlog. The service
-/// lets it wait for 1 ms, and tokio's timers are up to 1 ms late.
-const REFUSED_AFTER: u64 = 2_000_000;
-
-/// How long the ticker takes to do one step of a backlog, in nanoseconds. The longest are longer
-/// than a call waits.
-const TICK_DELAYS: [u64; 5] = [0, 100, 100_000, 2_500_000, 2_500_000];
-
-/// Counts of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FaultCounts {
-    /// Troubles that did happen, by kind.
-    pub(crate) faults: [u64; NetworkFault::KINDS],
-    /// Steps whose client got an answer.
-    pub(crate) resolved: u64,
-    /// Steps whose client gave up for good.
-    pub(crate) given_up: u64,
-    /// Attempts beyond the first.
-    pub(crate) retries: u64,
-    /// Requests that arrived after one that had been sent later.
-    pub(crate) reordered: u64,
-    /// Backlogs of due orders.
-    pub(crate) backlogs: u64,
-    /// Steps of the ticker that worked on a backlog.
-    pub(crate) backlog_steps: u64,
-    /// Calls that waited for the end of a backlog and were answered then.
-    pub(crate) waited: u64,
-    /// Calls that were refused because of a backlog.
-    pub(crate) catching_up: u64,
-    /// Answers that no client ever saw.
-    pub(crate) unseen: u64,
-}
-
 /// What happens next.
 #[derive(Clone, Copy, Debug)]
-enum Event {
+pub(super) enum Event {
     /// A client sends its step, for the so manieth time.
     Send { client: usize, attempt: u8 },
     /// A request arrives.
@@ -85,7 +53,7 @@ enum Event {
 }
 
 /// One request on its way.
-struct InFlight<'a> {
+pub(super) struct InFlight<'a> {
     client: usize,
     attempt: u8,
     step: &'a Step,
@@ -96,7 +64,7 @@ struct InFlight<'a> {
     channel: Channel,
     gate: Gate,
     calling: ClientCall<'a>,
-    serving: Option<ServerCall>,
+    pub(super) serving: Option<ServerCall>,
     answer: Option<Answer>,
     /// When to send the call again, after a refusal because of a backlog.
     retry_after: Option<u64>,
@@ -120,25 +88,25 @@ pub(crate) struct FaultyRun<'a> {
     pub(super) created: CreatedOrders,
     plan: &'a Plan,
     schedule: &'a FaultSchedule,
-    now: u64,
+    pub(super) now: u64,
     /// How far the server's clock is off.
     ahead: u64,
     behind: u64,
     queue: BTreeMap<(u64, u64, u64), Event>,
-    queued: u64,
-    draws: Draws,
+    pub(super) queued: u64,
+    pub(super) draws: Draws,
     clients: Vec<Client<'a>>,
-    in_flight: Vec<InFlight<'a>>,
+    pub(super) in_flight: Vec<InFlight<'a>>,
     /// The requests on their way, as they were sent: none but for a network that keeps them so.
     in_order: Option<VecDeque<usize>>,
     /// The latest sent of the requests that have arrived.
     latest_arrived: usize,
     /// The calls that wait for the end of a backlog.
-    waiting: Vec<usize>,
+    pub(super) waiting: Vec<usize>,
     /// Whether the ticker is about to work on the backlog.
-    ticking: bool,
+    pub(super) ticking: bool,
     /// Runs the service's timers, whose time is that of the run.
-    timers: Timers,
+    pub(super) timers: Timers,
     /// By step, the order that its create was first answered, for as long as keys live for ever.
     keyed: BTreeMap<u32, i64>,
 }
@@ -210,7 +178,7 @@ impl<'a> FaultyRun<'a> {
         self.now.saturating_add(self.ahead).saturating_sub(self.behind)
     }
 
-    fn push(&mut self, after: u64, event: Event) {
+    pub(super) fn push(&mut self, after: u64, event: Event) {
         self.queued += 1;
         self.draws.turn_to(self.queued);
         let tie = self.draws.draw(Purpose::KIND).below(u64::MAX);
@@ -382,7 +350,7 @@ impl<'a> FaultyRun<'a> {
 
     /// The server answers a complete request. While it has a backlog of due orders, it lets the
     /// call wait, and refuses it in the end.
-    fn serve(&mut self, place: usize) -> Verdict {
+    pub(super) fn serve(&mut self, place: usize) -> Verdict {
         let clock = self.clock();
         let flight = &mut self.in_flight[place];
         let Some(mut serving) = flight.serving.take() else {
@@ -426,81 +394,6 @@ impl<'a> FaultyRun<'a> {
             self.in_flight[place].answer = Some(answer);
         }
         self.send_reply(place);
-        Ok(())
-    }
-
-    /// A call waits for the end of a backlog; the first one wakes the ticker.
-    fn wait_for_ticker(&mut self, place: usize, was_behind: bool) -> Verdict {
-        if !was_behind && !self.ticker_is_woken() {
-            let (actual, expected) = ("nothing wakes the ticker", "a call finds a backlog");
-            let (actual, expected) = (actual.to_owned(), expected.to_owned());
-            return Err(self.checker.at_the_end(Oracle::Liveness, actual, expected));
-        }
-        if !self.waiting.contains(&place) {
-            self.waiting.push(place);
-            self.push(REFUSED_AFTER, Event::Refuse(place));
-        }
-        Ok(())
-    }
-
-    /// Whether the server has woken its ticker since this was last asked.
-    fn ticker_is_woken(&self) -> bool {
-        let needed = pin!(self.server.sequencer.tick_needed());
-        needed.poll(&mut Context::from_waker(Waker::noop())).is_ready()
-    }
-
-    /// The server has let a call wait for as long as it does.
-    fn refuse(&mut self, place: usize) -> Verdict {
-        let Some(waiting) = self.waiting.iter().position(|&waiting| waiting == place) else {
-            return Ok(());
-        };
-        self.waiting.remove(waiting);
-        // At the end of time the event comes too soon.
-        self.timers.advance_to(self.now);
-        if self.now == u64::MAX {
-            self.timers.advance(REFUSED_AFTER);
-        }
-        self.serve(place)?;
-        if self.in_flight[place].serving.is_none() {
-            return Ok(());
-        }
-        let (actual, expected) = ("a call still waits".to_owned(), "CATCHING_UP".to_owned());
-        Err(self.checker.at_the_end(Oracle::Liveness, actual, expected))
-    }
-
-    /// Schedules the ticker while there is a backlog. After its end, the calls that wait for it
-    /// are answered.
-    fn follow_backlog(&mut self) -> Verdict {
-        if !self.checker.behind {
-            for place in std::mem::take(&mut self.waiting) {
-                self.serve(place)?;
-                let answered = self.in_flight[place].serving.is_none();
-                self.fault_counts.waited += u64::from(answered);
-            }
-        }
-        if self.checker.behind && !self.ticking {
-            self.fault_counts.backlogs += 1;
-            self.schedule_tick();
-        }
-        Ok(())
-    }
-
-    fn schedule_tick(&mut self) {
-        self.ticking = true;
-        self.draws.turn_to(self.queued);
-        let delay = self.draws.draw(Purpose::GAP).pick(&TICK_DELAYS);
-        self.push(delay, Event::Tick);
-    }
-
-    fn tick_backlog(&mut self) -> Verdict {
-        self.ticking = false;
-        if self.checker.behind {
-            self.fault_counts.backlog_steps += 1;
-            self.checker.tick(self.clock(), 0, &self.server.sequencer)?;
-        }
-        if self.checker.behind {
-            self.schedule_tick();
-        }
         Ok(())
     }
 
@@ -598,16 +491,5 @@ impl<'a> FaultyRun<'a> {
         self.waiting.clear();
         self.created = CreatedOrders::default();
         self.keyed.clear();
-    }
-}
-
-/// The call of a step about an order.
-fn call_of<'a>(step: &'a Step, order: i64, room: &'a mut KeyText) -> Call<'a> {
-    let nobody = CreatedOrders::default();
-    match step.op {
-        Op::Info(_) => Call::Info(order),
-        Op::Pay(_) => Call::Pay(order),
-        Op::Cancel(_) => Call::Cancel(order),
-        Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => step.call(&nobody, room),
     }
 }

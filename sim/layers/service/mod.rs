@@ -9,6 +9,8 @@
 //! | `fault_free` | without faults: the answers of the swarm layer to the same plan |
 //! | `faulty_run` | with faults: one queue of messages over a `channel` each; `drain` ends it |
 //! | `fault_schedule` | the faults, as data |
+//! | `waiting` | calls that come while the server has a backlog of due orders |
+//! | `fault_counts` | how often each fault happened, and what came of it |
 //! | `backlog` | plans with more due orders than the shipped server expires at once |
 //! | `run` | seeds, and failures made small |
 
@@ -16,6 +18,7 @@ mod backlog;
 mod channel;
 mod checker;
 mod drain;
+mod fault_counts;
 mod fault_free;
 mod fault_schedule;
 mod faulty_run;
@@ -24,6 +27,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod waiting;
 
 pub(crate) use self::checker::kind_of;
 pub(crate) use self::run::{replay, run_covered, run_many, seed};

@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::backlog;
+use super::fault_counts::FaultCounts;
 use super::fault_free::{self, retimed};
-use super::fault_schedule::{FaultSchedule, NetworkFault};
-use super::faulty_run::{FaultCounts, FaultyRun};
+use super::fault_schedule::FaultSchedule;
+use super::faulty_run::FaultyRun;
 use crate::check::failure::{Failure, Signature};
 use crate::check::panic;
 use crate::clock::Stopwatch;
@@ -354,50 +355,5 @@ impl Speed {
             let each = took.as_nanos() / u128::from(calls.max(1));
             eprintln!("sim: service, faults {name}: {calls} calls in {took:.2?}, {each} ns each");
         }
-    }
-}
-
-impl FaultCounts {
-    fn add(&mut self, next: &Self) {
-        self.faults.iter_mut().zip(next.faults).for_each(|(mine, more)| *mine += more);
-        self.resolved += next.resolved;
-        self.given_up += next.given_up;
-        self.retries += next.retries;
-        self.reordered += next.reordered;
-        self.unseen += next.unseen;
-        self.backlogs += next.backlogs;
-        self.backlog_steps += next.backlog_steps;
-        self.waited += next.waited;
-        self.catching_up += next.catching_up;
-    }
-
-    /// All counts with their names.
-    fn all(&self) -> Vec<(&'static str, u64)> {
-        let faults = NetworkFault::NAMES.iter().copied().zip(self.faults);
-        let others = [
-            ("resolved", self.resolved),
-            ("given up", self.given_up),
-            ("retries", self.retries),
-            ("reordered", self.reordered),
-            ("unseen", self.unseen),
-            ("backlogs", self.backlogs),
-            ("backlog steps", self.backlog_steps),
-            ("waited", self.waited),
-            ("catching up", self.catching_up),
-        ];
-        faults.chain(others).collect()
-    }
-
-    fn write(&self, text: &mut String) {
-        for row in self.all().chunks(8) {
-            let row: Vec<String> =
-                row.iter().map(|(name, count)| format!("{count} {name}")).collect();
-            let _ = writeln!(text, "  {}", row.join(", "));
-        }
-    }
-
-    /// The names of the counts that are 0.
-    fn missing(&self) -> Vec<&'static str> {
-        self.all().into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
     }
 }

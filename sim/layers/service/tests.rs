@@ -1,8 +1,9 @@
 //! The network's troubles, one by one and all together.
 
+use super::fault_counts::FaultCounts;
 use super::fault_free::{self, retimed};
 use super::fault_schedule::{FaultSchedule, NetworkFault, ScheduledFault};
-use super::faulty_run::{FaultCounts, FaultyRun};
+use super::faulty_run::FaultyRun;
 use super::server::{SHIPPED_EXPIRY_STEP, Server};
 use super::*;
 use crate::check::failure::Oracle;
