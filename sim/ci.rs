@@ -1,5 +1,5 @@
-//! What CI asks for, each with its verdict: the simulator's own checks, the tiny world, the bugs of
-//! old, two thousand seeds with every mark reached, and every planted bug dead within its budget.
+//! What CI runs: the simulator's own checks, the exhaustive layer, the regression plans, 2,000
+//! seeds with all marks, the service layer, concurrent clients, and the planted bugs.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -14,34 +14,34 @@ use crate::layers::service;
 use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck::Check;
-use crate::mutation::{kill_table as kills, regressions, selfcheck};
+use crate::mutation::{kill_table, regressions, selfcheck};
 use crate::report;
 use crate::runner;
 use crate::runner::{RunOptions, run_seeds};
 
-/// Seeds that CI plays.
+/// Number of seeds.
 const SEEDS: u64 = 2_000;
 
-/// Seeds of the service layer that CI plays.
+/// Number of seeds of the service layer.
 const SERVICE_SEEDS: u64 = 300;
 
-/// Calls at once that CI makes.
+/// Number of concurrent calls.
 const CONCURRENT_CALLS: u32 = 20_000;
 
-/// As many threads as there are cores.
+/// The number of cores.
 #[must_use]
 pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Everything, and the first bad news last.
+/// Runs everything, up to the first failure.
 #[must_use]
 pub(crate) fn everything() -> (String, Exit) {
     type Stage = (&'static str, fn() -> (String, Exit));
     let stages: [Stage; 7] = [
         ("selfcheck", || selfcheck(&selfcheck::all(cores()))),
-        ("exhaustive", || exhaustive(InjectedFaults::default())),
-        ("bugs", bugs),
+        ("exhaustive", || run_exhaustive(InjectedFaults::default())),
+        ("regressions", regressions),
         ("seeds and marks", marks),
         ("service", || service::run_covered(0..SERVICE_SEEDS, cores(), InjectedFaults::default())),
         ("concurrent", || concurrent::run(8, CONCURRENT_CALLS, 1)),
@@ -49,9 +49,9 @@ pub(crate) fn everything() -> (String, Exit) {
     ];
     let mut all = String::new();
     for (name, stage) in stages {
-        let began = Stopwatch::start();
+        let timer = Stopwatch::start();
         let (text, exit) = stage();
-        eprintln!("{name}: {} ms", began.elapsed().as_millis());
+        eprintln!("{name}: {} ms", timer.elapsed().as_millis());
         let _ = write!(all, "--- {name}\n{text}");
         if exit != Exit::Ok {
             return (all, exit);
@@ -60,7 +60,7 @@ pub(crate) fn everything() -> (String, Exit) {
     (all, Exit::Ok)
 }
 
-/// The simulator's own checks.
+/// Runs the checks of the simulator itself.
 #[must_use]
 pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
     let mut text = String::new();
@@ -72,7 +72,7 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
             }
             Some(wrong) => {
                 let _ = writeln!(text, "FAIL {name}: {wrong}");
-                // That equal runs differ outweighs all else.
+                // Nondeterminism is the most serious failure.
                 if *of_determinism {
                     exit = Exit::Nondeterminism;
                 } else if exit == Exit::Ok {
@@ -86,7 +86,7 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
 
 /// Explores the tiny world completely.
 #[must_use]
-pub(crate) fn exhaustive(injected: InjectedFaults) -> (String, Exit) {
+pub(crate) fn run_exhaustive(injected: InjectedFaults) -> (String, Exit) {
     explore(None, None, cores(), injected)
 }
 
@@ -123,29 +123,32 @@ pub(crate) fn explore(
     (text, Exit::Ok)
 }
 
-/// The bugs of old.
+/// Runs the regression plans.
 #[must_use]
-pub(crate) fn bugs() -> (String, Exit) {
+pub(crate) fn regressions() -> (String, Exit) {
     match regressions::replay(InjectedFaults::default()) {
-        Err((known, failure)) => runner::report_failure(
+        Err((regression, failure)) => runner::report_failure(
             &failure,
-            &format!("bug {}", known.name),
-            &known.plan,
+            &format!("regression {}", regression.name),
+            &regression.plan,
             InjectedFaults::default(),
         ),
         Ok(_) => {
             let mut text = String::new();
-            for known in regressions::all() {
-                let steps = known.plan.steps.len();
-                let _ =
-                    writeln!(text, "ok   {} ({steps} commands): {}", known.name, known.description);
+            for regression in regressions::all() {
+                let steps = regression.plan.steps.len();
+                let _ = writeln!(
+                    text,
+                    "ok   {} ({steps} commands): {}",
+                    regression.name, regression.description
+                );
             }
             (text, Exit::Ok)
         }
     }
 }
 
-/// The seeds of CI, and the marks they reach.
+/// Runs the seeds of CI and reports their marks.
 #[must_use]
 pub(crate) fn marks() -> (String, Exit) {
     let options = RunOptions { jobs: cores(), steps: None, injected: InjectedFaults::default() };
@@ -155,7 +158,7 @@ pub(crate) fn marks() -> (String, Exit) {
     }
     let exit = if summary.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
     let text = format!(
-        "{SEEDS} seeds, {} commands, all agree; so many seeds reach:\n\n{}\n{}",
+        "{SEEDS} seeds, {} commands, all agree; number of seeds that reach each mark:\n\n{}\n{}",
         summary.counts.commands,
         coverage::picture(&summary.reached),
         coverage::missing(summary.marks()),
@@ -163,18 +166,19 @@ pub(crate) fn marks() -> (String, Exit) {
     (text, exit)
 }
 
-/// The planted bugs: all of them as a table, or one of them with its plan.
+/// Tries to find the planted bugs: prints a table, or one bug with its plan.
 #[must_use]
 pub(crate) fn mutants(only: Option<Bug>, jobs: usize) -> (String, Exit) {
     let bugs = only.as_ref().map_or(Bug::ALL, std::slice::from_ref);
-    let kills = kills::kill_all(bugs, jobs);
-    let mut text = kills::table(&kills);
+    let kills = kill_table::kill_all(bugs, jobs);
+    let mut text = kill_table::table(&kills);
     if let (Some(bug), Some((_, plan, ending))) =
         (only, kills.first().and_then(|kill| kill.counterexample.as_ref()))
     {
         let _ = write!(text, "\n# {}\nplan v1\n", bug.description());
         text.push_str(&report::compared_plan(plan, *ending, InjectedFaults::with_bug(bug)));
     }
-    let exit = if kills.iter().all(kills::KillResult::is_good) { Exit::Ok } else { Exit::Survivor };
+    let exit =
+        if kills.iter().all(kill_table::KillResult::is_good) { Exit::Ok } else { Exit::Survivor };
     (text, exit)
 }

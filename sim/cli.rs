@@ -1,5 +1,5 @@
-//! The command line. What is told of runs goes to stdout, and is the same for the same arguments,
-//! byte for byte; what is told of speed goes to stderr.
+//! The command line. Results go to stdout and are the same for the same arguments, byte for byte;
+//! times and speed go to stderr.
 
 use std::io::{self, Read as _, Write as _};
 use std::num::NonZeroUsize;
@@ -23,15 +23,15 @@ use crate::report::{self, pages};
 use crate::runner::{self, RunRequest};
 use crate::{load, shrink};
 
-/// The simulator of LOMS: an exact model beside the shipped machine, compared after every command.
+/// The simulator of LOMS: compares the state machine with an exact model after every command
 #[derive(Debug, Parser)]
 #[command(
     name = "sim",
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 everything agrees, 1 service and model differ, 2 wrong usage, \
-                  3 stock stays reserved, 4 two equal runs differ, 5 a mark is not reached, \
-                  6 a planted bug is not found, 7 a check could not decide"
+    after_help = "Exit codes: 0 success, 1 subject and model differ, 2 usage, 3 units stay \
+                  reserved at the end, 4 two equal runs differ, 5 a mark is not reached, 6 a \
+                  planted bug is not found, 7 a check could not decide"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -43,13 +43,13 @@ struct Cli {
 /// One run.
 #[derive(Debug, Args)]
 struct One {
-    /// The seed: a number, or a git commit.
+    /// Seed: a number or a git commit
     #[arg(long, value_parser = seed)]
     seed: Option<u64>,
-    /// What is put to the test.
+    /// Layer to test
     #[arg(long, value_enum, default_value_t)]
     layer: Layer,
-    /// Number of commands (default: chosen by the seed).
+    /// Number of commands (default: chosen by the seed)
     #[arg(long)]
     steps: Option<u32>,
     #[command(flatten)]
@@ -59,7 +59,7 @@ struct One {
 /// A bug planted in the model.
 #[derive(Clone, Copy, Debug, Args)]
 struct Planted {
-    /// Plants a bug in the model, to see it found: `sim mutants` lists them.
+    /// Plant this bug in the model, to see that it is found (`sim mutants` lists all)
     #[arg(long = "bug", value_parser = bug)]
     bug: Option<Bug>,
 }
@@ -70,15 +70,15 @@ impl Planted {
     }
 }
 
-/// What is put to the test.
+/// Layer to test
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Layer {
-    /// The machine, by random programs of many clients.
+    /// The state machine, with random commands of many clients
     #[default]
     Swarm,
-    /// The machine, in a tiny world, by everything that can be done.
+    /// The state machine, with every sequence of commands in a tiny world
     Exhaustive,
-    /// The service and the client, in process, over a network with faults.
+    /// The service and the client in one process, over a network with faults
     Service,
 }
 
@@ -112,105 +112,105 @@ struct Run {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Plays many seeds.
+    /// Run many seeds
     Run(Run),
-    /// Plays a plan, from a file or from stdin (`-`).
+    /// Run a plan
     Replay {
-        /// The plan.
+        /// File with the plan; `-` for stdin
         file: PathBuf,
-        /// Tells what was answered.
+        /// Print the answers
         #[arg(long)]
         explain: bool,
         #[command(flatten)]
         planted: Planted,
     },
-    /// Makes a failing plan small.
+    /// Shrink a failing plan
     Shrink {
-        /// The plan; `-` for stdin.
+        /// File with the plan; `-` for stdin
         file: PathBuf,
         #[command(flatten)]
         planted: Planted,
     },
-    /// Tries everything in a tiny world.
+    /// Run every sequence of commands in a tiny world
     Exhaustive {
         #[command(flatten)]
         planted: Planted,
     },
-    /// Plants every bug in the model and sees how long it lives.
+    /// Plant every bug in the model and measure how soon it is found
     Mutants {
-        /// This bug only, with the plan that shows it.
+        /// Only this bug, with the plan that finds it
         #[arg(long, value_parser = bug)]
         only: Option<Bug>,
-        /// Threads.
+        /// Number of threads (default: number of cores)
         #[arg(long)]
         jobs: Option<NonZeroUsize>,
     },
-    /// Runs the server over loopback with many clients at once, and checks what they saw.
+    /// Run the server with concurrent clients over loopback, and check linearizability
     Concurrent {
-        /// Clients.
+        /// Number of clients
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
         clients: u32,
-        /// Calls of all of them.
+        /// Number of calls of all clients
         #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
         calls: u32,
-        /// What they call.
+        /// Seed of the calls
         #[arg(long, value_parser = seed, default_value = "1")]
         seed: u64,
     },
-    /// Judges any server of the contract. Nobody else may use it meanwhile.
+    /// Check any server that implements the API; it must have no other clients meanwhile
     Against {
-        /// Where it is: http://HOST:PORT.
+        /// Address: http://HOST:PORT
         address: String,
-        /// Which random programs are tried.
+        /// Seed of the random programs
         #[arg(long, value_parser = seed, default_value = "1")]
         seed: u64,
-        /// The stock file with which it was started just now.
+        /// Stock file that the server has just been started with
         #[arg(long)]
         stock: Option<PathBuf>,
     },
-    /// Puts a server under load and checks its answers.
+    /// Put a server under load and check its answers
     Load(load::LoadFlags),
-    /// Tells what is reached within the seeds of CI.
+    /// Print the coverage of the seeds of CI
     Marks,
-    /// Replays every bug that was ever found.
-    Bugs,
-    /// Checks the simulator itself.
+    /// Run all regression plans
+    Regressions,
+    /// Check the simulator itself
     Selfcheck {
-        /// Another build of `sim`, whose output must be the same.
+        /// Another build of `sim`, whose output must be identical
         #[arg(long)]
         against: Option<PathBuf>,
     },
-    /// Everything that CI asks for.
+    /// Run everything that CI runs
     Ci {
-        /// Another build of `sim`, whose output must be the same.
+        /// Another build of `sim`, whose output must be identical
         #[arg(long)]
         against: Option<PathBuf>,
     },
-    /// Prints the pages of `snapshots/`.
+    /// Print the pages in `snapshots/`
     Pages {
-        /// Which.
+        /// Kind of page
         #[arg(value_enum)]
         which: Pages,
     },
 }
 
-/// The pages of `snapshots/`, by what they are about.
+/// The pages in `snapshots/`, by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Pages {
     Seeds,
     Scenarios,
     Kills,
-    Bugs,
+    Regressions,
 }
 
-/// Does what the command line says.
+/// Runs the command.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     let (text, exit) = match cli.what {
         None => one(&cli.one),
         Some(what) => many(what),
     };
-    say(&text);
+    print(&text);
     exit.into()
 }
 
@@ -219,8 +219,8 @@ pub(crate) fn usage(problem: &str) -> ! {
     Cli::command().error(ErrorKind::ArgumentConflict, problem).exit()
 }
 
-fn say(text: &str) {
-    // Whoever closes our stdout has read enough.
+fn print(text: &str) {
+    // A closed stdout is not an error.
     let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
@@ -231,7 +231,9 @@ fn one(one: &One) -> (String, Exit) {
         (Layer::Exhaustive, None) => ci::explore(one.steps, None, ci::cores(), injected),
         (Layer::Swarm, Some(seed)) => runner::run_seed(seed, one.steps, injected),
         (Layer::Service, Some(seed)) => service::seed(seed, one.steps, injected),
-        (Layer::Swarm | Layer::Service, None) => ("sim: which --seed?\n".to_owned(), Exit::Usage),
+        (Layer::Swarm | Layer::Service, None) => {
+            ("sim: --seed is required\n".to_owned(), Exit::Usage)
+        }
     }
 }
 
@@ -280,7 +282,7 @@ fn many(what: What) -> (String, Exit) {
                 }
             }
         }),
-        What::Exhaustive { planted } => ci::exhaustive(planted.injected()),
+        What::Exhaustive { planted } => ci::run_exhaustive(planted.injected()),
         What::Mutants { only, jobs } => {
             ci::mutants(only, jobs.map_or_else(ci::cores, NonZeroUsize::get))
         }
@@ -288,7 +290,7 @@ fn many(what: What) -> (String, Exit) {
         What::Against { address, seed, stock } => against::run(&address, seed, stock.as_deref()),
         What::Load(flags) => load::run(flags),
         What::Marks => ci::marks(),
-        What::Bugs => ci::bugs(),
+        What::Regressions => ci::regressions(),
         What::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),
         What::Ci { against } => checked(against.as_deref(), ci::everything),
         What::Pages { which } => {
@@ -296,7 +298,7 @@ fn many(what: What) -> (String, Exit) {
                 Pages::Seeds => pages::seeds(),
                 Pages::Scenarios => pages::scenarios(ci::cores()),
                 Pages::Kills => pages::kills(ci::cores()),
-                Pages::Bugs => pages::bugs(),
+                Pages::Regressions => pages::regressions(),
             };
             let text = pages.iter().map(|(name, page)| format!("=== {name}\n{page}"));
             (text.collect(), Exit::Ok)
@@ -312,25 +314,24 @@ fn selfcheck_alone() -> (String, Exit) {
 fn checked(other: Option<&Path>, then: fn() -> (String, Exit)) -> (String, Exit) {
     let Some(other) = other else { return then() };
     let arguments = ["run", "--seeds", "0..64", "--steps", "600", "--jobs", "1"];
-    let ours = many_words(&arguments);
+    let ours = output_of(&arguments);
     match Command::new(other).args(arguments).output() {
         Err(error) => (format!("sim: cannot run {}: {error}\n", other.display()), Exit::Usage),
         Ok(output) if output.stdout == ours.as_bytes() => {
             let (text, exit) = then();
-            (format!("ok   the other build says the same, byte for byte\n{text}"), exit)
+            (format!("ok   the other build prints the same bytes\n{text}"), exit)
         }
-        Ok(_) => ("FAIL the other build says something else\n".to_owned(), Exit::Nondeterminism),
+        Ok(_) => ("FAIL the other build prints other bytes\n".to_owned(), Exit::Nondeterminism),
     }
 }
 
-/// What this build prints for these arguments.
-fn many_words(arguments: &[&str]) -> String {
+/// The output of this build for these arguments.
+fn output_of(arguments: &[&str]) -> String {
     let cli = Cli::parse_from(std::iter::once("sim").chain(arguments.iter().copied()));
     cli.what.map_or_else(String::new, |what| many(what).0)
 }
 
-/// Plays the plan in this file. One of the service layer, which has its weather with it, is played
-/// there, and made small if it fails.
+/// Runs the plan in this file. A plan with a fault schedule runs in the service layer.
 fn with_plan(
     file: &Path,
     injected: InjectedFaults,
@@ -355,19 +356,19 @@ fn with_plan(
 }
 
 fn bug(name: &str) -> Result<Bug, String> {
-    Bug::parse(name).ok_or_else(|| format!("there is no bug {name:?}"))
+    Bug::parse(name).ok_or_else(|| format!("unknown bug {name:?}"))
 }
 
 /// A number, or a git commit, whose first 64 bits are the number.
 fn seed(text: &str) -> Result<u64, String> {
     if text.len() == 40 {
-        return u64::from_str_radix(&text[..16], 16).map_err(|_| "no git commit".to_owned());
+        return u64::from_str_radix(&text[..16], 16).map_err(|_| "not a git commit".to_owned());
     }
     text.parse().map_err(|_| "a seed is a number or a git commit of 40 digits".to_owned())
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
-    let wrong = || "seeds are given as FIRST..END, and END comes after FIRST".to_owned();
+    let wrong = || "seeds are FIRST..END, and END is greater than FIRST".to_owned();
     let (first, end) = text.split_once("..").ok_or_else(wrong)?;
     let (first, end) = (first.parse().map_err(|_| wrong())?, end.parse().map_err(|_| wrong())?);
     if first < end { Ok(first..end) } else { Err(wrong()) }

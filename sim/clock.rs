@@ -1,20 +1,20 @@
-//! The wall clock, for `--time` and for what stderr tells of speed. No run ever sees it.
+//! The wall clock, for `--time` and for the speed on stderr. No run reads it.
 
 use std::time::{Duration, Instant};
 
-/// A moment at which something began.
+/// Measures elapsed time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Now.
+    /// Starts.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the simulator's one clock, outside all runs")]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// How long ago that was.
+    /// The time since the start.
     #[must_use]
     pub(crate) fn elapsed(self) -> Duration {
         self.0.elapsed()

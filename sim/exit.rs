@@ -1,25 +1,25 @@
-//! How the process ends: a code for each kind of trouble.
+//! Exit codes of the process.
 
 use std::process::ExitCode;
 
 use crate::check::failure::{Failure, Oracle};
 
-/// How the process ends.
+/// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All is well.
+    /// Success.
     Ok,
-    /// Machine and model differ.
+    /// Subject and model differ.
     Oracle,
-    /// It was not asked rightly.
+    /// Wrong usage.
     Usage,
-    /// Something stays reserved, or awaiting.
+    /// Units stay reserved, or an order still awaits payment, at the end.
     Liveness,
     /// Two equal runs differ.
     Nondeterminism,
-    /// A mark was not reached.
+    /// A mark or a network fault is not reached.
     Coverage,
-    /// A planted bug, or a fault planted in the simulator, is not found.
+    /// A planted bug or an injected fault is not detected.
     Survivor,
     /// The linearizability search ended without a decision: nothing is known to be wrong, and
     /// nothing is known to be right.
@@ -27,7 +27,7 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// How a failure ends the process.
+    /// The exit code for a failure.
     #[must_use]
     pub(crate) const fn of(failure: &Failure) -> Self {
         match failure.signature.oracle {

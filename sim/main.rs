@@ -1,28 +1,30 @@
-//! `sim`, the simulator: any bug in the orders or the stock, found in seconds, told on a screen.
+//! `sim`, the simulator: it finds bugs in the order and stock logic within seconds, and reports
+//! each one as a short plan that reproduces it. The manual is `sim/README.md`.
 //!
 //! ```text
-//!  seed ──► world ──► generate ──► plan ──► checker ──► all agree, or failure ──► shrink ──► report
-//!           what it    a step       steps,   machine  seen at the command       a handful
-//!           is like    at a time    as data  │ model  that caused it            of commands
+//!  seed ──► workload ──► generator ──► plan ──► checker ──► all agree, or a failure ──► report
+//!                        step by       steps    subject │   at the command           shrunk to
+//!                        step          as data  model   │   that caused it           a few steps
 //! ```
 //!
-//! The **machine** is the shipped one, behind the shipped checks of its edge. The **model** is
-//! another author's, of another shape, written from the contract. The checker compares them in full
-//! after every command. Everything that is drawn is drawn by key, so that a seed is the same plan
-//! for ever; everything that is told on stdout is the same for the same arguments.
+//! The **subject** is the real state machine behind the service's own validation. The **model** is
+//! an independent implementation of the contract with a different structure. The checker compares
+//! them after every command. All randomness comes from the seed, by key, so a seed is always the
+//! same plan; the output on stdout is the same for the same arguments.
 //!
-//! | to see how | start at |
+//! | folder or file | contents |
 //! |---|---|
-//! | calls and answers are told | `contract`, `words` |
-//! | the machine and the model answer | `machine`, `model` |
-//! | a seed becomes a plan | `rng`, `world`, `generate`, `plan`, `plan_text` |
-//! | a run is checked | `checker`, `laws`, `swarm`, `exhaustive`, `failure` |
-//! | a failure becomes small and readable | `shrink`, `report` |
-//! | many seeds run on many cores | `summary`, `request`, `counts`, `fingerprint` |
-//! | it is proved to see what there is | `marks`, `marker`, `coverage` |
-//! | it is proved to find bugs | `mutants`, `bug_base`, `selfcheck`, `injected` |
-//! | a real server is put under load | `load` |
-//! | people and CI ask | `cli`, `ci`, `exit`, `pages`, `crash`, `clock` |
+//! | `model` | calls and answers of the API, and the model that gives the right answers |
+//! | `plan` | plans as data and as text; the workload and the generator of a seed |
+//! | `check` | the subject, the checker, the laws, and the swarm and exhaustive layers |
+//! | `shrink` | makes failing plans small, for every layer |
+//! | `coverage` | counts and marks: what the runs reach |
+//! | `mutation` | planted bugs with their budgets, injected faults, regression plans |
+//! | `layers` | the service in process, concurrent clients, any other server |
+//! | `load` | puts a real server under load and checks its answers |
+//! | `report` | failures, runs and pages as text |
+//! | `runner` | many seeds on many cores |
+//! | `cli`, `ci`, `exit`, `clock` | the command line, what CI runs, exit codes, the wall clock |
 
 mod check;
 mod ci;

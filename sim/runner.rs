@@ -1,6 +1,6 @@
-//! Many seeds on many cores. One seed is one run on one thread; the workers take seeds from one
-//! counter, and what came of them is put together in the order of the seeds, so that nothing that
-//! is told depends on how many workers there were.
+//! Runs seeds on all cores. Each seed is one run on one thread. Workers take seeds from a shared
+//! counter; results are combined in seed order, so the output does not depend on the number of
+//! workers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,27 +27,27 @@ use crate::plan::generator::plan_of;
 use crate::plan::workload::Workload;
 use crate::{report, shrink};
 
-/// What `sim run` plays.
+/// A request to run many seeds.
 #[derive(Clone, Debug)]
 pub(crate) struct RunRequest {
     /// The seeds.
     pub(crate) seeds: Range<u64>,
     /// Number of threads.
     pub(crate) jobs: usize,
-    /// Number of commands of each seed; `None` where the seed chooses it.
+    /// Number of commands per seed; `None`: chosen by the seed.
     pub(crate) steps: Option<u32>,
-    /// Stops after this time.
+    /// Stop after this time.
     pub(crate) time: Option<Duration>,
-    /// Stops once [`STABLE`] seeds in a row have reached nothing new.
+    /// Stop after [`STABLE`] seeds without a new mark.
     pub(crate) until_stable: bool,
-    /// What is deliberately wrong.
+    /// Injected faults.
     pub(crate) injected: InjectedFaults,
 }
 
-/// Seeds in a row without anything new, after which more of them are unlikely to help.
+/// Number of seeds without a new mark after which another one is unlikely.
 const STABLE: u64 = 1_000;
 
-/// Plays one seed; the bugs of old first.
+/// Runs the regression plans and then one seed.
 pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> (String, Exit) {
     if let Some(back) = failing_regression(injected) {
         return back;
@@ -60,7 +60,7 @@ pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) 
     }
 }
 
-/// Plays many seeds of the swarm layer, after all regression plans.
+/// Runs the regression plans and then many seeds.
 pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
     if let Some(back) = failing_regression(request.injected) {
         return back;
@@ -138,15 +138,20 @@ impl StopRule {
 }
 
 fn failing_regression(injected: InjectedFaults) -> Option<(String, Exit)> {
-    // With a bug planted they would only show that one.
+    // With a planted bug the regression plans would find only that bug.
     if injected.bug.is_some() {
         return None;
     }
-    let (known, failure) = regressions::replay(injected).err()?;
-    Some(report_failure(&failure, &format!("bug {}", known.name), &known.plan, injected))
+    let (regression, failure) = regressions::replay(injected).err()?;
+    Some(report_failure(
+        &failure,
+        &format!("regression {}", regression.name),
+        &regression.plan,
+        injected,
+    ))
 }
 
-/// A seed that failed, shrunk and told on one screen, with the line that plays it again.
+/// Shrinks and reports the failure of a seed, with the command that reproduces it.
 pub(crate) fn report_seed_failure(
     seed: u64,
     steps: Option<u32>,
@@ -155,7 +160,7 @@ pub(crate) fn report_seed_failure(
 ) -> (String, Exit) {
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length);
-    // What the drain did is of the plan, too.
+    // The steps of the drain are part of the plan.
     let run = swarm::play_seed(seed, &workload, length, injected);
     let mut plan =
         plan_of(seed, &workload, injected.has(SimulatorFault::DrawsIgnorePurpose), length);
@@ -165,13 +170,13 @@ pub(crate) fn report_seed_failure(
     let bug = injected.flag();
     let _ = write!(
         text,
-        "\nagain: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\
-         or paste the plan, if all of it is there, into: sim replay -{bug}\n"
+        "\nreproduce: cargo run --release --bin sim -- --seed {seed}{steps}{bug}\n\
+         or paste the plan, if it is complete, into: sim replay -{bug}\n"
     );
     (text, exit)
 }
 
-/// A failing plan, shrunk and told on one screen.
+/// Shrinks and reports a failing plan.
 pub(crate) fn report_failure(
     failure: &Failure,
     origin: &str,
@@ -187,7 +192,8 @@ pub(crate) fn report_failure(
 pub(crate) fn progress(seeds: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{bar:40} {pos} of {len} seeds, {per_sec}, {eta} left")
-            .expect("the template is sound");
+            .expect("the template is valid");
+    // It writes to stderr, and only to a terminal.
     ProgressBar::new(seeds).with_style(style)
 }
 
@@ -198,27 +204,27 @@ fn print_speed(commands: u64, jobs: usize, took: Duration) {
     eprintln!("{millis} ms, {jobs} jobs, {per_second} commands a second");
 }
 
-/// What came of many seeds.
+/// The combined results of many seeds.
 #[derive(Debug)]
 pub(crate) struct RunSummary {
-    /// All of them together, up to the first failure.
+    /// Counts of all seeds, up to the first failure.
     pub(crate) counts: Counts,
-    /// How many there were.
+    /// Number of seeds.
     pub(crate) seeds: u64,
-    /// How many seeds reached each mark, by its place in [`Mark::ALL`].
+    /// Number of seeds that reached each mark, by its index in [`Mark::ALL`].
     pub(crate) reached: Vec<u64>,
     /// The lowest seed that failed.
     pub(crate) failed: Option<(u64, Box<Failure>)>,
 }
 
-/// How a summary sails.
+/// Options of a run of many seeds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunOptions {
     /// Threads.
     pub(crate) jobs: usize,
-    /// The most commands of a seed; none for as many as it has a mind to.
+    /// Number of commands per seed; `None`: chosen by the seed.
     pub(crate) steps: Option<u32>,
-    /// What is deliberately wrong.
+    /// Injected faults.
     pub(crate) injected: InjectedFaults,
 }
 
@@ -254,7 +260,7 @@ impl RunSummary {
 pub(crate) fn run_seeds(
     seeds: Range<u64>,
     options: RunOptions,
-    mut seen: impl FnMut(&RunSummary) -> bool,
+    mut on_result: impl FnMut(&RunSummary) -> bool,
 ) -> RunSummary {
     let RunOptions { jobs, steps, injected } = options;
     let mut summary = RunSummary::new();
@@ -265,7 +271,7 @@ pub(crate) fn run_seeds(
     };
     play_in_order(seeds, jobs, play, |result| {
         summary.take(result);
-        seen(&summary)
+        on_result(&summary)
     });
     summary
 }

@@ -1,12 +1,13 @@
-//! The checker: machine and model side by side, compared after every command.
+//! The checker: sends each command to the subject and to the model, and compares them after each
+//! one.
 //!
 //! | when | what must agree |
 //! |---|---|
-//! | every command | the answer in full, every order it touched, all shelves, the next deadline |
-//! | | the transitions: gap-free, and folding to the orders' statuses |
-//! | steps 64, 1,024, 16,384 | the digest: it moves if and only if something happened |
-//! | those steps and the end | every order, both sides' own checks of the whole |
-//! | the end | everything that awaits payment ends, and nothing of it stays reserved |
+//! | every command | the full answer, every changed order, the whole stock, the next deadline |
+//! | | the transitions: without gaps, and consistent with the statuses of the orders |
+//! | steps 64, 1,024, 16,384 | the digest: it changes if and only if there is a transition |
+//! | these steps and the end | every order; the invariants of both sides |
+//! | the end | every order reaches a final status, and only the opening reservation is left |
 
 use loms::state_machine::{Cause, Event, Fact, OrderStatus, StockView, Transition};
 
@@ -20,48 +21,48 @@ use crate::model::contract::{Answer, Call, Reason, Refusal};
 use crate::model::{Model, World};
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step, Target};
-use crate::report::words::Class;
+use crate::report::answers::Class;
 
-/// Whether the whole state is looked at after this step: 64, 1,024 and so on. It goes by the
-/// step's number, which stays as a plan shrinks, and spares the short plans that people read.
+/// Whether the whole state is compared after this step: 64, 1,024 and so on. It depends on the step
+/// number, which does not change while a plan shrinks, and it does not slow down short plans.
 const fn is_probe(number: u32) -> bool {
     number >= 64 && number.is_power_of_two() && number.trailing_zeros() % 4 == 2
 }
 
-/// Whether all is well; the failure is boxed, for the way without one to be short.
+/// The result of a check. The failure is boxed to keep the success path small.
 pub(crate) type Verdict = Result<(), Box<Failure>>;
 
-/// A run under judgement.
+/// A run that is being checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Checker {
-    /// The machine under test, to read.
+    /// The state machine under test.
     pub(crate) subject: Subject,
-    /// What came of the run so far.
+    /// Counts of the run so far.
     pub(crate) counts: Counts,
-    /// The steps that the drain took.
+    /// The steps that the drain added.
     pub(crate) drained: Vec<Step>,
     world: World,
     start: u64,
     injected: InjectedFaults,
     model: Model,
     created: CreatedOrders,
-    /// Every order, as the transitions tell it.
+    /// Every order, as the transitions describe it.
     orders: Vec<FoldedOrder>,
     sequence: u64,
     marker: Marker,
-    /// Of each shelf, what can be promised.
+    /// Available units of each SKU.
     available: Vec<u64>,
     last_at: u64,
     last_number: u32,
     last_kind: Option<Kind>,
 }
 
-/// An order as the transitions tell it.
+/// An order, as the transitions describe it.
 #[derive(Clone, Copy, Debug)]
 struct FoldedOrder {
     status: OrderStatus,
     expired: bool,
-    /// The step that made it.
+    /// The step that created it.
     created_by: u32,
 }
 
@@ -77,7 +78,7 @@ impl FoldedOrder {
     }
 }
 
-/// A call, with all that is to be said of it in a failure.
+/// A call and both answers, for a failure report.
 #[derive(Clone, Copy, Debug)]
 struct Comparison<'a> {
     step: &'a Step,
@@ -87,7 +88,7 @@ struct Comparison<'a> {
 }
 
 impl Checker {
-    /// A run in this world, whose first moment is at `start`.
+    /// Starts a run in this world, with its first step at `start`.
     #[must_use]
     pub(crate) fn open(world: &World, start: u64, injected: InjectedFaults) -> Self {
         Self {
@@ -109,7 +110,7 @@ impl Checker {
         }
     }
 
-    /// Takes a step on both sides and compares.
+    /// Sends a step to both sides and compares them.
     ///
     /// # Errors
     /// They differ, or one of them contradicts itself.
@@ -117,8 +118,8 @@ impl Checker {
         let at = self.start.saturating_add(step.at);
         (self.last_at, self.last_number) = (step.at, step.number);
         self.last_kind = Some(step.op.kind());
-        let mut room = KeyText::default();
-        let call = step.call(&self.created, &mut room);
+        let mut buffer = KeyText::default();
+        let call = step.call(&self.created, &mut buffer);
         let about = match call {
             Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => Some(order),
             Call::Create { .. } | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. } => None,
@@ -127,7 +128,7 @@ impl Checker {
         let mut expiries = Expiries::default();
         let probe = is_probe(step.number);
         let digest = if probe {
-            // A tick of the same moment changes nothing but what the call itself would.
+            // A tick at the same time changes only what the call itself would expire.
             let reply = self.subject.call(at, Call::Tick);
             let answer = self.model.answer(at, Call::Tick);
             self.fold(Comparison { step, at, reply, answer: &answer }, &mut expiries)?;
@@ -157,14 +158,15 @@ impl Checker {
         } else if let (Some(order), false) = (about, matches!(call, Call::Info(_))) {
             self.compare_order(comparison, order)?;
         }
-        self.compare_shelves(comparison)?;
-        self.compare_clocks(comparison)?;
+        self.compare_stock(comparison)?;
+        self.compare_deadlines(comparison)?;
         if let Some(digest) = digest {
             let moved = digest != self.subject.state.digest();
             let happened = !self.subject.events.is_empty();
             if moved != happened {
-                let actual = format!("the digest {}", if moved { "moved" } else { "stayed" });
-                let expected = format!("something happened: {happened}");
+                let actual =
+                    format!("the digest {}", if moved { "changed" } else { "is the same" });
+                let expected = format!("there are transitions: {happened}");
                 return self.fail(Oracle::Digest, Some(comparison), actual, expected);
             }
         }
@@ -176,7 +178,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Orders on record.
+    /// Number of orders.
     #[must_use]
     pub(crate) const fn orders(&self) -> usize {
         self.orders.len()
@@ -186,11 +188,11 @@ impl Checker {
         if order <= 0 {
             return OrderState::Invalid;
         }
-        let told = usize::try_from(order - 1).ok().and_then(|place| self.orders.get(place));
-        told.map_or(OrderState::Missing, |told| told.order_state())
+        let found = usize::try_from(order - 1).ok().and_then(|place| self.orders.get(place));
+        found.map_or(OrderState::Missing, |found| found.order_state())
     }
 
-    /// Marks what there was to see.
+    /// Records the marks that this call reaches.
     fn observe(
         &mut self,
         call: Call<'_>,
@@ -220,7 +222,7 @@ impl Checker {
         self.counts.marks = self.marker.reached;
     }
 
-    /// Folds the call's transitions into what is told of each order, and compares each of those.
+    /// Applies the call's transitions to the known orders, and compares each of these orders.
     fn fold(&mut self, comparison: Comparison<'_>, expiries: &mut Expiries) -> Verdict {
         let mut last = None;
         for place in 0..self.subject.events.len() {
@@ -241,22 +243,22 @@ impl Checker {
             let Transition { order, from: told_from, to, cause } = transition;
             let order = order.get();
             let index = usize::try_from(order - 1).expect("order ids start at 1");
-            let from = self.orders.get(index).map(|told| told.status);
-            let in_line = told_from == from
+            let from = self.orders.get(index).map(|found| found.status);
+            let is_valid = told_from == from
                 && OrderStatus::may_change(from, to, cause)
                 && (from.is_some() || index == self.orders.len());
-            if !in_line {
-                let told = format!("order {order} at {from:?}, after #{}", self.sequence);
+            if !is_valid {
+                let expected = format!("order {order} at {from:?}, after #{}", self.sequence);
                 return self.fail(
                     Oracle::Transitions,
                     Some(comparison),
                     transition.to_string(),
-                    told,
+                    expected,
                 );
             }
             let expired = cause == Cause::PaymentTimeout;
             match self.orders.get_mut(index) {
-                Some(told) => (told.status, told.expired) = (to, expired),
+                Some(found) => (found.status, found.expired) = (to, expired),
                 None => self.orders.push(FoldedOrder {
                     status: to,
                     expired: false,
@@ -285,14 +287,14 @@ impl Checker {
 
     fn compare_order(&self, comparison: Comparison<'_>, order: i64) -> Verdict {
         if !self.subject.agrees_on_order(order, &self.model) {
-            let told = self.model.order(order);
-            let words = |info: Option<_>| {
+            let found = self.model.order(order);
+            let describe = |info: Option<_>| {
                 info.map_or_else(
-                    || format!("order {order} is not there"),
+                    || format!("order {order} does not exist"),
                     |info| format!("order {order}: {info}"),
                 )
             };
-            let (actual, expected) = (words(self.subject.order(order)), words(told));
+            let (actual, expected) = (describe(self.subject.order(order)), describe(found));
             return self.fail(Oracle::Order, Some(comparison), actual, expected);
         }
         let status = self
@@ -301,52 +303,57 @@ impl Checker {
         let folded = usize::try_from(order.saturating_sub(1))
             .ok()
             .and_then(|place| self.orders.get(place))
-            .map(|told| (crate::check::subject::status_of(told.status), told.expired));
+            .map(|found| (crate::check::subject::status_of(found.status), found.expired));
         if status.map(|(status, expired)| (Some(status), expired)) != folded {
-            let actual = format!("transitions of order {order} fold to {folded:?}");
-            let expected = format!("it is {status:?}");
+            let actual = format!("the transitions of order {order} give {folded:?}");
+            let expected = format!("the status is {status:?}");
             return self.fail(Oracle::Transitions, Some(comparison), actual, expected);
         }
         Ok(())
     }
 
-    fn compare_shelves(&mut self, comparison: Comparison<'_>) -> Verdict {
+    fn compare_stock(&mut self, comparison: Comparison<'_>) -> Verdict {
         self.available.clear();
         let mut model = self.model.stock();
         let mut differing = None;
-        for shelf in self.subject.state.stock() {
-            let StockView { opening, total, reserved } = shelf;
-            let told = model.next();
+        for record in self.subject.state.stock() {
+            let StockView { opening, total, reserved } = record;
+            let found = model.next();
             let sound = reserved <= total && opening.reserved <= reserved;
-            if told != Some((opening.sku.get(), total, reserved)) || !sound {
-                differing = Some((shelf, told));
+            if found != Some((opening.sku.get(), total, reserved)) || !sound {
+                differing = Some((record, found));
                 break;
             }
             self.available.push(total - reserved);
         }
         match differing {
             None => Ok(()),
-            Some((StockView { opening, total, reserved }, told)) => {
-                let words =
+            Some((StockView { opening, total, reserved }, found)) => {
+                let describe =
                     |sku, total, reserved| format!("SKU {sku}: total {total}, reserved {reserved}");
-                let actual = words(opening.sku.get(), total, reserved);
-                let expected = told.map_or("no such shelf".to_owned(), |(sku, total, reserved)| {
-                    words(sku, total, reserved)
+                let actual = describe(opening.sku.get(), total, reserved);
+                let expected = found.map_or("no such SKU".to_owned(), |(sku, total, reserved)| {
+                    describe(sku, total, reserved)
                 });
                 self.fail(Oracle::Stock, Some(comparison), actual, expected)
             }
         }
     }
 
-    fn compare_clocks(&self, comparison: Comparison<'_>) -> Verdict {
+    fn compare_deadlines(&self, comparison: Comparison<'_>) -> Verdict {
         let machine = self.subject.state.next_deadline().map(|time| time.as_nanos());
         let model = self.model.next_deadline();
         if machine != model {
-            let words = |deadline: Option<u64>| match deadline {
+            let describe = |deadline: Option<u64>| match deadline {
                 Some(at) => format!("next deadline at {at}ns"),
                 None => "no next deadline".to_owned(),
             };
-            return self.fail(Oracle::Deadline, Some(comparison), words(machine), words(model));
+            return self.fail(
+                Oracle::Deadline,
+                Some(comparison),
+                describe(machine),
+                describe(model),
+            );
         }
         let (machine, model) = (self.subject.state.index(), self.model.entries());
         if machine != model {
@@ -363,7 +370,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Looks at everything on both sides.
+    /// Compares everything on both sides.
     ///
     /// # Errors
     /// They differ, or one of them contradicts itself.
@@ -376,26 +383,26 @@ impl Checker {
         }
         for order in (1..).take(self.orders.len()) {
             if !self.subject.agrees_on_order(order, &self.model) {
-                let told = self.model.order(order);
-                let words = |info: Option<_>| {
+                let found = self.model.order(order);
+                let describe = |info: Option<_>| {
                     info.map_or(format!("no order {order}"), |info| {
                         format!("order {order}: {info}")
                     })
                 };
-                let (actual, expected) = (words(self.subject.order(order)), words(told));
+                let (actual, expected) = (describe(self.subject.order(order)), describe(found));
                 return self.fail(Oracle::Whole, None, actual, expected);
             }
         }
         Ok(())
     }
 
-    /// Brings everything to its end: what awaits payment is paid, cancelled or expires.
+    /// Drains the run: each order that awaits payment is paid, cancelled or expires.
     ///
     /// # Errors
-    /// As for [`Checker::step`], or something stays reserved.
+    /// As for [`Checker::step`], or units stay reserved.
     pub(crate) fn drain(&mut self) -> Verdict {
         if self.injected.has(SimulatorFault::IncompleteDrain) {
-            return self.all_has_ended();
+            return self.check_nothing_reserved();
         }
         let awaiting: Vec<i64> = self.model.awaiting().collect();
         let expires = self.model.next_deadline().is_some();
@@ -404,7 +411,7 @@ impl Checker {
             let target = self
                 .orders
                 .get(place)
-                .map_or(Target::Id(order), |told| Target::CreatedBy(told.created_by));
+                .map_or(Target::Id(order), |found| Target::CreatedBy(found.created_by));
             match (turn % 3, expires) {
                 (0, _) => self.drain_step(Op::Pay(target), self.last_at)?,
                 (1, _) | (_, false) => self.drain_step(Op::Cancel(target), self.last_at)?,
@@ -414,20 +421,20 @@ impl Checker {
         while let Some(deadline) = self.model.next_deadline() {
             self.drain_step(Op::Tick, deadline.saturating_sub(self.start))?;
         }
-        // Deadlines past the end of time are none: those orders have to be cancelled.
+        // Orders with a deadline past the end of time never expire; cancel them.
         let left: Vec<i64> = self.model.awaiting().collect();
         for order in left {
             self.drain_step(Op::Cancel(Target::Id(order)), self.last_at)?;
         }
-        self.all_has_ended()
+        self.check_nothing_reserved()
     }
 
-    /// Nothing but what was reserved as it opened is reserved.
-    fn all_has_ended(&self) -> Verdict {
+    /// Only the opening reservation is still reserved.
+    fn check_nothing_reserved(&self) -> Verdict {
         for StockView { opening, reserved, .. } in self.subject.state.stock() {
             if reserved != opening.reserved {
-                let actual = format!("SKU {}: {reserved} reserved in the end", opening.sku);
-                let expected = format!("{} as it opened", opening.reserved);
+                let actual = format!("SKU {}: {reserved} reserved at the end", opening.sku);
+                let expected = format!("{} at the start", opening.reserved);
                 return self.fail(Oracle::Liveness, None, actual, expected);
             }
         }
@@ -441,7 +448,7 @@ impl Checker {
         self.step(&step)
     }
 
-    /// The failure of a machine that stopped the process, with what it said.
+    /// The failure for a panic of the subject.
     pub(crate) fn panicked(&self, caught: CaughtPanic) -> Box<Failure> {
         let commands = self.counts.commands + 1;
         Box::new(Failure::of_panic(caught, self.last_kind, self.last_number, commands))
@@ -449,11 +456,11 @@ impl Checker {
 
     #[cold]
     fn answers_differ(&self, comparison: Comparison<'_>) -> Verdict {
-        let machine = self.subject.tell(comparison.reply).map_or_else(
-            || format!("{:?}, which no client can be told", comparison.reply),
+        let actual = self.subject.answer_of(comparison.reply).map_or_else(
+            || format!("{:?}, which no client can receive", comparison.reply),
             |answer| answer.to_string(),
         );
-        self.fail(Oracle::Answer, Some(comparison), machine, comparison.answer.to_string())
+        self.fail(Oracle::Answer, Some(comparison), actual, comparison.answer.to_string())
     }
 
     #[cold]
@@ -465,8 +472,8 @@ impl Checker {
         expected: String,
     ) -> Verdict {
         let classes = |comparison: Comparison<'_>| {
-            let told = self.subject.tell(comparison.reply);
-            (Class::of(told.as_ref()), Class::of(Some(comparison.answer)))
+            let found = self.subject.answer_of(comparison.reply);
+            (Class::of(found.as_ref()), Class::of(Some(comparison.answer)))
         };
         let (actual_class, expected_class) = comparison.map_or((Class::Done, Class::Done), classes);
         Err(Box::new(Failure {
@@ -484,7 +491,7 @@ impl Checker {
     }
 }
 
-/// What expired in one call.
+/// The orders that expired in one call.
 #[derive(Debug, Default)]
 struct Expiries {
     orders: Vec<i64>,

@@ -1,17 +1,16 @@
-//! The exhaustive layer: in a tiny world, everything that can be done, in every order, until
-//! nothing new comes of it.
+//! The exhaustive layer: every sequence of commands in a tiny world, until no new state appears.
+//!
+//! The world has two SKUs, at most [`ORDERS`] orders, a payment timeout of 2 ns and an idempotency
+//! window of 3 ns. In each state every command is tried: creates that fit, that fail and that can
+//! never fit, with and without a key; payment and cancellation of every order and of a missing one;
+//! reads; and time steps, alone and with a call. The checker compares after each command, and
+//! compares the whole state in every new state.
 //!
 //! In [`Scope::ChangingRules`] the operator also changes the rules, at any time.
 //!
-//! The world has two SKUs and room for [`ORDERS`] orders, a payment timeout of two moments and a
-//! key window of three. From each state every command is tried: creates that fit, that fail and
-//! that never can, with and without a key; payment and cancellation of every order and of one that
-//! is not there; reads; and time passing, by itself and with a call. The checker compares after each,
-//! and in every new state it looks at everything once more.
-//!
-//! States that behave alike count as one ([`Behavior`]): what is told of an order that has ended
-//! does not matter any more, nor does the time on the clock, only what is left of it. Breadth
-//! first, so that what is found takes the fewest commands.
+//! States that behave the same count as one ([`Behavior`]): details of finished orders do not
+//! matter any more, and of the time only what is left until the next deadlines. The search is
+//! breadth first, so a counterexample has the fewest possible commands.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,13 +25,13 @@ use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
 use crate::runner;
 
-/// Orders that there is room for.
+/// Maximum number of orders.
 pub(crate) const ORDERS: usize = 4;
-/// Orders that there is room for where the rules change.
+/// The most orders where the rules change.
 pub(crate) const ORDERS_WITH_CHANGES: usize = 3;
-/// Moments, in nanoseconds, that an order may await payment.
+/// Payment timeout, in nanoseconds.
 const TIMEOUT: u64 = 2;
-/// Moments that a key is remembered.
+/// Idempotency window, in nanoseconds.
 const WINDOW: u64 = 3;
 /// Timeouts and windows that the rules change between, in [`Scope::ChangingRules`].
 const RULES: [(u64, u64); 3] = [(TIMEOUT, WINDOW), (1, 1), (0, WINDOW + 1)];
@@ -48,39 +47,39 @@ pub(crate) enum Scope {
     ChangingRules,
 }
 
-/// What came of it.
+/// The result of an exploration.
 #[derive(Debug)]
 pub(crate) struct Exploration {
-    /// States that behave differently.
+    /// Number of states.
     pub(crate) states: usize,
-    /// Commands that were checked on the way.
+    /// Number of checked commands.
     pub(crate) commands: u64,
-    /// The most commands that it takes to reach a state.
+    /// The longest shortest path to a state, in commands.
     pub(crate) depth: usize,
     /// Whether no command leads to another state.
     pub(crate) closed: bool,
-    /// The first failure, with the plan that leads to it.
+    /// The first failure, with its plan.
     pub(crate) failed: Option<(Plan, Box<Failure>)>,
 }
 
-/// All that decides what a state will answer.
+/// Everything that decides how a state answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Behavior {
     /// The timeout and the window.
     rules: (u64, u64),
     orders: Vec<OrderBehavior>,
-    shelves: Vec<(u64, u64)>,
-    /// What the key stands for, for each user.
+    stock: Vec<(u64, u64)>,
+    /// The key of each user.
     keys: [Option<KeyBehavior>; 2],
 }
 
 /// What decides how a key will be answered: its order, that order's lines, and the order's age.
 type KeyBehavior = (u8, Vec<(u32, u32)>, u64);
 
-/// What each user's key was last given to: the order, and the moment.
+/// The order and the time of each user's key.
 type Keys = [Option<(u8, u64)>; 2];
 
-/// What decides how an order will answer.
+/// Decides how calls on an order are answered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum OrderBehavior {
     /// The moments that are left until it expires (none: it never does), and its age, which counts
@@ -96,7 +95,7 @@ enum OrderBehavior {
     Expired,
 }
 
-/// A state that was visited: by which command from which state.
+/// A visited state: the command and the state before it.
 #[derive(Clone, Copy, Debug)]
 struct Visited {
     from: usize,
@@ -105,10 +104,10 @@ struct Visited {
     keys: Keys,
 }
 
-/// A command, and the moments that pass before it.
+/// A time step, a command and its lines.
 type Command = (u64, Op, Vec<(u32, u32)>);
 
-/// What may be done in any state: creates first, then what is about an order, then time.
+/// Every command that is tried: creates, calls on orders, reads, time steps.
 fn commands(orders: i64, scope: Scope) -> Vec<Command> {
     let none = Key::NONE;
     let key = Key { name: 1, length: 0 };
@@ -132,7 +131,7 @@ fn commands(orders: i64, scope: Scope) -> Vec<Command> {
     for sku in 1..=3 {
         commands.push((0, Op::Stock(sku), Vec::new()));
     }
-    // Time passes by itself, and with a call.
+    // Time steps, alone and with a call.
     commands.push((1, Op::Tick, Vec::new()));
     commands.push((TIMEOUT + 1, Op::Tick, Vec::new()));
     for op in [Op::Pay, Op::Cancel, Op::Info] {
@@ -167,7 +166,7 @@ pub(crate) struct ExploreOptions {
     pub(crate) injected: InjectedFaults,
 }
 
-/// Tries everything.
+/// Explores all states.
 #[must_use]
 pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
     let began = Stopwatch::start();
@@ -213,7 +212,7 @@ fn usize_of(steps: u32) -> usize {
 }
 
 struct Search {
-    /// Orders that there is room for.
+    /// Maximum number of orders.
     orders: usize,
     known: BTreeSet<Behavior>,
     visited: Vec<Visited>,
@@ -395,7 +394,7 @@ fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
     Behavior {
         rules: (timeout, rules.idempotency_window.as_nanos()),
         orders: orders.collect(),
-        shelves: state.stock().map(|shelf| (shelf.total, shelf.reserved)).collect(),
+        stock: state.stock().map(|record| (record.total, record.reserved)).collect(),
         keys: keys.map(|given| given.map(key)),
     }
 }
@@ -417,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tiny_world_closes() {
+    fn a_tiny_world_is_explored_completely() {
         let exploration = explore(&options(InjectedFaults::default()));
         assert!(exploration.failed.is_none() && exploration.closed);
         assert_eq!((exploration.states, exploration.depth), (1_155, 7));
@@ -454,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_takes_the_fewest_commands() {
+    fn a_counterexample_has_the_fewest_commands() {
         let exploration = explore(&options(InjectedFaults::with_bug(Bug::PayAfterCancel)));
         let (plan, failure) = exploration.failed.unwrap();
         let calls: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();

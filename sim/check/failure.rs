@@ -1,48 +1,48 @@
-//! What was wrong: which oracle saw it, at which call, and both sides' words.
+//! A failure: which check failed, at which call, and what both sides say.
 
 use crate::check::laws::Law;
 use crate::check::panic::CaughtPanic;
 use crate::plan::Kind;
-use crate::report::words::Class;
+use crate::report::answers::Class;
 
-/// Who saw that something is wrong.
+/// The check that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Oracle {
     /// The answer differs from the model's.
     Answer,
     /// An order that the call touched differs from the model's.
     Order,
-    /// A shelf differs from the model's.
+    /// The stock of a SKU differs from the model's.
     Stock,
-    /// The machine would be woken at another time than the model.
+    /// The next deadline differs from the model's.
     Deadline,
-    /// Transitions do not fold to the statuses, or their numbers have a gap.
+    /// The transitions contradict the statuses, or their sequence numbers have a gap.
     Transitions,
-    /// A refusal or a read changed the digest, or an acceptance did not.
+    /// A refusal or a read changed the digest, or an accepted command did not.
     Digest,
-    /// The whole state contradicts itself.
+    /// The whole state violates an invariant.
     Invariant,
     /// The whole state differs from the model's.
     Whole,
-    /// The same plan, played again, came to another end.
+    /// The same plan, run again, gave another result.
     Replay,
-    /// A law that holds of any two runs.
+    /// Two runs that must be equivalent are not.
     Law(Law),
-    /// In the end something stays reserved, or awaiting.
+    /// At the end units are reserved, or an order awaits payment.
     Liveness,
-    /// The machine would have stopped the process.
+    /// The subject panicked.
     Panic {
-        /// The line of the source that did.
+        /// The source line of the panic.
         line: u32,
     },
-    /// A command's index is not its place in the order of all.
+    /// A command has the wrong index.
     Index,
-    /// A create that was sent again made a second order.
+    /// A retried create made a second order.
     Retry,
 }
 
 impl Oracle {
-    /// As pages spell it.
+    /// The name on pages.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -64,36 +64,36 @@ impl Oracle {
     }
 }
 
-/// What makes two failures one and the same.
+/// Two failures with the same signature count as the same failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Signature {
-    /// Who saw it.
+    /// The check that failed.
     pub(crate) oracle: Oracle,
-    /// At what kind of call; none at the end of a run.
+    /// The kind of call; `None` at the end of a run.
     pub(crate) kind: Option<Kind>,
-    /// What the machine answered.
+    /// The class of the actual answer.
     pub(crate) actual: Class,
-    /// What the model answered.
+    /// The class of the expected answer.
     pub(crate) expected: Class,
 }
 
-/// Something was wrong.
+/// A failed check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// What makes it the same as another.
+    /// Identifies the failure while a plan shrinks.
     pub(crate) signature: Signature,
-    /// The step at which it was seen; 0 for none.
+    /// The number of the step; 0 for none.
     pub(crate) number: u32,
-    /// Commands up to and with that step.
+    /// Number of commands up to this step.
     pub(crate) commands: u64,
-    /// The machine's side, in words.
+    /// What the subject did.
     pub(crate) actual: String,
-    /// The model's side, in words.
+    /// What the model expected.
     pub(crate) expected: String,
 }
 
 impl Failure {
-    /// The machine would have stopped the process, at a call of this kind.
+    /// The failure for a panic at a call of this kind.
     #[must_use]
     pub(crate) fn of_panic(
         caught: CaughtPanic,
@@ -112,7 +112,7 @@ impl Failure {
             number,
             commands,
             actual: message,
-            expected: "goes on".to_owned(),
+            expected: "no panic".to_owned(),
         }
     }
 }

@@ -1,83 +1,82 @@
-//! Laws: what holds of two runs that differ in a way that must not matter. They need no model,
-//! and are held to the machine and to the model alike, which shows that they can be broken: each
-//! law has a planted bug that breaks it.
+//! Laws: two runs that differ only in a way that must not matter give the same result. They need no
+//! model. They are checked on the subject and on the model; for each law a planted bug breaks it.
 
 use crate::check::subject::Subject;
 use crate::model::contract::{Answer, Call, OrderInfo, Refusal, Shortage, Status};
 use crate::model::{Model, World};
 use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 
-/// What holds of two runs.
+/// A law about two runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Law {
-    /// A create and its cancellation leave the shelves as they were.
+    /// A create followed by its cancel leaves the stock unchanged.
     CreateThenCancel,
-    /// Lines of one SKU are as good as one line of their sum.
+    /// Several lines of one SKU are equivalent to one line with their sum.
     SplitIsMerged,
-    /// Orders of different SKUs can come in either order.
+    /// Orders of different SKUs can come in any order.
     DisjointCommute,
-    /// SKUs are names: others would do as well.
-    Relabelled,
+    /// Renaming the SKUs changes nothing else.
+    Renamed,
 }
 
 impl Law {
-    /// As pages spell it.
+    /// The name on pages.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::CreateThenCancel => "law: create then cancel restores",
-            Self::SplitIsMerged => "law: split lines are merged lines",
+            Self::CreateThenCancel => "law: create then cancel changes nothing",
+            Self::SplitIsMerged => "law: split lines equal merged lines",
             Self::DisjointCommute => "law: disjoint SKUs commute",
-            Self::Relabelled => "law: relabelled SKUs change nothing",
+            Self::Renamed => "law: renamed SKUs change nothing",
         }
     }
 }
 
-/// What can be held to a law.
+/// Something that a law can be checked on.
 pub(crate) trait LawSubject: Clone {
-    /// Answers a call at a moment.
-    fn ask(&mut self, at: u64, call: Call<'_>) -> Option<Answer>;
+    /// Answers a call at this time.
+    fn answer_at(&mut self, at: u64, call: Call<'_>) -> Option<Answer>;
     /// SKU, total and reserved, by ascending SKU.
-    fn shelves(&self) -> Vec<(u32, u64, u64)>;
+    fn stock_levels(&self) -> Vec<(u32, u64, u64)>;
 }
 
 impl LawSubject for Subject {
-    fn ask(&mut self, at: u64, call: Call<'_>) -> Option<Answer> {
+    fn answer_at(&mut self, at: u64, call: Call<'_>) -> Option<Answer> {
         let reply = self.call(at, call);
-        self.tell(reply)
+        self.answer_of(reply)
     }
 
-    fn shelves(&self) -> Vec<(u32, u64, u64)> {
+    fn stock_levels(&self) -> Vec<(u32, u64, u64)> {
         let stock = self.state.stock();
-        stock.map(|shelf| (shelf.opening.sku.get(), shelf.total, shelf.reserved)).collect()
+        stock.map(|record| (record.opening.sku.get(), record.total, record.reserved)).collect()
     }
 }
 
 impl LawSubject for Model {
-    fn ask(&mut self, at: u64, call: Call<'_>) -> Option<Answer> {
+    fn answer_at(&mut self, at: u64, call: Call<'_>) -> Option<Answer> {
         Some(self.answer(at, call))
     }
 
-    fn shelves(&self) -> Vec<(u32, u64, u64)> {
+    fn stock_levels(&self) -> Vec<(u32, u64, u64)> {
         self.stock().collect()
     }
 }
 
-/// Where a law is broken: both runs, in words.
+/// A broken law: the results of both runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LawViolation {
     /// The law.
     pub(crate) law: Law,
-    /// The run as it was.
+    /// The result of the original run.
     pub(crate) one: String,
-    /// The run that should have been like it.
+    /// The result of the other run.
     pub(crate) other: String,
 }
 
-/// Holds a subject to all laws over this plan.
+/// Checks all laws with this plan.
 ///
 /// # Errors
-/// The first law that it breaks.
+/// The first broken law.
 pub(crate) fn check<S: LawSubject>(
     plan: &Plan,
     open: impl Fn(&World) -> S,
@@ -90,22 +89,22 @@ pub(crate) fn check<S: LawSubject>(
     for other in [rewritten(plan, merge), rewritten(plan, split)] {
         let (answers_of_other, subject_of_other) = run(&other, &open);
         compare(law, &answers, &answers_of_other)?;
-        compare(law, &side.shelves(), &subject_of_other.shelves())?;
+        compare(law, &side.stock_levels(), &subject_of_other.stock_levels())?;
     }
-    let (mut answers_of_other, other) = run(&relabelled(plan), &open);
-    answers_of_other.iter_mut().flatten().for_each(relabel_answer);
+    let (mut answers_of_other, other) = run(&renamed(plan), &open);
+    answers_of_other.iter_mut().flatten().for_each(rename_answer);
     let mut answers = answers;
-    // Of several sums that overflow the lowest SKU's is told, and the lowest is now another.
+    // If several sums overflow, the lowest SKU is reported, and renaming changes which one that is.
     for answer in answers.iter_mut().chain(&mut answers_of_other).flatten() {
         if let Answer::Refused(Refusal::CountOverflow(sku)) = answer {
             *sku = 0;
         }
     }
-    compare(Law::Relabelled, &answers, &answers_of_other)?;
-    let mut shelves = other.shelves();
-    shelves.iter_mut().for_each(|shelf| shelf.0 = relabel(shelf.0));
-    shelves.sort_unstable();
-    compare(Law::Relabelled, &side.shelves(), &shelves)
+    compare(Law::Renamed, &answers, &answers_of_other)?;
+    let mut levels = other.stock_levels();
+    levels.iter_mut().for_each(|record| record.0 = rename(record.0));
+    levels.sort_unstable();
+    compare(Law::Renamed, &side.stock_levels(), &levels)
 }
 
 fn compare<T: PartialEq + std::fmt::Debug>(
@@ -131,9 +130,9 @@ fn run<S: LawSubject>(plan: &Plan, open: &impl Fn(&World) -> S) -> (Vec<Option<A
     let mut created = CreatedOrders::default();
     let mut answers = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
-        let mut room = KeyText::default();
+        let mut buffer = KeyText::default();
         let at = plan.start.saturating_add(step.at);
-        let answer = side.ask(at, step.call(&created, &mut room));
+        let answer = side.answer_at(at, step.call(&created, &mut buffer));
         if let Some(Answer::Created { order, .. }) = answer {
             created.note(step.number, order);
         }
@@ -148,21 +147,21 @@ fn create_then_cancel<S: LawSubject>(
     at: u64,
 ) -> Result<(), LawViolation> {
     let most = usize::try_from(plan.world.max_lines).unwrap_or(usize::MAX);
-    // Time first: an expiry on the way would be another matter.
-    side.ask(at, Call::Tick);
-    let before = side.shelves();
+    // Move time first, so that nothing expires in between.
+    side.answer_at(at, Call::Tick);
+    let before = side.stock_levels();
     let mut items: Vec<(u32, u32)> = before
         .iter()
         .filter(|(_, total, reserved)| total > reserved)
-        .map(|shelf| (shelf.0, 1))
+        .map(|record| (record.0, 1))
         .collect();
     items.truncate(most);
-    let reserved = side.ask(at, Call::Create { user: 1, items: &items, key: "" });
+    let reserved = side.answer_at(at, Call::Create { user: 1, items: &items, key: "" });
     let Some(Answer::Created { order, status: Status::AwaitingPayment, .. }) = reserved else {
         return Ok(());
     };
-    side.ask(at, Call::Cancel(order));
-    compare(Law::CreateThenCancel, &before, &side.shelves())
+    side.answer_at(at, Call::Cancel(order));
+    compare(Law::CreateThenCancel, &before, &side.stock_levels())
 }
 
 fn disjoint_commute<S: LawSubject>(plan: &Plan, side: &S, at: u64) -> Result<(), LawViolation> {
@@ -170,25 +169,25 @@ fn disjoint_commute<S: LawSubject>(plan: &Plan, side: &S, at: u64) -> Result<(),
     let (one, other) = ([(first.0, 1)], [(last.0, 1)]);
     let play = |mut side: S, turns: [&[(u32, u32)]; 2]| {
         let orders =
-            turns.map(|items| match side.ask(at, Call::Create { user: 1, items, key: "" }) {
+            turns.map(|items| match side.answer_at(at, Call::Create { user: 1, items, key: "" }) {
                 Some(Answer::Created { order, .. }) => order,
                 _ => 0,
             });
-        // Whichever came first, the first SKU's is paid and the last one's is cancelled.
+        // In both runs the order of the first SKU is paid and that of the last SKU is cancelled.
         let [paid, cancelled] = if turns[0] == one { orders } else { [orders[1], orders[0]] };
-        side.ask(at, Call::Pay(paid));
-        side.ask(at, Call::Cancel(cancelled));
-        side.shelves()
+        side.answer_at(at, Call::Pay(paid));
+        side.answer_at(at, Call::Cancel(cancelled));
+        side.stock_levels()
     };
     let there = play(side.clone(), [&one, &other]);
     let back = play(side.clone(), [&other, &one]);
     compare(Law::DisjointCommute, &there, &back)
 }
 
-/// The lines of a create written otherwise, in at most so many; none where they cannot be.
+/// Other lines for a create, at most so many; `None` if there are none.
 type Rewrite = fn(&Step, usize) -> Option<Vec<(u32, u32)>>;
 
-/// The plan with the lines of each sound create rewritten.
+/// The plan with the lines of each valid create rewritten.
 fn rewritten(plan: &Plan, rewrite: Rewrite) -> Plan {
     let mut plan = plan.clone();
     let most = usize::try_from(plan.world.max_lines).unwrap_or(usize::MAX);
@@ -216,41 +215,41 @@ fn split(step: &Step, most: usize) -> Option<Vec<(u32, u32)>> {
     let halves = step.items.iter().flat_map(|&(sku, count)| {
         [(sku, count / 2), (sku, count - count / 2)].into_iter().filter(|half| half.1 > 0)
     });
-    // Last things first: the order of lines must not matter either.
+    // In reverse: the order of the lines must not matter either.
     let mut halves: Vec<_> = halves.collect();
     halves.reverse();
     (halves.len() <= most).then_some(halves)
 }
 
-/// Another name for a SKU; it turns their order round. Applied twice it is the SKU again.
-const fn relabel(sku: u32) -> u32 {
+/// Another name for a SKU; it reverses their order. Applied twice it gives the SKU again.
+const fn rename(sku: u32) -> u32 {
     0_u32.wrapping_sub(sku)
 }
 
-fn relabelled(plan: &Plan) -> Plan {
+fn renamed(plan: &Plan) -> Plan {
     let mut plan = plan.clone();
-    plan.world.stock.iter_mut().for_each(|shelf| shelf.0 = relabel(shelf.0));
+    plan.world.stock.iter_mut().for_each(|record| record.0 = rename(record.0));
     plan.world.stock.sort_unstable();
     for step in &mut plan.steps {
-        step.items.iter_mut().for_each(|item| item.0 = relabel(item.0));
+        step.items.iter_mut().for_each(|item| item.0 = rename(item.0));
         if let Op::Stock(sku) = &mut step.op {
-            *sku = relabel(*sku);
+            *sku = rename(*sku);
         }
     }
     plan
 }
 
-fn relabel_answer(answer: &mut Answer) {
-    let relabel_shortages = |shortages: &mut Vec<Shortage>| {
-        shortages.iter_mut().for_each(|short| short.sku = relabel(short.sku));
+fn rename_answer(answer: &mut Answer) {
+    let rename_shortages = |shortages: &mut Vec<Shortage>| {
+        shortages.iter_mut().for_each(|short| short.sku = rename(short.sku));
         shortages.reverse();
     };
     match answer {
-        Answer::Created { shortages, .. } => relabel_shortages(shortages),
+        Answer::Created { shortages, .. } => rename_shortages(shortages),
         Answer::Order(OrderInfo { items, shortages, .. }) => {
-            items.iter_mut().for_each(|item| item.0 = relabel(item.0));
+            items.iter_mut().for_each(|item| item.0 = rename(item.0));
             items.reverse();
-            relabel_shortages(shortages);
+            rename_shortages(shortages);
         }
         Answer::Done | Answer::Stock(_) | Answer::Refused(_) => {}
     }
@@ -271,10 +270,10 @@ mod tests {
     }
 
     #[test]
-    fn machine_and_model_keep_the_laws() {
+    fn subject_and_model_keep_the_laws() {
         for seed in 0..60 {
             let plan = plan_of(seed, &Workload::of(seed), false, 40);
-            assert_eq!(check(&plan, Subject::open), Ok(()), "machine, seed {seed}");
+            assert_eq!(check(&plan, Subject::open), Ok(()), "subject, seed {seed}");
             let model = check(&plan, |world| Model::new(world, None));
             assert_eq!(model, Ok(()), "model, seed {seed}");
         }
@@ -284,7 +283,7 @@ mod tests {
     fn each_law_can_be_broken() {
         assert_eq!(breach_of(Bug::CancelReleasesBase), Some(Law::CreateThenCancel));
         assert_eq!(breach_of(Bug::DuplicatesCheckedSingly), Some(Law::SplitIsMerged));
-        assert_eq!(breach_of(Bug::ShortagesFirstOnly), Some(Law::Relabelled));
+        assert_eq!(breach_of(Bug::ShortagesFirstOnly), Some(Law::Renamed));
         assert_eq!(breach_of(Bug::IdReusedAfterFailure), Some(Law::DisjointCommute));
     }
 }

@@ -1,51 +1,52 @@
-//! When the machine stops the process: a panic is caught, and told as a failure like any other.
+//! Panics of the subject: they are caught and reported as failures.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 
 thread_local! {
-    /// Whether this thread is in a run, and so in a place where panics are caught.
+    /// Whether this thread is in a run, where panics are caught.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
-    /// The line of the source at which this thread panicked last.
+    /// The source line of the last panic of this thread.
     static LINE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A panic that was caught.
+/// A caught panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CaughtPanic {
-    /// What it said.
+    /// The panic message.
     pub(crate) message: String,
-    /// The line at which it was raised: what it said may hold figures, which shrink.
+    /// The source line. It identifies the panic; the message may contain numbers that change while
+    /// a plan shrinks.
     pub(crate) line: u32,
 }
 
-/// From now on a panic within a run says nothing by itself: it is told with all the rest.
+/// Installs a panic hook that prints nothing for panics in a run: they are reported as failures.
 pub(crate) fn install_hook() {
-    let tell = panic::take_hook();
+    let print = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         LINE.set(info.location().map_or(0, |place| place.line()));
         if !RUNNING.get() {
-            tell(info);
+            print(info);
         }
     }));
 }
 
-/// Runs, and catches a panic.
+/// Runs and catches a panic.
 ///
 /// # Errors
 /// The panic.
 pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, CaughtPanic> {
     RUNNING.set(true);
     LINE.set(0);
-    // Of what is left half done nothing is used but for what the failure tells.
+    // After a panic the state is used only to report the failure.
     let result = panic::catch_unwind(AssertUnwindSafe(run));
     RUNNING.set(false);
-    result.map_err(|panic| CaughtPanic { message: words(&*panic), line: LINE.get() })
+    result.map_err(|panic| CaughtPanic { message: message_of(&*panic), line: LINE.get() })
 }
 
-fn words(panic: &(dyn Any + Send)) -> String {
+fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("it stopped without a word").to_owned()
+    text.unwrap_or("panic without a message").to_owned()
 }

@@ -1,8 +1,8 @@
-//! The machine under test, called as the service calls it: what a client sends goes through the
-//! shipped checks (`loms::grpc::convert`) and then through the one door ([`LomsState::apply`]).
+//! The subject: the real state machine, called as the service calls it. A request first passes the
+//! service's own validation (`loms::grpc::convert`) and then goes to [`LomsState::apply`].
 //!
-//! Its answers are compared where they stand ([`Machine::gives`]); only a page or a failure has
-//! them written out ([`Machine::tell`]).
+//! [`Subject::gives`] compares an answer without copying it; [`Subject::answer_of`] builds the full
+//! answer for pages and failures.
 
 use loms::grpc::convert::{self, InvalidRequest};
 use loms::state_machine::{
@@ -25,35 +25,35 @@ pub(crate) fn rules(timeout: u64, window: u64) -> Rules {
     }
 }
 
-/// A machine behind the checks of its edge.
+/// The state machine behind the validation of the service.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
-    /// The machine itself, to read.
+    /// The state, to read.
     pub(crate) state: LomsState,
     /// The events of the last call.
     pub(crate) events: Vec<Event>,
     max_lines: u16,
 }
 
-/// What the machine answers, with what can be looked up left where it is.
+/// An answer that refers to an order instead of copying it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SubjectReply {
-    /// OrderCreate: this order, which then had this status.
+    /// OrderCreate: this order, with its status after the create.
     Created(OrderId, Status),
-    /// OrderInfo: this order, as it is.
+    /// OrderInfo: this order.
     Order(OrderId),
-    /// Nothing to tell.
+    /// An empty response.
     Done,
     /// StocksInfo.
     Stock(u64),
-    /// A refusal that the contract knows.
+    /// A refusal of the contract.
     Refused(Refusal),
-    /// A rejection that no call can meet: time went back, or there was no room.
+    /// A rejection that no request can cause: time went backwards, or the state is full.
     Impossible(Rejection),
 }
 
 impl Subject {
-    /// A machine that opens as this world does.
+    /// A subject that starts with this world.
     #[must_use]
     pub(crate) fn open(world: &World) -> Self {
         let records = world
@@ -65,7 +65,7 @@ impl Subject {
                 reserved,
             })
             .collect();
-        let opening = OpeningStock::new(records).expect("a world's stock is sound");
+        let opening = OpeningStock::new(records).expect("a world's stock is valid");
         let rules = rules(world.payment_timeout, world.idempotency_window);
         Self {
             state: LomsState::new(rules, &opening, KEY_HASH_SECRET),
@@ -74,10 +74,10 @@ impl Subject {
         }
     }
 
-    /// Makes a call at a moment, in nanoseconds since 1970.
+    /// Makes a call at this time, in nanoseconds since 1970.
     pub(crate) fn call(&mut self, at: u64, call: Call<'_>) -> SubjectReply {
         self.events.clear();
-        // The service never shows the machine a call that breaks a rule: not even time passes.
+        // The service does not pass invalid requests to the state machine, so not even time moves.
         self.checked_call(Timestamp::from_nanos(at), call)
             .unwrap_or_else(|invalid| SubjectReply::Refused(invalid_refusal(invalid)))
     }
@@ -164,24 +164,24 @@ impl Subject {
         self.state.apply(&entry, &mut self.events)
     }
 
-    /// Whether a reply is this answer, in full.
+    /// Whether a reply equals this answer in every detail.
     #[must_use]
     pub(crate) fn gives(&self, reply: SubjectReply, answer: &Answer) -> bool {
         match (reply, answer) {
             (
                 SubjectReply::Created(id, status),
-                Answer::Created { order, status: said, shortages },
+                Answer::Created { order, status: expected, shortages },
             ) => {
                 id.get() == *order
-                    && status == *said
+                    && status == *expected
                     && self.state.order(id).is_some_and(|view| same_shortages(&view, shortages))
             }
             (SubjectReply::Order(id), Answer::Order(info)) => {
                 self.state.order(id).is_some_and(|view| is_order(&view, fields_of(info)))
             }
             (SubjectReply::Done, Answer::Done) => true,
-            (SubjectReply::Stock(units), Answer::Stock(said)) => units == *said,
-            (SubjectReply::Refused(refusal), Answer::Refused(said)) => refusal == *said,
+            (SubjectReply::Stock(units), Answer::Stock(expected)) => units == *expected,
+            (SubjectReply::Refused(refusal), Answer::Refused(expected)) => refusal == *expected,
             (
                 SubjectReply::Created(..)
                 | SubjectReply::Order(_)
@@ -194,9 +194,9 @@ impl Subject {
         }
     }
 
-    /// A reply written out; `None` for one that no client can be sent.
+    /// The full answer; `None` for a reply that no client can receive.
     #[must_use]
-    pub(crate) fn tell(&self, reply: SubjectReply) -> Option<Answer> {
+    pub(crate) fn answer_of(&self, reply: SubjectReply) -> Option<Answer> {
         Some(match reply {
             SubjectReply::Created(order, status) => Answer::Created {
                 order: order.get(),
@@ -211,13 +211,13 @@ impl Subject {
         })
     }
 
-    /// The order of this id as OrderInfo would tell it, if there is one.
+    /// The order as OrderInfo returns it, if there is one.
     #[must_use]
     pub(crate) fn order(&self, id: i64) -> Option<OrderInfo> {
         order_info(&self.state.order(OrderId::new(id)?)?)
     }
 
-    /// Whether the order of this id is as the model has it; both may lack it.
+    /// Whether this order equals the model's; both may lack it.
     #[must_use]
     pub(crate) fn agrees_on_order(&self, id: i64, model: &Model) -> bool {
         let view = OrderId::new(id).and_then(|id| self.state.order(id));
@@ -226,7 +226,7 @@ impl Subject {
     }
 }
 
-/// The contract's word for a status; none for `new`, which nobody ever sees.
+/// The status in the API; `None` for `new`, which clients never see.
 #[must_use]
 pub(crate) const fn status_of(status: OrderStatus) -> Option<Status> {
     match status {
@@ -255,8 +255,8 @@ fn shortage(short: loms::state_machine::Shortage) -> Shortage {
     }
 }
 
-fn same_shortages(view: &OrderView<'_>, told: &[Shortage]) -> bool {
-    view.shortages().map(shortage).eq(told.iter().copied())
+fn same_shortages(view: &OrderView<'_>, expected: &[Shortage]) -> bool {
+    view.shortages().map(shortage).eq(expected.iter().copied())
 }
 
 fn fields_of(info: &OrderInfo) -> OrderFields<'_> {

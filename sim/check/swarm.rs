@@ -1,5 +1,5 @@
-//! The swarm layer: random programs of many clients against the machine, checked by the model.
-//! One seed is one run; a plan is one run too. Both end with a drain and a look at everything.
+//! The swarm layer: random commands of many clients, sent to the state machine and compared with
+//! the model. Every run ends with a drain and a comparison of the whole state.
 
 use crate::check::checker::{Checker, Verdict};
 use crate::check::failure::{Failure, Oracle, Signature};
@@ -11,24 +11,24 @@ use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::generator::{Generator, plan_of};
 use crate::plan::workload::Workload;
 use crate::plan::{CreatedOrders, KeyText, Plan, Step};
-use crate::report::words::Class;
+use crate::report::answers::Class;
 
-/// One seed in this many is played twice, and one in as many is held to the laws.
+/// One seed of this many is run twice, and another one is checked against the laws.
 const SAMPLE: u64 = 16;
 
-/// Steps of a seed that the laws are held to.
+/// Number of steps for the laws.
 const LAW_STEPS: u32 = 120;
 
-/// A run that has come to its end, good or bad.
+/// A finished run.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// Everything that was checked.
+    /// The checker, with its counts.
     pub(crate) checker: Checker,
-    /// Whether all was well.
+    /// The result.
     pub(crate) verdict: Verdict,
 }
 
-/// Plays a seed: as many steps as it has a mind to, or `length`.
+/// Runs `length` steps of a seed.
 #[must_use]
 pub(crate) fn play_seed(
     seed: u64,
@@ -38,7 +38,7 @@ pub(crate) fn play_seed(
 ) -> Run {
     let blind = injected.has(SimulatorFault::DrawsIgnorePurpose);
     let mut checker = Checker::open(&workload.world, workload.start, injected);
-    let verdict = guarded(&mut checker, |checker| {
+    let verdict = catch_panic(&mut checker, |checker| {
         let mut generator = Generator::new(seed, workload.clone(), blind);
         let mut step = Step::default();
         for _ in 0..length {
@@ -51,31 +51,31 @@ pub(crate) fn play_seed(
             replay_is_equal(checker, seed, workload, length)?;
         }
         if seed % SAMPLE == 1 {
-            keeps_laws(&plan_of(seed, workload, blind, length.min(LAW_STEPS)))?;
+            check_laws(&plan_of(seed, workload, blind, length.min(LAW_STEPS)))?;
         }
         Ok(())
     });
     Run { checker, verdict }
 }
 
-/// How a plan is played.
+/// How a plan ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// It is drained and audited.
+    /// With a drain and a comparison of the whole state.
     Drained,
-    /// It stops after its last step.
+    /// After its last step.
     Abrupt,
-    /// It is held to the laws, and to nothing else.
+    /// Only the laws are checked.
     Laws,
 }
 
-/// Plays a plan.
+/// Runs a plan.
 #[must_use]
 pub(crate) fn play_plan(plan: &Plan, injected: InjectedFaults, ending: Ending) -> Run {
     let mut checker = Checker::open(&plan.world, plan.start, injected);
-    let verdict = guarded(&mut checker, |checker| {
+    let verdict = catch_panic(&mut checker, |checker| {
         if ending == Ending::Laws {
-            return keeps_laws(plan);
+            return check_laws(plan);
         }
         plan.steps.iter().try_for_each(|step| checker.step(step))?;
         if ending == Ending::Drained {
@@ -87,22 +87,23 @@ pub(crate) fn play_plan(plan: &Plan, injected: InjectedFaults, ending: Ending) -
     Run { checker, verdict }
 }
 
-/// A panic of the machine is a failure like any other.
-fn guarded(checker: &mut Checker, run: impl FnOnce(&mut Checker) -> Verdict) -> Verdict {
+/// Runs and turns a panic into a failure.
+fn catch_panic(checker: &mut Checker, run: impl FnOnce(&mut Checker) -> Verdict) -> Verdict {
     match panic::caught(|| run(checker)) {
         Ok(verdict) => verdict,
         Err(caught) => Err(checker.panicked(caught)),
     }
 }
 
-/// Plays the same steps on a fresh machine: it must come to the same end.
+/// Runs the same steps on a new subject: the digest must be the same.
 fn replay_is_equal(checker: &Checker, seed: u64, workload: &Workload, length: u32) -> Verdict {
     let mut subject = Subject::open(&workload.world);
     let mut created = CreatedOrders::default();
     let mut play = |step: &Step| {
-        let mut room = KeyText::default();
+        let mut buffer = KeyText::default();
         let at = workload.start.saturating_add(step.at);
-        if let SubjectReply::Created(order, _) = subject.call(at, step.call(&created, &mut room)) {
+        if let SubjectReply::Created(order, _) = subject.call(at, step.call(&created, &mut buffer))
+        {
             created.note(step.number, order.get());
         }
     };
@@ -117,10 +118,14 @@ fn replay_is_equal(checker: &Checker, seed: u64, workload: &Workload, length: u3
     if first == again {
         return Ok(());
     }
-    Err(at_the_end(Oracle::Replay, format!("digest {first}"), format!("digest {again}, again")))
+    Err(at_the_end(
+        Oracle::Replay,
+        format!("digest {first}"),
+        format!("digest {again}, second run"),
+    ))
 }
 
-fn keeps_laws(plan: &Plan) -> Verdict {
+fn check_laws(plan: &Plan) -> Verdict {
     laws::check(plan, Subject::open)
         .map_err(|breach| at_the_end(Oracle::Law(breach.law), breach.one, breach.other))
 }
@@ -137,16 +142,16 @@ mod tests {
     use crate::mutation::planted_bugs::Bug;
 
     #[test]
-    fn a_panic_is_a_failure_like_any_other() {
+    fn a_panic_is_a_failure() {
         let workload = Workload::of(1);
         let mut checker = Checker::open(&workload.world, workload.start, InjectedFaults::default());
-        let failure = guarded(&mut checker, |_| panic!("out of stock")).unwrap_err();
+        let failure = catch_panic(&mut checker, |_| panic!("out of stock")).unwrap_err();
         assert!(matches!(failure.signature.oracle, Oracle::Panic { .. }));
         assert_eq!(failure.actual, "out of stock");
     }
 
     #[test]
-    fn what_the_drain_leaves_is_seen() {
+    fn an_incomplete_drain_is_detected() {
         let injected = InjectedFaults {
             simulator_fault: Some(SimulatorFault::IncompleteDrain),
             ..InjectedFaults::default()
@@ -160,18 +165,18 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_ends_otherwise_when_played_again_is_seen() {
+    fn a_different_second_run_is_detected() {
         let workload = Workload::of(2);
         let run = play_seed(2, &workload, 60, InjectedFaults::default());
         assert!(run.verdict.is_ok());
         assert!(replay_is_equal(&run.checker, 2, &workload, 60).is_ok());
-        // Half of the steps, and the end is another.
+        // Half of the steps give another digest.
         let failure = replay_is_equal(&run.checker, 2, &workload, 30).unwrap_err();
         assert_eq!(failure.signature.oracle, Oracle::Replay);
     }
 
     #[test]
-    fn a_plan_is_played_as_its_seed_is() {
+    fn a_plan_runs_like_its_seed() {
         for seed in 0..20 {
             let workload = Workload::of(seed);
             let by_seed = play_seed(seed, &workload, 60, InjectedFaults::default());
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bug_is_seen_at_the_command_that_shows_it() {
+    fn a_bug_is_detected_at_its_command() {
         let injected = InjectedFaults::with_bug(Bug::PayReturnsStock);
         let text = "plan v1\nworld timeout=600s window=1s max_lines=9 start=0s\nstock 1=2\n\
                     1 @0s c0 create user=1 1x1\n2 @0s c0 pay order#1\n3 @0s c0 stock 1\n";

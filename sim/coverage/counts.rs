@@ -1,29 +1,29 @@
-//! What came of a run, in numbers.
+//! Counts and fingerprints of runs.
 
 use crate::coverage::marks::MarkSet;
 use crate::model::contract::Answer;
 use crate::plan::Kind;
+use crate::report::answers::Class;
 use crate::report::fingerprint::Fingerprint;
-use crate::report::words::Class;
 
-/// Counts and fingerprints of a run, or of many.
+/// Counts and fingerprints of one run or of many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Commands that were checked.
+    /// Number of checked commands.
     pub(crate) commands: u64,
-    /// Orders that were stored.
+    /// Number of orders, including failed ones.
     pub(crate) orders: u64,
-    /// Orders that were paid.
+    /// Number of paid orders.
     pub(crate) paid: u64,
-    /// Orders that a client cancelled.
+    /// Number of orders that a client cancelled.
     pub(crate) cancelled: u64,
-    /// Orders that expired.
+    /// Number of expired orders.
     pub(crate) expired: u64,
     /// The marks that were reached.
     pub(crate) marks: MarkSet,
-    /// Answers by kind of call and class.
-    answers: [[u64; Class::ALL.len()]; Kind::ALL.len()],
-    /// What was answered, call by call, for each kind.
+    /// Number of answers by kind of call and class of answer.
+    answers: [[u64; Class::COUNT]; Kind::ALL.len()],
+    /// A fingerprint of all answers to each kind of call.
     pub(crate) families: [Fingerprint; Kind::ALL.len()],
 }
 
@@ -36,32 +36,31 @@ impl Default for Counts {
             cancelled: 0,
             expired: 0,
             marks: MarkSet::default(),
-            answers: [[0; Class::ALL.len()]; Kind::ALL.len()],
+            answers: [[0; Class::COUNT]; Kind::ALL.len()],
             families: [Fingerprint::default(); Kind::ALL.len()],
         }
     }
 }
 
 impl Counts {
-    /// A call was answered.
+    /// Counts an answer.
     pub(crate) fn note(&mut self, kind: Kind, answer: &Answer) {
         self.commands += 1;
-        self.answers[kind.place()][Class::of(Some(answer)) as usize] += 1;
+        self.answers[kind.place()][Class::of(Some(answer)).index()] += 1;
         self.families[kind.place()].answer(answer);
     }
 
-    /// How many calls of this kind were answered so.
+    /// How many calls of this kind had this class of answer.
     #[must_use]
     pub(crate) const fn count(&self, kind: Kind, class: Class) -> u64 {
-        self.answers[kind.place()][class as usize]
+        self.answers[kind.place()][class.index()]
     }
 
-    /// How many calls of this kind were answered how, where there were any.
+    /// The counts of each class of answer to this kind of call, without zeros.
     #[must_use]
     pub(crate) fn by_class(&self, kind: Kind) -> Vec<String> {
-        Class::ALL
-            .iter()
-            .map(|&class| (class, self.count(kind, class)))
+        Class::all()
+            .map(|class| (class, self.count(kind, class)))
             .filter(|&(_, count)| count > 0)
             .map(|(class, count)| format!("{count} {}", class.name()))
             .collect()
@@ -70,13 +69,11 @@ impl Counts {
     /// How many calls were refused.
     #[must_use]
     pub(crate) fn refused(&self) -> u64 {
-        let refusals = Class::ALL.iter().filter(|class| class.is_refusal());
-        refusals
-            .map(|&class| self.answers.iter().map(|kind| kind[class as usize]).sum::<u64>())
-            .sum()
+        let refusals = Class::all().filter(|class| class.is_refusal());
+        refusals.map(|class| self.answers.iter().map(|kind| kind[class.index()]).sum::<u64>()).sum()
     }
 
-    /// One fingerprint for all that was answered.
+    /// One fingerprint of all answers.
     #[must_use]
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         let mut all = Fingerprint::default();
@@ -84,7 +81,7 @@ impl Counts {
         all
     }
 
-    /// Adds what came of the next run.
+    /// Adds the next run.
     pub(crate) fn add(&mut self, next: &Self) {
         self.commands += next.commands;
         self.orders += next.orders;

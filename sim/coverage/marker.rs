@@ -1,4 +1,4 @@
-//! Sees calls and knows which marks they reach.
+//! Finds which marks a call reaches.
 
 use loms::state_machine::OrderId;
 
@@ -8,46 +8,46 @@ use crate::model::World;
 use crate::model::contract::{Answer, Call, Refusal, Status};
 use crate::plan::Kind;
 
-/// What there was to see of one call.
+/// What can be observed of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observation<'a> {
-    /// The world's rules.
+    /// The world, with its rules.
     pub(crate) world: &'a World,
-    /// The moment, in nanoseconds since 1970.
+    /// The time, in nanoseconds since 1970.
     pub(crate) at: u64,
     /// The call.
     pub(crate) call: Call<'a>,
     /// Its answer.
     pub(crate) answer: &'a Answer,
-    /// How the order stood that the call, or its answer, is about.
+    /// The state, before the call, of the order that the call or its answer is about.
     pub(crate) before: OrderState,
-    /// Whether the call made an order.
+    /// Whether the call created an order.
     pub(crate) new_order: bool,
-    /// Orders that expired.
+    /// Number of orders that expired.
     pub(crate) expired: usize,
-    /// Whether they did so at different moments.
+    /// Whether they had different deadlines.
     pub(crate) in_turn: bool,
-    /// The machine, after the call.
+    /// The subject, after the call.
     pub(crate) subject: &'a Subject,
-    /// What can be promised now, by ascending SKU as in the world.
+    /// Available units after the call, by ascending SKU as in the world.
     pub(crate) available: &'a [u64],
 }
 
-/// Sees calls and remembers the marks they reach.
+/// Observes calls and stores the marks that they reach.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marker {
-    /// What was reached.
+    /// The marks reached so far.
     pub(crate) reached: MarkSet,
-    /// The first keys of the run: user and key.
+    /// The first keys of the run, with their users.
     keys: Vec<(i64, String)>,
     cancels: u32,
 }
 
-/// Keys that a [`Marker`] remembers: it looks through all of them at each create.
+/// How many keys a [`Marker`] stores: every create searches all of them.
 const KEYS: usize = 24;
 
 impl Marker {
-    /// Takes a call in.
+    /// Observes a call.
     pub(crate) fn observe(&mut self, observation: &Observation<'_>) {
         match observation.call {
             Call::Create { user, items, key } => self.observe_create(observation, user, items, key),
@@ -148,7 +148,7 @@ impl Marker {
             if text == key {
                 known |= *owner == user;
                 let mark = if *owner == user { Mark::KeyForgotten } else { Mark::KeyOfAnother };
-                // With no window at all there is nothing to forget.
+                // Without a window no key is stored, so none can be removed.
                 if observation.world.idempotency_window > 0 {
                     self.reached.insert(mark);
                 }
@@ -203,12 +203,12 @@ impl Marker {
         self.mark_if(shortages.first().map(|short| short.sku) > first, Mark::CreateShortLater);
         for short in shortages {
             let Some(&(_, _, base)) =
-                observation.world.stock.iter().find(|shelf| shelf.0 == short.sku)
+                observation.world.stock.iter().find(|record| record.0 == short.sku)
             else {
                 self.reached.insert(Mark::CreateUnknownSku);
                 continue;
             };
-            let missing = short.requested.saturating_sub(short.available);
+            let missing = short.requested - short.available;
             self.mark_if(missing == 1, Mark::CreateShortByOne);
             self.mark_if(missing <= base, Mark::CreateShortBase);
             let biggest =

@@ -1,9 +1,9 @@
-//! Coverage marks: every branch of the contract that matters, and the matrix of status × call.
-//! A run knows which it reached; a mark that nothing reaches is a hole in the simulator.
+//! Coverage marks: every important branch of the contract, and every pair of call and order state.
+//! A mark that no run reaches is a gap in the simulator.
 
 use crate::plan::Kind;
 
-/// Defines [`Mark`]: name on pages, and what it takes.
+/// Defines [`Mark`]: the name on pages and a description.
 macro_rules! marks {
     ($($group:literal { $($mark:ident $name:literal $story:literal,)* })*) => {
         /// Something that a run can reach.
@@ -18,13 +18,13 @@ macro_rules! marks {
             pub(crate) const GROUPS: &'static [(&'static str, &'static [Self])] =
                 &[$(($group, &[$(Self::$mark,)*]),)*];
 
-            /// As pages spell it.
+            /// The name on pages.
             #[must_use]
             pub(crate) const fn name(self) -> &'static str {
                 match self { $($(Self::$mark => $name,)*)* }
             }
 
-            /// What it takes.
+            /// A one-line description.
             #[must_use]
             pub(crate) const fn description(self) -> &'static str {
                 match self { $($(Self::$mark => $story,)*)* }
@@ -41,21 +41,21 @@ marks! {
     "create" {
         CreateReserved "create-reserved" "every line fits",
         CreateFourLines "create-four-lines" "four SKUs in one order, all reserved",
-        CreateExactFit "create-exact-fit" "a line takes all there is",
-        CreateExactFitInside "create-exact-fit-inside" "a line not the first takes all there is",
+        CreateExactFit "create-exact-fit" "a line takes all available units",
+        CreateExactFitInside "create-exact-fit-inside" "a later line takes all available units",
         CreateBig "create-big" "a line of more than 65,535 units is reserved",
-        CreateMostLines "create-most-lines" "exactly as many lines as the server takes",
-        CreateMerged "create-merged" "lines of one SKU are reserved as one",
-        CreateAfterExpiry "create-after-expiry" "what an expiry gives back is reserved at once",
-        CreateNoDeadline "create-no-deadline" "a deadline past the end of time is none",
+        CreateMostLines "create-most-lines" "exactly the maximum number of lines",
+        CreateMerged "create-merged" "lines of one SKU are merged and reserved",
+        CreateAfterExpiry "create-after-expiry" "units of an order that expires now are reserved",
+        CreateNoDeadline "create-no-deadline" "a deadline past the end of time: never expires",
     }
     "create_short" {
-        CreateShortByOne "create-short-by-one" "one unit more than there is",
+        CreateShortByOne "create-short-by-one" "one unit more than available",
         CreateShortLater "create-short-later" "the first line fits, a later one does not",
         CreateShortTwice "create-short-twice" "two lines are short",
         CreateShortMerged "create-short-merged" "each line fits, their sum does not",
-        CreateShortBase "create-short-base" "units reserved as the service opens cannot be had",
-        CreateUnknownSku "create-unknown-sku" "a SKU without a stock record: failed, on record",
+        CreateShortBase "create-short-base" "the base reservation is not available",
+        CreateUnknownSku "create-unknown-sku" "a SKU without a stock record: the order fails",
     }
     "create_refused" {
         CreateUserZero "create-user-zero" "user 0 is refused",
@@ -66,27 +66,27 @@ marks! {
         CreateCountZero "create-count-zero" "count 0 is refused",
         CreateSumOverflow "create-sum-overflow" "lines whose sum is over 32 bits are refused",
         CreateKeyTooLong "create-key-too-long" "a key over 64 bytes is refused",
-        CreateTwoRules "create-two-rules" "of several broken rules the strongest is told",
+        CreateTwoRules "create-two-rules" "of several broken rules the strongest is reported",
     }
     "key" {
         KeyFirst "key-first" "a key seen for the first time",
         KeyLongest "key-longest" "a key of 64 bytes",
         KeyRepeatedAwaiting "key-repeated-awaiting" "a repeat: the same answer, nothing changes",
         KeyRepeatedFailed "key-repeated-failed" "a repeat of a failed create: the same shortages",
-        KeyRepeatedPaid "key-repeated-paid" "a repeat once the order is paid",
-        KeyRepeatedCancelled "key-repeated-cancelled" "a repeat once the order is cancelled",
-        KeyRepeatedExpired "key-repeated-expired" "a repeat once the order has expired",
-        KeyRepeatedSplit "key-repeated-split" "a repeat whose lines of one SKU are merged first",
+        KeyRepeatedPaid "key-repeated-paid" "a repeat after the order is paid",
+        KeyRepeatedCancelled "key-repeated-cancelled" "a repeat after the order is cancelled",
+        KeyRepeatedExpired "key-repeated-expired" "a repeat after the order has expired",
+        KeyRepeatedSplit "key-repeated-split" "a repeat whose split lines are merged first",
         KeyReused "key-reused" "the same key with other lines is refused",
-        KeyOfAnother "key-of-another" "another user's key is nobody's business",
-        KeyForgotten "key-forgotten" "a key past its window makes a new order",
+        KeyOfAnother "key-of-another" "the key of another user is independent",
+        KeyForgotten "key-forgotten" "a key after its window creates a new order",
     }
     "pay" {
         PayAwaiting "pay-awaiting" "total and reserved go down",
-        PayLastMoment "pay-last-moment" "a nanosecond before the deadline",
-        PayDue "pay-due" "at the deadline it is too late",
+        PayLastMoment "pay-last-moment" "one nanosecond before the deadline",
+        PayDue "pay-due" "exactly at the deadline: expired",
         PayFailed "pay-failed" "a failed order cannot be paid",
-        PayPaid "pay-paid" "a second payment takes nothing",
+        PayPaid "pay-paid" "a second payment changes nothing",
         PayCancelled "pay-cancelled" "a cancelled order cannot be paid",
         PayExpired "pay-expired" "an expired order cannot be paid",
         PayMissing "pay-missing" "there is no such order",
@@ -94,40 +94,40 @@ marks! {
     }
     "cancel" {
         CancelAwaiting "cancel-awaiting" "reserved goes down",
-        CancelDue "cancel-due" "it expires first, and then there is nothing to cancel",
-        CancelFailed "cancel-failed" "a failed order holds nothing to give back",
-        CancelPaid "cancel-paid" "what is sold is sold",
-        CancelCancelled "cancel-cancelled" "a second cancellation gives nothing back",
-        CancelExpired "cancel-expired" "as for one that was cancelled",
+        CancelDue "cancel-due" "the order expires first; the cancel changes nothing",
+        CancelFailed "cancel-failed" "a failed order cannot be cancelled",
+        CancelPaid "cancel-paid" "a paid order cannot be cancelled",
+        CancelCancelled "cancel-cancelled" "a second cancellation changes nothing",
+        CancelExpired "cancel-expired" "cancelling an expired order changes nothing",
         CancelMissing "cancel-missing" "there is no such order",
         CancelInvalid "cancel-invalid" "an id of 0 or below is refused",
         ManyCancels "many-cancels" "more than 64 cancellations in one run",
     }
     "info" {
         InfoAwaiting "info-awaiting" "an order that awaits payment",
-        InfoDue "info-due" "nobody sees an order past its deadline awaiting payment",
-        InfoFailed "info-failed" "with what was short",
+        InfoDue "info-due" "an order at its deadline is shown as expired",
+        InfoFailed "info-failed" "a failed order, with its shortages",
         InfoPaid "info-paid" "a paid order",
-        InfoCancelled "info-cancelled" "with the reason",
-        InfoExpired "info-expired" "with the reason",
+        InfoCancelled "info-cancelled" "a cancelled order, with the reason",
+        InfoExpired "info-expired" "an expired order, with the reason",
         InfoMissing "info-missing" "there is no such order",
         InfoInvalid "info-invalid" "an id of 0 or below is refused",
     }
     "stock_and_time" {
-        StockSome "stock-some" "units that can be promised",
-        StockNone "stock-none" "nothing is left to promise",
-        StockBig "stock-big" "more than 32 bits of units",
-        StockAfterExpiry "stock-after-expiry" "nobody sees stock held past a deadline",
+        StockSome "stock-some" "units are available",
+        StockNone "stock-none" "no units are available",
+        StockBig "stock-big" "more units than 32 bits",
+        StockAfterExpiry "stock-after-expiry" "units of an order at its deadline are available",
         StockUnknown "stock-unknown" "a SKU without a stock record",
         StockZero "stock-zero" "SKU 0 is refused",
         TickIdle "tick-idle" "nothing is due",
         TickOne "tick-one" "one order expires",
         TickSeveral "tick-several" "several expire at once",
-        TickInTurn "tick-in-turn" "orders of different deadlines expire, in their turn",
+        TickInTurn "tick-in-turn" "orders with different deadlines expire, in order",
     }
 }
 
-/// The marks that a run, or many, reached.
+/// The marks that one run or many runs reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MarkSet(u128);
 
@@ -140,35 +140,35 @@ impl MarkSet {
         self.0 & mark.bit() != 0
     }
 
-    /// This mark was reached.
+    /// Adds a mark.
     pub(crate) const fn insert(&mut self, mark: Mark) {
         self.0 |= mark.bit();
     }
 
-    /// All that either reached.
+    /// The marks of both sets.
     #[must_use]
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// How many were reached.
+    /// How many marks there are.
     #[must_use]
     pub(crate) const fn count(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// The marks that were not.
+    /// The marks that were not reached.
     pub(crate) fn missing(self) -> impl Iterator<Item = Mark> {
         Mark::ALL.iter().copied().filter(move |&mark| !self.has(mark))
     }
 }
 
-/// How an order stands before a call, as far as the contract tells orders apart.
+/// The state of an order before a call, as the contract distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OrderState {
     /// It awaits payment.
     Awaiting,
-    /// It awaits payment, and its time ends with this call.
+    /// It awaits payment, and its deadline is not after the time of this call.
     Due,
     /// It failed.
     Failed,
@@ -180,12 +180,12 @@ pub(crate) enum OrderState {
     Expired,
     /// There is no such order.
     Missing,
-    /// There can be no such order.
+    /// The id is 0 or below.
     Invalid,
 }
 
 impl OrderState {
-    /// Every standing, as the matrix lists them.
+    /// Every state, in the order of the matrix.
     pub(crate) const ALL: [Self; 8] = [
         Self::Awaiting,
         Self::Due,
@@ -197,7 +197,7 @@ impl OrderState {
         Self::Invalid,
     ];
 
-    /// As pages spell it.
+    /// The name on pages.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -213,10 +213,10 @@ impl OrderState {
     }
 }
 
-/// The cell of the matrix; none for calls that are not about an order.
+/// The mark of a pair; `None` for calls that are not about an order.
 #[must_use]
-pub(crate) const fn cell(kind: Kind, standing: OrderState) -> Option<Mark> {
-    Some(match (kind, standing) {
+pub(crate) const fn cell(kind: Kind, state: OrderState) -> Option<Mark> {
+    Some(match (kind, state) {
         (Kind::Pay, OrderState::Awaiting) => Mark::PayAwaiting,
         (Kind::Pay, OrderState::Due) => Mark::PayDue,
         (Kind::Pay, OrderState::Failed) => Mark::PayFailed,

@@ -1,4 +1,4 @@
-//! What was reached, for people: the marks, and the matrix of call × standing.
+//! Coverage for readers: the marks, and the matrix of call × order state.
 
 pub(crate) mod counts;
 pub(crate) mod marker;
@@ -12,15 +12,14 @@ use crate::plan::Kind;
 /// Kinds of calls that are about an order: the rows of the matrix.
 const ROWS: [Kind; 3] = [Kind::Info, Kind::Pay, Kind::Cancel];
 
-/// How many seeds reached each mark: those of the matrix as the matrix, the others as a list.
+/// The number of seeds that reached each mark: the matrix, and a list of the other marks.
 #[must_use]
 pub(crate) fn picture(reached: &[u64]) -> String {
     let count =
         |mark| Mark::ALL.iter().zip(reached).find(|(m, _)| **m == mark).map_or(0, |(_, n)| *n);
     let in_matrix = |mark: &Mark| {
-        ROWS.iter().any(|&kind| {
-            OrderState::ALL.iter().any(|&standing| cell(kind, standing) == Some(*mark))
-        })
+        ROWS.iter()
+            .any(|&kind| OrderState::ALL.iter().any(|&state| cell(kind, state) == Some(*mark)))
     };
     let mut text = String::new();
     let listed: Vec<String> = Mark::ALL
@@ -31,17 +30,17 @@ pub(crate) fn picture(reached: &[u64]) -> String {
     for row in listed.chunks(4) {
         let _ = writeln!(text, "{}", row.join("   "));
     }
-    let heads = OrderState::ALL.map(|standing| format!("{:>10}", standing.name()));
+    let heads = OrderState::ALL.map(|state| format!("{:>10}", state.name()));
     let _ = writeln!(text, "\n{:<8}{}", "", heads.concat());
     for kind in ROWS {
-        let cells = OrderState::ALL
-            .map(|standing| format!("{:>10}", cell(kind, standing).map_or(0, count)));
+        let cells =
+            OrderState::ALL.map(|state| format!("{:>10}", cell(kind, state).map_or(0, count)));
         let _ = writeln!(text, "{:<8}{}", kind.name(), cells.concat());
     }
     text
 }
 
-/// The marks that were never reached, or a word that there are none.
+/// The marks that no run reached.
 #[must_use]
 pub(crate) fn missing(marks: MarkSet) -> String {
     let (reached, all) = (marks.count(), Mark::ALL.len());

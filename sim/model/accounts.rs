@@ -1,51 +1,51 @@
-//! The accounts: per SKU, accounts that only ever grow. What is left follows from them, so there is
-//! no running figure that one wrong entry could hide behind another.
+//! Accounts of each SKU that only grow. The stock is computed from them, so no stored value can
+//! hide a wrong change.
 
 /// The accounts of one SKU, in units.
 ///
-/// Signed and wide: sums of counts cannot overflow, and a planted bug shows as a wrong, perhaps
-/// negative, figure instead of a panic.
+/// `i128`, so that sums cannot overflow and a planted bug shows as a wrong, perhaps negative,
+/// number instead of a panic.
 #[derive(Clone, Debug)]
 pub(super) struct SkuAccount {
-    /// Whose accounts these are.
+    /// The SKU.
     pub(super) sku: u32,
-    /// In the building at the start.
+    /// Total units at the start.
     pub(super) opening: i128,
-    /// Promised outside all orders; no order can release it.
+    /// Base reservation: reserved at the start, for no order; never released.
     pub(super) base: i128,
-    /// Ever promised to an order.
-    pub(super) promised: i128,
-    /// Ever taken back from an order, cancelled or expired.
+    /// Units reserved for orders so far.
+    pub(super) reserved_for_orders: i128,
+    /// Units returned by cancelled and expired orders so far.
     pub(super) returned: i128,
-    /// Ever paid for.
+    /// Units sold so far.
     pub(super) sold: i128,
 }
 
 impl SkuAccount {
-    /// A account before any order.
+    /// The accounts at the start.
     pub(super) fn new(sku: u32, total: u64, base: u64) -> Self {
         SkuAccount {
             sku,
             opening: i128::from(total),
             base: i128::from(base),
-            promised: 0,
+            reserved_for_orders: 0,
             returned: 0,
             sold: 0,
         }
     }
 
-    /// What can still be promised: paying does not change it.
+    /// Available units; a payment does not change them.
     pub(super) fn available(&self) -> i128 {
-        self.opening - self.base - self.promised + self.returned
+        self.opening - self.base - self.reserved_for_orders + self.returned
     }
 
-    /// What is in the building.
+    /// Total units.
     pub(super) fn total(&self) -> i128 {
         self.opening - self.sold
     }
 
-    /// What is promised, the base included.
+    /// Reserved units, including the base.
     pub(super) fn reserved(&self) -> i128 {
-        self.base + self.promised - self.returned - self.sold
+        self.base + self.reserved_for_orders - self.returned - self.sold
     }
 }

@@ -1,4 +1,5 @@
-//! The audit: everything that the model keeps for speed, derived anew from the orders alone.
+//! The audit: derives everything that the model stores for speed from the orders alone, and
+//! compares.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use super::records::OrderRecord;
 use super::{Model, id_of};
 use crate::model::contract::{Reason, Status};
 
-/// Units of one SKU, by what became of the orders that asked for them.
+/// Units of one SKU, by the status of the orders that contain them.
 #[derive(Default)]
 struct Derived {
     awaiting: i128,
@@ -15,11 +16,11 @@ struct Derived {
 }
 
 impl Model {
-    /// Derives the stock, the next order to expire, the keys and the transitions from the orders,
-    /// and checks each order by itself.
+    /// Derives the stock, the next order to expire, the keys and the number of transitions from the
+    /// orders, and checks each order.
     ///
     /// # Errors
-    /// The first thing that disagrees, in words. Only a planted bug brings that about.
+    /// A description of the first difference. Only a planted bug causes one.
     pub(crate) fn audit(&self) -> Result<(), String> {
         self.audit_orders()?;
         self.audit_stock()?;
@@ -81,7 +82,7 @@ impl Model {
         })?;
         let mut short = entry.shortages.iter().map(|short| (short.sku, short.requested));
         let mut asked = lines.iter().map(|&(sku, count)| (sku, u64::from(count)));
-        // Both ascend by SKU, so the shortages are met one after the other along the lines.
+        // Both are sorted by SKU, so one pass finds all shortages among the lines.
         check(short.all(|short| asked.any(|line| line == short)), || {
             "a shortage that is no line of the order".to_owned()
         })?;

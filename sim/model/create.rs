@@ -1,17 +1,17 @@
-//! What a create needs: the order in which its refusals win, the merged demand, the shortages, and
-//! the keys.
+//! OrderCreate: which refusal wins, merged lines, shortages and idempotency keys.
 
 use super::records::{self, OrderRecord};
 use super::{Bug, Model, id_of, units};
 use crate::model::contract::{Answer, Refusal, Shortage, Status};
 
-/// The longest idempotency key, in bytes.
+/// Maximum length of an idempotency key, in bytes.
 const KEY_BYTES: usize = 64;
 
 impl Model {
-    /// Decides the refusals that need no stock and no orders, and leaves the merged lines in
-    /// `demand`. Strongest first: the user, no lines, too many, the first bad line as the client
-    /// has them (its SKU before its count), a sum over `u32` (of the lowest such SKU), the key.
+    /// Checks everything that depends on the request alone, and stores the merged lines in
+    /// `demand`. From the strongest refusal to the weakest: the user, no lines, too many lines, the
+    /// first invalid line in the client's order (SKU before count), a sum over `u32` (of the lowest
+    /// such SKU), the key.
     pub(super) fn validate(
         &mut self,
         user: i64,
@@ -48,7 +48,7 @@ impl Model {
         Ok(())
     }
 
-    /// One demand per SKU, by ascending SKU.
+    /// Merges the lines of each SKU, by ascending SKU.
     fn merge(&mut self, items: &[(u32, u32)]) -> Result<(), Refusal> {
         let wraps = self.has(Bug::CountSumWraps);
         let mut over = None;
@@ -69,7 +69,7 @@ impl Model {
         over.map_or(Ok(()), |sku| Err(Refusal::CountOverflow(sku)))
     }
 
-    /// Places a validated order, or answers for the one that its key stands for.
+    /// Creates an order, or returns the answer for the order that has this key.
     pub(super) fn create(
         &mut self,
         user: i64,
@@ -78,7 +78,7 @@ impl Model {
     ) -> Result<Answer, Refusal> {
         let cut = if self.has(Bug::KeyCutTo32Bytes) { 32 } else { KEY_BYTES };
         let key = &key[..key.floor_char_boundary(cut)];
-        let keyed = !key.is_empty() || self.has(Bug::EmptyKeyRemembered);
+        let keyed = !key.is_empty() || self.has(Bug::EmptyKeyStored);
         let owner = if self.has(Bug::KeyForWrongUser) { 0 } else { user };
         let key_hash = if keyed { records::hash(owner, key) } else { 0 };
         if keyed && let Some(first) = self.remembered(user, key, key_hash) {
@@ -95,7 +95,7 @@ impl Model {
         let status = entry.status;
         let place = self.records.push(entry, &self.demand);
         self.book(place, self.lines_reserved(&shortages), |account, units| {
-            account.promised += units
+            account.reserved_for_orders += units
         });
         self.transitions += 2;
         self.find_oldest();
@@ -103,7 +103,7 @@ impl Model {
         Ok(Answer::Created { order: id_of(place), status, shortages })
     }
 
-    /// How many of the demand's lines are reserved: all if none is short, or else none.
+    /// How many lines of the demand are reserved: all of them, or none if one is short.
     fn lines_reserved(&self, shortages: &[Shortage]) -> usize {
         let lines = self.demand.len();
         match shortages.first() {
@@ -116,7 +116,7 @@ impl Model {
         }
     }
 
-    /// Every line of the demand of which there is not enough, by ascending SKU.
+    /// Every line of the demand that exceeds the available units, by ascending SKU.
     fn shortages(&self, items: &[(u32, u32)]) -> Result<Vec<Shortage>, Refusal> {
         let mut shortages = Vec::new();
         for (place, &(sku, count)) in self.demand.iter().enumerate() {
@@ -128,7 +128,7 @@ impl Model {
             if !self.is_short(place, count, available, items) {
                 continue;
             }
-            if self.has(Bug::ShortageToldAfterTaking) {
+            if self.has(Bug::ShortageAfterReserving) {
                 let mut lines = items.iter().filter(|line| line.0 == sku);
                 let first = lines.next().map_or(0, |line| i128::from(line.1));
                 if lines.next().is_some() && first <= available {
@@ -136,14 +136,14 @@ impl Model {
                 }
             }
             if shortages.is_empty() || !self.has(Bug::ShortagesFirstOnly) {
-                let available = self.told(available);
+                let available = self.reported(available);
                 shortages.push(Shortage { sku, requested: u64::from(count), available });
             }
         }
         Ok(shortages)
     }
 
-    /// Whether the demand's line at this place, of so many units, cannot be reserved.
+    /// Whether the line at this index, with this count, exceeds the available units.
     fn is_short(&self, place: usize, count: u32, available: i128, items: &[(u32, u32)]) -> bool {
         let requested = units(self.bug, count);
         match self.bug {
@@ -160,7 +160,7 @@ impl Model {
         }
     }
 
-    /// The order that this user's key stands for now.
+    /// The order that the key of this user refers to now.
     pub(super) fn remembered(&self, user: i64, key: &str, key_hash: u32) -> Option<usize> {
         let anyone = self.has(Bug::KeyForWrongUser);
         let newest = self.records.newest_with_key(key_hash, |entry| {
@@ -186,7 +186,7 @@ impl Model {
         remembered.then_some(newest)
     }
 
-    /// Answers a repeat of the first create as that was answered.
+    /// Answers a repeated create as the first one was answered.
     fn repeat(&mut self, first: usize) -> Result<Answer, Refusal> {
         if self.records.lines(first) != self.demand && !self.has(Bug::OtherLinesAccepted) {
             return Err(Refusal::IdempotencyKeyReused(id_of(first)));
@@ -195,12 +195,12 @@ impl Model {
             self.quirks.repeated.insert(first, self.now);
         }
         if self.has(Bug::RepeatReservesAgain) {
-            self.book_all(first, |account, units| account.promised += units);
+            self.book_all(first, |account, units| account.reserved_for_orders += units);
         }
         let entry = self.records.entry(first);
         let shortages = entry.shortages.to_vec();
         let status = match shortages.first() {
-            _ if self.has(Bug::RepeatTellsStatusNow) => entry.status,
+            _ if self.has(Bug::RepeatReturnsStatusNow) => entry.status,
             Some(_) => Status::Failed,
             None => Status::AwaitingPayment,
         };
@@ -210,12 +210,12 @@ impl Model {
     fn forget_failed(&mut self) {
         let newest = self.records.len().checked_sub(1);
         if newest.is_some_and(|newest| self.records.entry(newest).status == Status::Failed) {
-            self.records.strike_newest();
+            self.records.remove_newest();
             self.oldest = self.oldest.min(self.records.len());
         }
     }
 
-    /// Only planted bugs show lines as the client sent them.
+    /// Stores the lines as the client sent them; only planted bugs show these.
     fn keep_as_sent(&mut self, place: usize, items: &[(u32, u32)]) {
         let sent = match self.bug {
             Some(Bug::LinesUnmerged) => {

@@ -1,17 +1,20 @@
-//! The reference model: what the simulator judges the server with.
+//! The reference model: the simulator compares every answer of the server with its answer.
 //!
-//! Written from the wire contract alone. To every [`Call`] it tells the one right [`Answer`]. Its
-//! shape is not the server's: a [`ledger`] of orders, and per SKU the [`accounts`], accounts that only
-//! grow and from which the stock is derived; [`Model::audit`] derives all of it anew from the
-//! orders. A model can be built with one planted [`Bug`], to prove that the simulator would see it.
+//! It is written from the API contract alone and gives the one right [`Answer`] to every [`Call`].
+//! Its structure differs from the server's: it keeps a list of all orders ([`records`]) and, for
+//! each SKU, [`accounts`] that only grow; the stock is derived from them. [`Model::audit`] derives
+//! everything again from the orders. A model can be created with one planted [`Bug`], to prove that
+//! the simulator detects it.
 //!
-//! Start at [`Model::answer`]; `create.rs` holds what a create needs, `bug.rs` the bugs.
+//! Start at [`Model::answer`]. `create.rs` handles OrderCreate, `audit.rs` the audit.
 
 mod accounts;
 mod audit;
 pub(crate) mod contract;
 mod create;
 mod records;
+pub(crate) mod refusal;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 
@@ -22,16 +25,17 @@ use self::records::OrderRecords;
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
 use crate::mutation::planted_bugs::Bug;
 
-/// What a run starts from.
+/// The initial state and the rules of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct World {
-    /// SKU, total and base reservation; in any order, no SKU twice or 0, no base over its total.
+    /// SKU, total and base reservation, in any order; no SKU is 0 or appears twice, and no base is
+    /// larger than its total.
     pub(crate) stock: Vec<(u32, u64, u64)>,
-    /// How long an order may await payment, in nanoseconds; 0 for ever.
+    /// Payment timeout in nanoseconds; 0 means that orders never expire.
     pub(crate) payment_timeout: u64,
-    /// How long a key is remembered, in nanoseconds; 0 not at all.
+    /// Idempotency window in nanoseconds; 0 means that keys are not stored.
     pub(crate) idempotency_window: u64,
-    /// The most lines that a create may have, counted before merging.
+    /// Maximum number of lines of a create, counted before lines of the same SKU are merged.
     pub(crate) max_lines: u32,
 }
 
@@ -42,7 +46,7 @@ pub(crate) struct Model {
     timeout: u64,
     window: u64,
     max_lines: usize,
-    /// When the last command that passed validation came. Reads do not move it.
+    /// Time of the last command that passed validation. Reads do not move it.
     now: u64,
     /// Since when the rules hold.
     rules_since: u64,
@@ -54,23 +58,23 @@ pub(crate) struct Model {
     /// By ascending SKU.
     accounts: Vec<SkuAccount>,
     records: OrderRecords,
-    /// The place of the oldest order awaiting payment, or the ledger's end: as every order has the
-    /// same time to pay, it is the next to expire.
+    /// Index of the oldest order that awaits payment, or the number of orders. All orders have the
+    /// same payment timeout, so this order expires next.
     oldest: usize,
     transitions: u64,
-    /// Changes of the rules, which are events too.
+    /// Number of rule changes, which are events too.
     rule_changes: u64,
-    /// The merged lines of the create at hand; kept for its memory.
+    /// The merged lines of the current create; a scratch buffer.
     demand: Vec<(u32, u32)>,
     quirks: Quirks,
 }
 
-/// An order as OrderInfo tells it, where it stands.
+/// The fields of an order that OrderInfo returns, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OrderFields<'a> {
-    /// Where it is in its life.
+    /// Its status.
     pub(crate) status: Status,
-    /// Whose it is.
+    /// The user who created it.
     pub(crate) user: i64,
     /// Merged, by ascending SKU.
     pub(crate) items: &'a [(u32, u32)],
@@ -78,28 +82,28 @@ pub(crate) struct OrderFields<'a> {
     pub(crate) created_at: u64,
     /// Nanoseconds since 1970.
     pub(crate) updated_at: u64,
-    /// Why it ended as it did.
+    /// The reason why it failed or was cancelled.
     pub(crate) reason: Reason,
-    /// Not empty exactly where the create failed.
+    /// Not empty if and only if the order failed.
     pub(crate) shortages: &'a [Shortage],
 }
 
-/// What only planted bugs need to remember.
+/// State that only planted bugs need.
 #[derive(Clone, Debug, Default)]
 struct Quirks {
-    /// Cancels that took effect.
+    /// Number of cancellations.
     cancels: u64,
-    /// By place, the lines as the client sent them.
+    /// The lines as the client sent them, by order index.
     as_sent: BTreeMap<usize, Vec<(u32, u32)>>,
-    /// By place, when a repeat last came.
+    /// Time of the last repeated create, by order index.
     repeated: BTreeMap<usize, u64>,
 }
 
 impl Model {
-    /// A model of a server that opens with this world and has no orders yet.
+    /// The model of a server that starts with this world and without orders.
     ///
     /// # Panics
-    /// Where the world's stock breaks the rules of [`World::stock`].
+    /// If the world's stock breaks the rules of [`World::stock`].
     pub(crate) fn new(world: &World, bug: Option<Bug>) -> Self {
         let mut accounts = Vec::with_capacity(world.stock.len());
         for &(sku, total, base) in &world.stock {
@@ -107,7 +111,7 @@ impl Model {
             accounts.push(SkuAccount::new(sku, total, base));
         }
         accounts.sort_unstable_by_key(|account| account.sku);
-        assert!(accounts.windows(2).all(|two| two[0].sku < two[1].sku), "a SKU opens twice");
+        assert!(accounts.windows(2).all(|two| two[0].sku < two[1].sku), "a SKU appears twice");
         Model {
             bug,
             timeout: world.payment_timeout,
@@ -127,14 +131,14 @@ impl Model {
         }
     }
 
-    /// What the server answers to the call at this time, in nanoseconds since 1970.
+    /// The right answer to a call at this time, in nanoseconds since 1970.
     ///
-    /// A call that validation refuses changes nothing, and makes nothing expire: it never reaches
-    /// the server's machine. Before any other call, be it a read or refused, all that is due
-    /// expires.
+    /// A call that fails validation changes nothing and makes nothing expire: it does not reach the
+    /// state machine. Before any other call, including reads and refused calls, all due orders
+    /// expire.
     ///
     /// # Panics
-    /// Where `at` is before that of an earlier call.
+    /// If `at` is earlier than the time of a previous call.
     pub(crate) fn answer(&mut self, at: u64, call: Call<'_>) -> Answer {
         self.result(at, call).unwrap_or_else(Answer::Refused)
     }
@@ -211,46 +215,47 @@ impl Model {
         self.now - created_at >= self.window
     }
 
-    /// When the next awaiting order expires; none while no order awaits payment, or none in time.
+    /// Deadline of the next order to expire; `None` if no order awaits payment or the deadline is
+    /// past the end of time.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.deadline(self.records.get(self.oldest)?.created_at)
     }
 
-    /// The order as it was at the last call; none if there is no such order.
+    /// The order as of the last call; `None` if it does not exist.
     pub(crate) fn order(&self, id: i64) -> Option<OrderInfo> {
         Some(self.shown(self.place(id).ok()?))
     }
 
-    /// What [`Model::order`] tells, looked at where it stands; none if there is no such order.
+    /// As [`Model::order`], without copying; `None` if the order does not exist.
     pub(crate) fn with_order<T>(
         &self,
         id: i64,
-        look: impl FnOnce(OrderFields<'_>) -> T,
+        read: impl FnOnce(OrderFields<'_>) -> T,
     ) -> Option<T> {
-        Some(look(self.seen(self.place(id).ok()?)))
+        Some(read(self.seen(self.place(id).ok()?)))
     }
 
-    /// How many orders are on record: the highest id there is.
+    /// Number of orders; the highest order id.
     pub(crate) fn orders(&self) -> usize {
         self.records.len()
     }
 
-    /// By ascending SKU: the SKU, its total and its reserved, the base included.
+    /// SKU, total and reserved (with the base), by ascending SKU.
     pub(crate) fn stock(&self) -> impl Iterator<Item = (u32, u64, u64)> {
-        self.accounts
-            .iter()
-            .map(|account| (account.sku, self.told(account.total()), self.told(account.reserved())))
+        self.accounts.iter().map(|account| {
+            (account.sku, self.reported(account.total()), self.reported(account.reserved()))
+        })
     }
 
-    /// The orders that await payment, by ascending id.
+    /// Ids of the orders that await payment, ascending.
     pub(crate) fn awaiting(&self) -> impl Iterator<Item = i64> {
         (self.oldest..self.records.len())
             .filter(|&place| self.records.entry(place).status == Status::AwaitingPayment)
             .map(id_of)
     }
 
-    /// How many events there were so far: a create has two, a pay, a cancel, an expiry and a change
-    /// of the rules one.
+    /// Number of events so far: two for a create, one for a payment, a cancellation, an expiry or a
+    /// rule change.
     pub(crate) fn transitions(&self) -> u64 {
         self.transitions
     }
@@ -289,9 +294,9 @@ impl Model {
         self.bug == Some(bug)
     }
 
-    /// Time passes: what is due by now expires, in deadline-then-id order.
+    /// Moves time forward: due orders expire, by deadline and then by id.
     pub(crate) fn pass(&mut self, now: u64) {
-        assert!(now >= self.now, "time went back, from {} to {now}", self.now);
+        assert!(now >= self.now, "time went backwards, from {} to {now}", self.now);
         let before = (self.now, self.transitions);
         self.now = now;
         self.expire();
@@ -318,7 +323,8 @@ impl Model {
         }
     }
 
-    /// When an order made at this time expires; none if never, or past the end of time.
+    /// Deadline of an order created at this time; `None` if it never expires or the deadline is
+    /// past the end of time.
     fn deadline(&self, created_at: u64) -> Option<u64> {
         if self.timeout == 0 && !self.has(Bug::ZeroTimeoutExpires) {
             return None;
@@ -370,7 +376,7 @@ impl Model {
         Ok(Answer::Done)
     }
 
-    /// An awaiting order is paid: its units leave the building.
+    /// Pays an order that awaits payment: its units leave the stock.
     fn take(&mut self, place: usize) {
         match self.bug {
             Some(Bug::PayReturnsStock) => {
@@ -378,7 +384,7 @@ impl Model {
             }
             Some(Bug::PayKeepsReserved) => self.book_all(place, |account, units| {
                 account.sold += units;
-                account.promised += units;
+                account.reserved_for_orders += units;
             }),
             _ => self.book_all(place, |account, units| account.sold += units),
         }
@@ -387,10 +393,10 @@ impl Model {
         self.set(place, Status::Paid, Reason::None, when);
     }
 
-    /// An order that holds nothing is paid: only planted bugs do that.
+    /// Pays an order that holds no units; only planted bugs do this.
     fn take_anew(&mut self, place: usize) {
         self.book_all(place, |account, units| {
-            account.promised += units;
+            account.reserved_for_orders += units;
             account.sold += units;
         });
         self.set(place, Status::Paid, Reason::None, self.now);
@@ -427,7 +433,7 @@ impl Model {
         Ok(Answer::Done)
     }
 
-    /// An order is cancelled by its client: its units can be promised again.
+    /// Cancels an order for its client: its units become available again.
     fn release(&mut self, place: usize) {
         self.quirks.cancels += 1;
         if !(self.has(Bug::LeakAfter64Cancels) && self.quirks.cancels > 64) {
@@ -442,11 +448,11 @@ impl Model {
     fn stock_of(&self, sku: u32) -> Result<Answer, Refusal> {
         let account = self.account(sku).ok_or(Refusal::SkuNotFound)?;
         let count = match self.bug {
-            Some(Bug::StockTellsTotal) => account.total(),
+            Some(Bug::StockReturnsTotal) => account.total(),
             Some(Bug::StockForgetsBase) => account.available() + account.base,
             _ => self.available(account),
         };
-        Ok(Answer::Stock(self.told(count)))
+        Ok(Answer::Stock(self.reported(count)))
     }
 
     fn available(&self, account: &SkuAccount) -> i128 {
@@ -461,23 +467,25 @@ impl Model {
         Some(&self.accounts[place])
     }
 
-    /// Books all of the order's lines.
+    /// Changes the accounts of all lines of the order.
     fn book_all(&mut self, place: usize, book: impl Fn(&mut SkuAccount, i128)) {
         self.book(place, usize::MAX, book);
     }
 
-    /// Books the first so many of the order's lines.
+    /// Changes the accounts of the first `lines` lines of the order.
     fn book(&mut self, place: usize, lines: usize, book: impl Fn(&mut SkuAccount, i128)) {
         for &(sku, count) in self.records.lines(place).iter().take(lines) {
             let units = units(self.bug, count);
             match self.accounts.binary_search_by_key(&sku, |account| account.sku) {
                 Ok(found) => book(&mut self.accounts[found], units),
-                Err(_) => assert!(self.bug.is_some(), "an order holds SKU {sku} of no record"),
+                Err(_) => {
+                    assert!(self.bug.is_some(), "an order holds SKU {sku} without a stock record")
+                }
             }
         }
     }
 
-    /// The one place that sets a stored order's status.
+    /// The only place that sets the status of a stored order.
     fn set(&mut self, place: usize, status: Status, reason: Reason, when: u64) {
         let entry = self.records.entry_mut(place);
         entry.status = status;
@@ -524,8 +532,9 @@ impl Model {
         }
     }
 
-    /// A figure as the wire has it. Only a planted bug brings it out of range, and then it wraps.
-    fn told(&self, count: i128) -> u64 {
+    /// A number as the API returns it. Only a planted bug makes it negative or too large; then it
+    /// wraps.
+    fn reported(&self, count: i128) -> u64 {
         u64::try_from(count).unwrap_or_else(|_| {
             assert!(self.bug.is_some(), "{count} units of a SKU");
             let low = count.rem_euclid(i128::from(u64::MAX) + 1);
@@ -534,7 +543,7 @@ impl Model {
     }
 }
 
-/// By how many units a line of this count moves the stock.
+/// The number of units by which a line of this count changes the stock.
 fn units(bug: Option<Bug>, count: u32) -> i128 {
     if bug == Some(Bug::CountCutTo16Bits) {
         return i128::from(count & 0xffff);
@@ -546,7 +555,7 @@ fn valid_order(id: i64) -> Result<i64, Refusal> {
     if id > 0 { Ok(id) } else { Err(Refusal::InvalidOrderId) }
 }
 
-/// The id of the order at this place.
+/// The id of the order at this index.
 fn id_of(place: usize) -> i64 {
     i64::try_from(place + 1).expect("a run has fewer than u32::MAX orders")
 }

@@ -1,12 +1,12 @@
-//! The ledger: every order on record, by id without a gap, with its lines and the index of its
-//! keys. Entries are never removed; only a status with its reason and time is ever rewritten.
+//! All orders by id, without gaps, with their lines and an index of their keys. Records are never
+//! removed; only the status, its reason and its time change.
 
 use crate::model::contract::{Reason, Shortage, Status};
 
-/// No entry, as [`OrderRecord::older`] and the index's heads have it.
+/// Marks the end of a list of records.
 const NONE: u32 = u32::MAX;
 
-/// One order on record; its lines are kept by the [`OrderRecords`].
+/// One order; [`OrderRecords`] stores its lines.
 #[derive(Clone, Debug)]
 pub(super) struct OrderRecord {
     pub(super) user: i64,
@@ -16,19 +16,20 @@ pub(super) struct OrderRecord {
     pub(super) created_at: u64,
     /// Nanoseconds since 1970.
     pub(super) updated_at: u64,
-    /// Not empty exactly where the create failed.
+    /// Not empty if and only if the order failed.
     pub(super) shortages: Box<[Shortage]>,
     pub(super) key: Option<Box<str>>,
-    /// [`hash`] of the key's owner and the key, if there is one.
+    /// [`hash`] of the user and the key, if there is a key.
     pub(super) key_hash: u32,
-    /// The entry before this one in its bucket of the key index.
+    /// The previous record in the same bucket of the key index.
     older: u32,
-    /// Where its lines end; they start where those of the entry before end.
+    /// End of its lines in the list of all lines; they start at the end of the previous record's
+    /// lines.
     lines_end: usize,
 }
 
 impl OrderRecord {
-    /// An order at the time of its create, without a key.
+    /// A new order without a key.
     pub(super) fn new(user: i64, at: u64, shortages: &[Shortage]) -> Self {
         let failed = !shortages.is_empty();
         OrderRecord {
@@ -46,37 +47,37 @@ impl OrderRecord {
     }
 }
 
-/// All orders. A *place* counts entries from 0; the order's id is the place plus 1.
+/// All orders. The *place* of an order is its index from 0; its id is the place plus 1.
 #[derive(Clone, Debug)]
 pub(super) struct OrderRecords {
     entries: Vec<OrderRecord>,
     lines: Vec<(u32, u32)>,
-    /// Per bucket the newest entry with a key; a power of two of them, so that a mask finds one.
+    /// The newest record with a key, for each bucket. The number of buckets is a power of two.
     heads: Vec<u32>,
 }
 
 impl OrderRecords {
-    /// A ledger without orders.
+    /// No orders.
     pub(super) fn new() -> Self {
         OrderRecords { entries: Vec::new(), lines: Vec::new(), heads: vec![NONE; 16] }
     }
 
-    /// How many orders there are.
+    /// Number of orders.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The entry at the place, if there is one.
+    /// The record at this place, if there is one.
     pub(super) fn get(&self, place: usize) -> Option<&OrderRecord> {
         self.entries.get(place)
     }
 
-    /// The entry at a place below [`len`](OrderRecords::len).
+    /// The record at a place below [`len`](OrderRecords::len).
     pub(super) fn entry(&self, place: usize) -> &OrderRecord {
         &self.entries[place]
     }
 
-    /// The entry at a place below [`len`](OrderRecords::len), to set its status.
+    /// The record at a place below [`len`](OrderRecords::len), to set its status.
     pub(super) fn entry_mut(&mut self, place: usize) -> &mut OrderRecord {
         &mut self.entries[place]
     }
@@ -87,7 +88,7 @@ impl OrderRecords {
         &self.lines[start..self.entries[place].lines_end]
     }
 
-    /// Enters an order, and tells its place.
+    /// Adds an order and returns its place.
     pub(super) fn push(&mut self, mut entry: OrderRecord, lines: &[(u32, u32)]) -> usize {
         let place = self.entries.len();
         self.lines.extend_from_slice(lines);
@@ -101,8 +102,8 @@ impl OrderRecords {
         place
     }
 
-    /// Strikes the newest entry: only a planted bug does that.
-    pub(super) fn strike_newest(&mut self) {
+    /// Removes the newest record; only a planted bug does this.
+    pub(super) fn remove_newest(&mut self) {
         if let Some(entry) = self.entries.pop() {
             if entry.key.is_some() {
                 let bucket = self.bucket(entry.key_hash);
@@ -153,9 +154,9 @@ impl OrderRecords {
     }
 }
 
-/// A hash of a key and whose it is, the same on every machine.
+/// A hash of a user and a key, the same on every machine.
 pub(super) fn hash(owner: i64, key: &str) -> u32 {
-    // An odd multiplier, the golden ratio's bits: it spreads every input bit to the upper half.
+    // An odd multiplier (the golden ratio) that mixes every input bit into the upper half.
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut sum = owner.cast_unsigned().wrapping_mul(MIX);
     for chunk in key.as_bytes().chunks(8) {

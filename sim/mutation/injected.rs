@@ -1,17 +1,17 @@
-//! What is deliberately wrong in a run: nothing, but when the simulator is tested itself.
+//! Faults that tests of the simulator inject into a run. A normal run has none.
 
 use crate::mutation::planted_bugs::Bug;
 use crate::plan::Kind;
 
-/// A run's deliberate faults.
+/// The injected faults of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct InjectedFaults {
-    /// A bug planted in the model: as any difference must be seen, it stands for the same bug in
-    /// the machine, whose code so carries no switches.
+    /// A bug in the model. Any difference must be detected, so it represents the same bug in the
+    /// state machine.
     pub(crate) bug: Option<Bug>,
-    /// A fault of the simulator's own.
+    /// A fault in the simulator itself.
     pub(crate) simulator_fault: Option<SimulatorFault>,
-    /// The model lies about every call of this kind: the checker must not let it pass.
+    /// The model answers every call of this kind wrongly; the checker must detect it.
     pub(crate) wrong_answers: Option<Kind>,
 }
 
@@ -22,36 +22,36 @@ impl InjectedFaults {
         Self { bug: Some(bug), ..Self::default() }
     }
 
-    /// What a command line that plays the same again has at its end.
+    /// The command-line option that plants the same bug again.
     #[must_use]
     pub(crate) fn flag(self) -> String {
         self.bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()))
     }
 
-    /// Whether this part of the simulator is at fault.
+    /// Whether the run has this fault.
     #[must_use]
     pub(crate) fn has(self, simulator_fault: SimulatorFault) -> bool {
         self.simulator_fault == Some(simulator_fault)
     }
 }
 
-/// Faults that the simulator could have itself.
+/// Faults that the simulator itself could have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SimulatorFault {
     /// The checker does not look at what OrderInfo answers.
     SkipsInfo,
-    /// The shrinker is content with any failure.
+    /// The shrinker accepts any failure.
     ShrinksToAnother,
-    /// The draws are blind to their purpose.
+    /// All draws ignore their purpose.
     DrawsIgnorePurpose,
-    /// The drain leaves an order as it is.
+    /// The drain does not finish all orders.
     IncompleteDrain,
-    /// The network of the service layer lets requests arrive as they were sent.
+    /// The network of the service layer delivers all requests in the order in which they were sent.
     NoReordering,
 }
 
 impl SimulatorFault {
-    /// Every such fault.
+    /// Every fault.
     pub(crate) const ALL: [Self; 5] = [
         Self::SkipsInfo,
         Self::ShrinksToAnother,
@@ -60,14 +60,14 @@ impl SimulatorFault {
         Self::NoReordering,
     ];
 
-    /// As pages spell it.
+    /// The name on pages.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::SkipsInfo => "the checker skips info",
-            Self::ShrinksToAnother => "the shrinker swaps failures",
+            Self::ShrinksToAnother => "the shrinker accepts other failures",
             Self::DrawsIgnorePurpose => "draws ignore their purpose",
-            Self::IncompleteDrain => "the drain forgets an order",
+            Self::IncompleteDrain => "the drain is incomplete",
             Self::NoReordering => "the network never reorders",
         }
     }

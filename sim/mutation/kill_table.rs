@@ -1,6 +1,6 @@
-//! The kill table: proof that the simulator sees bugs. Each is planted in the model, and the
-//! layers are set on it; how long it lives, on average, has a budget that is committed, so that a
-//! generator that grows weaker shows even while the bug still dies.
+//! The kill table (mutation testing): each bug is planted in the model, and the exhaustive layer
+//! and the swarm try to find it. The median number of commands until it is found has a committed
+//! budget, so a weaker generator is noticed even if it still finds the bug.
 
 use std::fmt::Write as _;
 
@@ -15,39 +15,39 @@ use crate::plan::workload::Workload;
 use crate::runner::in_order;
 use crate::shrink;
 
-/// Orders that the exhaustive layer has room for here: what it sees at all, it sees with these.
-const ROOM: usize = 2;
-/// How often the swarm is set on each bug, each time with other seeds.
+/// Orders in the exhaustive layer: enough for every bug that it can find.
+const ORDERS: usize = 2;
+/// How often the swarm tries to find each bug, each time with other seeds.
 const TRIALS: u64 = 5;
-/// Seeds between one trial and the next.
-const APART: u64 = 1_000_000;
-/// Commands after which a bug is said to survive.
-const PATIENCE: u64 = 4_000_000;
+/// Distance between the first seeds of two trials.
+const SEED_DISTANCE: u64 = 1_000_000;
+/// Number of commands after which a bug counts as surviving.
+const MOST_COMMANDS: u64 = 4_000_000;
 
-/// What became of a bug.
+/// The result for one bug.
 #[derive(Debug)]
 pub(crate) struct KillResult {
     /// The bug.
     pub(crate) bug: Bug,
-    /// Commands in the shortest plan that the exhaustive layer kills it with.
+    /// Length of the shortest plan with which the exhaustive layer finds it.
     pub(crate) exhaustive: Option<usize>,
-    /// Commands until the swarm killed it, in the median of its trials.
+    /// Median number of commands until the swarm finds it.
     pub(crate) commands: Option<u64>,
-    /// What that may be.
+    /// The budget for this number.
     pub(crate) budget: Option<u64>,
-    /// The first trial's failure, shrunk.
+    /// The shrunk failure of the first trial.
     pub(crate) counterexample: Option<(Box<Failure>, Plan, Ending)>,
 }
 
 impl KillResult {
-    /// Whether it died, and in time.
+    /// Whether it was found within its budget.
     #[must_use]
     pub(crate) fn is_good(&self) -> bool {
         self.commands.is_some_and(|commands| self.budget.is_some_and(|budget| commands <= budget))
     }
 }
 
-/// Sets all layers on these bugs.
+/// Tries to find each of these bugs.
 #[must_use]
 pub(crate) fn kill_all(bugs: &[Bug], jobs: usize) -> Vec<KillResult> {
     in_order(bugs.len(), jobs, |place| kill(bugs[place]))
@@ -57,7 +57,7 @@ fn kill(bug: Bug) -> KillResult {
     let injected = InjectedFaults::with_bug(bug);
     let (jobs, steps, time) = (1, None, None);
     let explore = |scope| {
-        exhaustive::explore(&ExploreOptions { orders: ROOM, scope, jobs, steps, time, injected })
+        exhaustive::explore(&ExploreOptions { orders: ORDERS, scope, jobs, steps, time, injected })
     };
     let mut exploration = explore(Scope::FixedRules);
     if exploration.failed.is_none() {
@@ -66,14 +66,14 @@ fn kill(bug: Bug) -> KillResult {
     let mut trials: Vec<Option<u64>> = Vec::new();
     let mut counterexample = None;
     for trial in 0..TRIALS {
-        let killed = swarm(trial * APART, injected);
+        let killed = swarm(trial * SEED_DISTANCE, injected);
         trials.push(killed.as_ref().map(|(commands, ..)| *commands));
         if let (None, Some((_, plan, failure))) = (&counterexample, killed) {
             let (shrunk, ending) = shrink::failing(&plan, &failure, injected);
             counterexample = Some((failure, shrunk.plan, ending));
         }
     }
-    // A trial in which it survived counts as the longest.
+    // A trial that does not find it counts as the longest.
     trials.sort_by_key(|commands| commands.unwrap_or(u64::MAX));
     KillResult {
         bug,
@@ -84,7 +84,7 @@ fn kill(bug: Bug) -> KillResult {
     }
 }
 
-/// Plays seed after seed until one fails: commands played, and the plan that fails.
+/// Runs seeds until one fails; gives the number of commands and the failing plan.
 fn swarm(first: u64, injected: InjectedFaults) -> Option<(u64, Plan, Box<Failure>)> {
     let mut commands = 0;
     for seed in first.. {
@@ -96,14 +96,14 @@ fn swarm(first: u64, injected: InjectedFaults) -> Option<(u64, Plan, Box<Failure
             plan.steps.extend(run.checker.drained);
             return Some((commands + 1, plan, failure));
         }
-        if commands > PATIENCE {
+        if commands > MOST_COMMANDS {
             break;
         }
     }
     None
 }
 
-/// The committed budgets: a bug's name and the most commands it may live, a line each.
+/// The committed budgets: a name and the maximum number of commands per line.
 const BUDGETS: &str = include_str!("kill_budgets.txt");
 
 fn budget(bug: Bug) -> Option<u64> {
@@ -114,21 +114,20 @@ fn budget(bug: Bug) -> Option<u64> {
         .and_then(|(_, commands)| commands.trim().parse().ok())
 }
 
-/// The table, a line for each bug.
+/// The table, one line for each bug.
 #[must_use]
 pub(crate) fn table(kills: &[KillResult]) -> String {
     let mut text = format!(
         "{:<29}{:<13}{:<26}{:>8}{:>8}{:>8}\n",
-        "bug, planted in the model", "exhaustive", "swarm: seen by", "median", "budget", "shrunk"
+        "bug, planted in the model", "exhaustive", "swarm: found by", "median", "budget", "shrunk"
     );
     for kill in kills {
-        let exhaustive =
-            kill.exhaustive.map_or("-".to_owned(), |steps| format!("{steps} commands"));
+        let exhaustive = kill.exhaustive.map_or("-".to_owned(), |steps| steps.to_string());
         let figure = |figure: Option<u64>| figure.map_or("NEVER".to_owned(), |n| n.to_string());
         let (oracle, shrunk) = kill.counterexample.as_ref().map_or_else(
             || ("survives".to_owned(), "-".to_owned()),
             |(failure, plan, _)| {
-                let at = failure.signature.kind.map_or("the end", crate::plan::Kind::name);
+                let at = failure.signature.kind.map_or("end", crate::plan::Kind::name);
                 (
                     format!("{} at {at}", failure.signature.oracle.name()),
                     plan.steps.len().to_string(),

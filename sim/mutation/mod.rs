@@ -1,4 +1,4 @@
-//! The simulator tests itself: bugs planted in the model, faults injected in the simulator, and
+//! The simulator tests itself: bugs planted in the model, faults injected into the simulator, and
 //! regression plans.
 
 pub(crate) mod injected;

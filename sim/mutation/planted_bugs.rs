@@ -1,10 +1,10 @@
-//! The planted bugs: each makes the model wrong in one way, so that a simulator that sees no
-//! difference from the honest server is proved blind to it. A difference is a difference whichever
-//! side has it, so the shipped code carries no switches.
+//! Planted bugs: each makes the model wrong in one way. A simulator that sees no difference between
+//! the correct server and this model would also miss the same bug in the server. So the server's
+//! code needs no switches.
 
 macro_rules! bugs {
     ($($bug:ident $name:literal $story:literal)*) => {
-        /// A bug to plant in the model. Those that real services shipped come first.
+        /// A bug that can be planted in the model. The first ones were found in real services.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Bug {
             $(#[doc = $story] $bug,)*
@@ -14,12 +14,12 @@ macro_rules! bugs {
             /// Every bug, in the order of the kill table.
             pub(crate) const ALL: &'static [Bug] = &[$(Bug::$bug,)*];
 
-            /// The bug's name on the command line: lower case words joined by `-`.
+            /// The name on the command line: lower-case words joined by `-`.
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Bug::$bug => $name,)* }
             }
 
-            /// What goes wrong, in one line.
+            /// A one-line description.
             pub(crate) fn description(self) -> &'static str {
                 match self { $(Bug::$bug => $story,)* }
             }
@@ -29,21 +29,21 @@ macro_rules! bugs {
 
 bugs! {
     FailedCreateKeepsLines "failed-create-keeps-lines"
-        "shipped by real services: a failed create keeps the lines before the short one reserved"
+        "seen in real services: a failed create keeps the lines before the short one reserved"
     PayReturnsStock "pay-returns-stock"
-        "shipped by real services: pay releases the units instead of taking them from the total"
+        "seen in real services: pay releases the units instead of taking them from the total"
     ReservedSubtractedTwice "reserved-subtracted-twice"
-        "shipped by real services: available is total less twice the reserved"
+        "seen in real services: available is total less twice the reserved"
     CancelFailedReleases "cancel-failed-releases"
-        "shipped by real services: cancelling a failed order releases units of other orders"
+        "seen in real services: cancelling a failed order releases units of other orders"
     ReleaseClamps "release-clamps"
-        "shipped by real services: a second cancel releases again, clamped at zero"
+        "seen in real services: a second cancel releases again, clamped at zero"
     DoublePayTakesTwice "double-pay-takes-twice"
-        "shipped by real services: a second pay takes the units once more"
+        "seen in real services: a second pay takes the units once more"
     CountCutTo16Bits "count-cut-to-16-bits"
-        "shipped by real services: stock is moved by the low 16 bits of the count"
+        "seen in real services: stock is moved by the low 16 bits of the count"
     MissingOrderDone "missing-order-done"
-        "shipped by real services: pay and cancel of an unknown order are answered OK"
+        "seen in real services: pay and cancel of an unknown order are answered OK"
     PayAfterCancel "pay-after-cancel"
         "a cancelled order can be paid"
     PayAfterExpiry "pay-after-expiry"
@@ -55,25 +55,25 @@ bugs! {
     UpdatedAtKeptOnPay "updated-at-kept-on-pay"
         "pay leaves updated_at as it was"
     CancelPaidAllowed "cancel-paid-allowed"
-        "a paid order can be cancelled, and its units come back"
+        "a paid order can be cancelled, and its units return to the stock"
     SecondCancelRefused "second-cancel-refused"
         "cancelling an order that the client cancelled is refused"
     CancelRewritesReason "cancel-rewrites-reason"
         "cancelling an expired order makes it cancelled by the client"
     CancelReleasesBase "cancel-releases-base"
-        "a cancel gives back as many units of the base reservation too"
+        "a cancel also releases as many units of the base reservation"
     LeakAfter64Cancels "leak-after-64-cancels"
-        "from the 65th cancel on nothing is released"
+        "after 64 cancels nothing is released"
     ExactFitRefused "exact-fit-refused"
         "the last available unit cannot be reserved"
     OneTooMany "one-too-many"
         "one unit more than available can be reserved"
     ExactFitRefusedOnLine2 "exact-fit-refused-on-line-2"
-        "an exact fit is short on the second of four or more lines"
+        "an exact fit on the second of four or more lines is short"
     DuplicatesCheckedSingly "duplicates-checked-singly"
-        "lines of the same SKU are checked one by one, each against all that is available"
+        "lines of the same SKU are checked one by one, each against all available units"
     CountSumWraps "count-sum-wraps"
-        "lines of the same SKU that sum to more than u32 wrap round"
+        "a sum of lines of one SKU over u32 wraps around"
     LastLineSkipped "last-line-skipped"
         "the last of several lines is not reserved"
     IdReusedAfterFailure "id-reused-after-failure"
@@ -81,15 +81,15 @@ bugs! {
     UnknownSkuRefused "unknown-sku-refused"
         "a create with an unknown SKU is refused instead of failed"
     ShortagesFirstOnly "shortages-first-only"
-        "only the first short line is told"
-    ShortageToldAfterTaking "shortage-told-after-taking"
-        "a shortage tells what was available after an earlier line of the SKU was taken"
+        "only the first short line is reported"
+    ShortageAfterReserving "shortage-after-reserving"
+        "a shortage reports what is available after an earlier line of the SKU is reserved"
     FailedShownAwaiting "failed-shown-awaiting"
         "OrderInfo shows a failed order as awaiting payment"
     LinesInClientOrder "lines-in-client-order"
         "OrderInfo shows the lines in the client's order"
     LinesUnmerged "lines-unmerged"
-        "OrderInfo shows lines of the same SKU apart"
+        "OrderInfo shows lines of the same SKU unmerged"
     ExpiryEarly "expiry-early"
         "an order expires 1 ns before its deadline"
     ExpiryLate "expiry-late"
@@ -97,9 +97,9 @@ bugs! {
     ExpiryKeepsStock "expiry-keeps-stock"
         "an expired order's units stay reserved"
     ExpiryStampedNow "expiry-stamped-now"
-        "an expired order's updated_at is when it was noticed, not its deadline"
+        "the updated_at of an expired order is the time of the next call, not its deadline"
     ExpiredPaySaysCancelled "expired-pay-says-cancelled"
-        "paying an expired order is refused as paying a cancelled one is"
+        "paying an expired order is refused like paying a cancelled order"
     InfoSeesExpired "info-sees-expired"
         "OrderInfo shows an order past its deadline as awaiting payment"
     StockSeesExpired "stock-sees-expired"
@@ -107,41 +107,41 @@ bugs! {
     ZeroTimeoutExpires "zero-timeout-expires"
         "a payment timeout of 0 expires orders at once instead of never"
     DeadlineWraps "deadline-wraps"
-        "a deadline past u64 wraps round, and the order expires at once"
+        "a deadline over u64 wraps around, and the order expires at once"
     KeyForWrongUser "key-for-wrong-user"
-        "a key is remembered whoever the user is"
+        "a key is stored without its user"
     KeyForgottenOnFailure "key-forgotten-on-failure"
-        "the key of a failed create is not remembered"
+        "the key of a failed create is not stored"
     KeyForgottenEarly "key-forgotten-early"
-        "a key is forgotten 1 ns before its window ends"
+        "a key is removed 1 ns before its window ends"
     KeyForgottenLate "key-forgotten-late"
-        "a key is remembered 1 ns past its window"
+        "a key is kept 1 ns after its window"
     RepeatProlongsKey "repeat-prolongs-key"
-        "a repeat starts the key's window anew"
+        "a repeat restarts the key's window"
     OtherLinesAccepted "other-lines-accepted"
         "a known key with other lines is answered as a repeat"
-    RepeatTellsStatusNow "repeat-tells-status-now"
-        "a repeat tells the order's status of now, not the first answer's"
+    RepeatReturnsStatusNow "repeat-returns-status-now"
+        "a repeat returns the present status of the order instead of the first answer"
     RepeatReservesAgain "repeat-reserves-again"
         "a repeat reserves the first order's lines once more"
-    EmptyKeyRemembered "empty-key-remembered"
-        "the empty key is remembered like any other"
+    EmptyKeyStored "empty-key-stored"
+        "the empty key is stored like any other"
     KeyCutTo32Bytes "key-cut-to-32-bytes"
-        "only the first 32 bytes of a key count"
+        "only the first 32 bytes of a key are compared"
     KeyOf64Refused "key-of-64-refused"
         "a key of 64 bytes is refused"
     MaxLinesAfterMerging "max-lines-after-merging"
         "lines are counted against the limit after merging"
     ItemsBeforeUser "items-before-user"
         "a create without lines from a bad user is refused for its lines"
-    StockTellsTotal "stock-tells-total"
-        "StocksInfo tells the total"
+    StockReturnsTotal "stock-returns-total"
+        "StocksInfo returns the total"
     StockForgetsBase "stock-forgets-base"
         "StocksInfo counts the base reservation as available"
 }
 
 impl Bug {
-    /// The bug of this [`name`](Bug::name); none if there is no such bug.
+    /// The bug with this [`name`](Bug::name), if there is one.
     pub(crate) fn parse(name: &str) -> Option<Bug> {
         Bug::ALL.iter().copied().find(|bug| bug.name() == name)
     }

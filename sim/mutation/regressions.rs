@@ -1,12 +1,12 @@
-//! Every bug that was ever found, and those that services of this kind have shipped, as the plan
-//! that shows it. They are replayed before anything else is run, and stay for ever.
+//! Regression plans: one for every bug that was ever found, and for bugs that services of this kind
+//! have had. They run before anything else and are never removed.
 
 use crate::check::failure::Failure;
 use crate::check::swarm::{Ending, play_plan};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::Plan;
 
-/// The plans of `sim/regressions/`, by name.
+/// The plans in `sim/regressions/`, by name.
 const PLANS: &[(&str, &str)] = &[
     ("cancel-failed-releases", include_str!("../regressions/cancel-failed-releases.plan")),
     ("count-cut-to-16-bits", include_str!("../regressions/count-cut-to-16-bits.plan")),
@@ -18,18 +18,18 @@ const PLANS: &[(&str, &str)] = &[
     ("reserved-subtracted-twice", include_str!("../regressions/reserved-subtracted-twice.plan")),
 ];
 
-/// A plan that shows a bug.
+/// A regression plan.
 #[derive(Clone, Debug)]
 pub(crate) struct Regression {
     /// The file's name, without `.plan`.
     pub(crate) name: &'static str,
-    /// What the bug was: the file's first line.
+    /// A description of the bug: the first line of the file.
     pub(crate) description: &'static str,
-    /// How it shows.
+    /// The plan that shows it.
     pub(crate) plan: Plan,
 }
 
-/// All of them, by name.
+/// All regression plans, by name.
 #[must_use]
 pub(crate) fn all() -> Vec<Regression> {
     PLANS
@@ -42,10 +42,10 @@ pub(crate) fn all() -> Vec<Regression> {
         .collect()
 }
 
-/// Replays all of them.
+/// Runs all regression plans.
 ///
 /// # Errors
-/// The first that shows its bug again.
+/// The first one that fails.
 pub(crate) fn replay(injected: InjectedFaults) -> Result<usize, (Regression, Box<Failure>)> {
     let all = all();
     for regression in &all {
@@ -75,18 +75,18 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_bears_a_planted_bug_s_name_shows_it() {
+    fn a_plan_named_after_a_planted_bug_finds_it() {
         for regression in all() {
             if let Some(bug) = Bug::parse(regression.name) {
                 let run =
                     play_plan(&regression.plan, InjectedFaults::with_bug(bug), Ending::Drained);
-                assert!(run.verdict.is_err(), "{} goes unseen", regression.name);
+                assert!(run.verdict.is_err(), "{} is not detected", regression.name);
             }
         }
     }
 
     #[test]
-    fn the_machine_has_none_of_them() {
+    fn no_regression_plan_fails() {
         assert_eq!(
             replay(InjectedFaults::default())
                 .map_err(|(regression, failure)| (regression.name, failure)),

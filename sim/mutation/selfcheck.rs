@@ -1,6 +1,6 @@
-//! The simulator checked by itself, before anything it says is believed: the same seeds give the
-//! same bytes, twice and with any number of threads; and each fault that the simulator could have
-//! ([`SimulatorFault`]) turns a check red.
+//! The simulator checks itself first: the same seeds give the same bytes, twice and with any number
+//! of threads; and every fault that the simulator could have ([`SimulatorFault`]) makes a check
+//! fail.
 
 use crate::check::failure::Oracle;
 use crate::check::swarm::{play_plan, play_seed};
@@ -14,51 +14,51 @@ use crate::plan::workload::Workload;
 use crate::runner::{RunOptions, RunRequest, run_seeds};
 use crate::shrink;
 
-/// A check and how it came out.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
-    /// What is checked.
+    /// The name.
     pub(crate) name: String,
-    /// What was wrong, if something was.
+    /// What is wrong, if it failed.
     pub(crate) wrong: Option<String>,
-    /// Whether what was wrong is that two equal runs differ.
+    /// Whether it is a check of determinism.
     pub(crate) of_determinism: bool,
 }
 
-/// Seeds that are played twice.
+/// Number of seeds that run twice.
 const SEEDS: u64 = 64;
 
-/// All checks; determinism first, since without it the rest means nothing.
+/// All checks; determinism first, because the others depend on it.
 #[must_use]
 pub(crate) fn all(jobs: usize) -> Vec<Check> {
     let mut checks = vec![
-        determinism("twice the same", 1, 1),
-        determinism("one thread or several", 1, jobs.max(3)),
+        determinism("two runs are equal", 1, 1),
+        determinism("one thread and several give the same", 1, jobs.max(3)),
     ];
-    let sound = InjectedFaults::default();
+    let none = InjectedFaults::default();
     checks.push(service_determinism(jobs.max(3)));
     for check in [
-        every_answer_is_looked_at,
+        every_answer_is_compared,
         shrinking_keeps_the_failure,
-        draws_have_purposes,
-        everything_ends,
-        every_trouble_happens,
+        draws_depend_on_their_purpose,
+        every_order_ends,
+        every_network_fault_happens,
     ] {
-        checks.push(check(sound));
+        checks.push(check(none));
     }
-    // And the other way round: each of these must be able to turn red.
+    // The reverse: with each injected fault its check must fail.
     for simulator_fault in SimulatorFault::ALL {
         let check = match simulator_fault {
-            SimulatorFault::SkipsInfo => every_answer_is_looked_at,
+            SimulatorFault::SkipsInfo => every_answer_is_compared,
             SimulatorFault::ShrinksToAnother => shrinking_keeps_the_failure,
-            SimulatorFault::DrawsIgnorePurpose => draws_have_purposes,
-            SimulatorFault::IncompleteDrain => everything_ends,
-            SimulatorFault::NoReordering => every_trouble_happens,
+            SimulatorFault::DrawsIgnorePurpose => draws_depend_on_their_purpose,
+            SimulatorFault::IncompleteDrain => every_order_ends,
+            SimulatorFault::NoReordering => every_network_fault_happens,
         };
-        let red = check(InjectedFaults { simulator_fault: Some(simulator_fault), ..sound });
+        let result = check(InjectedFaults { simulator_fault: Some(simulator_fault), ..none });
         checks.push(Check {
-            name: format!("seen: {}", simulator_fault.name()),
-            wrong: red.wrong.is_none().then(|| format!("{} stays green", red.name)),
+            name: format!("detected: {}", simulator_fault.name()),
+            wrong: result.wrong.is_none().then(|| format!("{} still passes", result.name)),
             of_determinism: false,
         });
     }
@@ -66,17 +66,17 @@ pub(crate) fn all(jobs: usize) -> Vec<Check> {
 }
 
 fn determinism(name: &str, jobs: usize, other_jobs: usize) -> Check {
-    let sail = |jobs| {
+    let run = |jobs| {
         let options = RunOptions { jobs, steps: Some(2_000), injected: InjectedFaults::default() };
         run_seeds(0..SEEDS, options, |_| true)
     };
-    let (one, other) = (sail(jobs), sail(other_jobs));
+    let (one, other) = (run(jobs), run(other_jobs));
     let differs = one.counts != other.counts || one.reached != other.reached;
     Check {
         name: format!("{name}: {SEEDS} seeds"),
         wrong: differs.then(|| {
             let (one, other) = (one.counts.fingerprint(), other.counts.fingerprint());
-            format!("fingerprint {one}, and then {other}")
+            format!("fingerprints {one} and {other}")
         }),
         of_determinism: true,
     }
@@ -95,15 +95,15 @@ fn service_determinism(jobs: usize) -> Check {
         })
     };
     Check {
-        name: format!("service layer, one thread or several: {SEEDS} seeds"),
+        name: format!("service layer: one thread and several give the same: {SEEDS} seeds"),
         wrong: (run(1) != run(jobs)).then(|| "the output differs".to_owned()),
         of_determinism: true,
     }
 }
 
-/// The model lies about every call of one kind, and the checker must say so at the first.
-fn every_answer_is_looked_at(injected: InjectedFaults) -> Check {
-    let unseen = Kind::ALL.into_iter().find(|&kind| {
+/// The model answers all calls of one kind wrongly, and the checker must detect the first one.
+fn every_answer_is_compared(injected: InjectedFaults) -> Check {
+    let undetected = Kind::ALL.into_iter().find(|&kind| {
         let injected = InjectedFaults { wrong_answers: Some(kind), ..injected };
         let caught = (0..200).find_map(|seed| {
             let workload = Workload::of(seed);
@@ -114,16 +114,16 @@ fn every_answer_is_looked_at(injected: InjectedFaults) -> Check {
         })
     });
     Check {
-        name: "every kind of answer is looked at".to_owned(),
-        wrong: unseen.map(|kind| format!("a lie about {} goes unseen", kind.name())),
+        name: "every kind of answer is compared".to_owned(),
+        wrong: undetected.map(|kind| format!("a wrong answer to {} is not detected", kind.name())),
         of_determinism: false,
     }
 }
 
-/// What is shrunk must fail as it did: over many failures of one bug that shows in several ways.
+/// A shrunk plan must fail like the original, for many failures of a bug with several symptoms.
 fn shrinking_keeps_the_failure(injected: InjectedFaults) -> Check {
     let injected = InjectedFaults { bug: Some(Bug::CountCutTo16Bits), ..injected };
-    let mut swapped = None;
+    let mut changed = None;
     for seed in 0..40 {
         let workload = Workload::of(seed);
         let run = play_seed(seed, &workload, 200, injected);
@@ -133,19 +133,19 @@ fn shrinking_keeps_the_failure(injected: InjectedFaults) -> Check {
         let (shrunk, ending) = shrink::failing(&plan, &failure, injected);
         let again = play_plan(&shrunk.plan, injected, ending).verdict.err();
         if again.is_none_or(|again| again.signature != failure.signature) {
-            swapped = Some(seed);
+            changed = Some(seed);
             break;
         }
     }
     Check {
         name: "shrinking keeps the failure".to_owned(),
-        wrong: swapped.map(|seed| format!("seed {seed} fails otherwise once it is shrunk")),
+        wrong: changed.map(|seed| format!("seed {seed} fails differently after shrinking")),
         of_determinism: false,
     }
 }
 
-/// Draws that do not know what they are for go together, and much is then never drawn.
-fn draws_have_purposes(injected: InjectedFaults) -> Check {
+/// If draws ignore their purpose, they are correlated, and many marks are never reached.
+fn draws_depend_on_their_purpose(injected: InjectedFaults) -> Check {
     const ENOUGH: usize = 6;
     let options = RunOptions { jobs: 1, steps: Some(600), injected };
     let missing = run_seeds(0..150, options, |_| true).marks().missing().count();
@@ -156,22 +156,22 @@ fn draws_have_purposes(injected: InjectedFaults) -> Check {
     }
 }
 
-/// Whatever clients leave undone, in the end nothing of it stays reserved.
-fn everything_ends(injected: InjectedFaults) -> Check {
+/// At the end of a run nothing stays reserved.
+fn every_order_ends(injected: InjectedFaults) -> Check {
     let options = RunOptions { jobs: 1, steps: Some(60), injected };
     let failed = run_seeds(0..100, options, |_| true).failed;
     Check {
-        name: "everything comes to its end".to_owned(),
+        name: "every order reaches a final status".to_owned(),
         wrong: failed.map(|(seed, failure)| format!("seed {seed}: {}", failure.actual)),
         of_determinism: false,
     }
 }
 
-/// A storm that is none would prove nothing of the service.
-fn every_trouble_happens(injected: InjectedFaults) -> Check {
+/// Without every network fault the service layer would prove little.
+fn every_network_fault_happens(injected: InjectedFaults) -> Check {
     let (text, exit) = service::run_covered(0..60, 2, injected);
     Check {
-        name: "every trouble of the network happens in 60 seeds".to_owned(),
+        name: "every network fault happens in 60 seeds".to_owned(),
         wrong: (exit != Exit::Ok).then(|| text.lines().last().unwrap_or_default().to_owned()),
         of_determinism: false,
     }

@@ -1,14 +1,14 @@
-//! The steps of a seed, one by one. They depend on the seed alone and never on an answer, so that
-//! a seed stays the same plan whatever becomes of the machine.
+//! Generates the steps of a seed. They depend on the seed alone and never on an answer, so a seed
+//! is the same plan whatever the subject answers.
 
 use crate::plan::rng::{Domain, Draw, Draws, Purpose};
 use crate::plan::workload::{Gap, TargetChoice, Units, Workload};
 use crate::plan::{Key, Kind, Op, Plan, Step, Target};
 
-/// How many of the creates, and of the orders that are finished, are remembered to be aimed at.
+/// How many recent creates and finished orders are stored as targets.
 const REMEMBERED: usize = 256;
 
-/// Gives the steps of a seed.
+/// Generates the steps of a seed.
 #[derive(Debug)]
 pub(crate) struct Generator {
     workload: Workload,
@@ -17,9 +17,9 @@ pub(crate) struct Generator {
     at: u64,
     /// The creates so far.
     creates: Recent,
-    /// The orders that somebody has tried to pay or to cancel.
+    /// The orders that a client has tried to pay or to cancel.
     finished: Recent,
-    /// What each client sent last.
+    /// The last call of each client.
     last: Vec<Step>,
 }
 
@@ -44,7 +44,7 @@ impl Recent {
         self.count += 1;
     }
 
-    /// The one that came so many before the last.
+    /// The number that was added `by` positions before the last one.
     fn back(&self, by: u64) -> Option<u32> {
         self.ring.get(place(self.count.checked_sub(by + 1)?)).copied()
     }
@@ -59,7 +59,7 @@ fn place(count: u64) -> usize {
 }
 
 impl Generator {
-    /// The generator of a seed. A blind one is a fault of the simulator's own, for its own test.
+    /// The generator of a seed. With `blind`, draws ignore their purpose: an injected fault.
     #[must_use]
     pub(crate) fn new(seed: u64, workload: Workload, blind: bool) -> Self {
         let draws = Draws::new(seed, Domain::Commands);
@@ -75,7 +75,7 @@ impl Generator {
         }
     }
 
-    /// The next step, written over `step`, whose room is used again.
+    /// Writes the next step into `step`, and reuses its memory.
     pub(crate) fn next(&mut self, step: &mut Step) {
         self.number += 1;
         self.draws.turn_to(u64::from(self.number));
@@ -120,7 +120,7 @@ impl Generator {
             Gap::AlmostWindow => window.saturating_sub(1),
             Gap::Window => window,
         };
-        // Time ends in 2554, and stays there. A gap that would lead there is left out, mostly.
+        // Time ends in 2554. A gap that would reach the end is mostly left out.
         let end = u64::MAX - self.workload.start;
         match self.at.checked_add(gap) {
             Some(at) if at <= end => self.at = at,
@@ -253,7 +253,7 @@ impl Generator {
     }
 }
 
-/// The first steps of a seed, as a plan.
+/// The first steps of a seed as a plan.
 #[must_use]
 pub(crate) fn plan_of(seed: u64, workload: &Workload, blind: bool, length: u32) -> Plan {
     let mut generator = Generator::new(seed, workload.clone(), blind);
@@ -271,7 +271,7 @@ pub(crate) fn plan_of(seed: u64, workload: &Workload, blind: bool, length: u32) 
 mod tests {
     use super::*;
 
-    /// A seed's workload, with all that creates can draw made different.
+    /// A workload that draws other creates.
     fn with_other_creates(workload: &Workload) -> Workload {
         let mut other = workload.clone();
         other.lines = 8;
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn more_draws_in_creates_change_no_other_step() {
+    fn draws_in_creates_change_no_other_step() {
         let mut changed = 0;
         for seed in 0..50 {
             let workload = Workload::of(seed);
@@ -302,18 +302,18 @@ mod tests {
     }
 
     #[test]
-    fn every_seed_is_a_sound_plan() {
+    fn every_seed_is_a_valid_plan() {
         for seed in 0..300 {
             let workload = Workload::of(seed);
             let plan = plan_of(seed, &workload, false, 100);
-            // Numbers, times and the world are checked as a plan is read.
+            // Parsing checks numbers, times and the world.
             let read = Plan::parse(&plan.to_string()).map_err(|why| why.to_string());
             assert_eq!(read.as_ref(), Ok(&plan), "seed {seed}");
         }
     }
 
     #[test]
-    fn time_reaches_its_end_and_stays_there() {
+    fn time_can_reach_its_end() {
         let mut ended = 0;
         for seed in 0..2_000 {
             let workload = Workload::of(seed);

@@ -1,6 +1,6 @@
-//! A plan: a world and what is done in it, as data. Orders are named by the step that made them
-//! (`pay order#3`), so that any part of a plan is a plan too: a name that leads nowhere is an
-//! order that does not exist.
+//! A plan: a world and steps, as data. A step names an order by the step that created it (`pay
+//! order#3`), so every part of a plan is a plan too; a name without its create is an order that
+//! does not exist.
 
 pub(crate) mod generator;
 pub(crate) mod rng;
@@ -10,19 +10,19 @@ pub(crate) mod workload;
 use crate::model::World;
 use crate::model::contract::Call;
 
-/// A world and the steps taken in it. Its text form is in [`crate::plan::text`].
+/// A world and its steps. The text form is in [`crate::plan::text`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// Where it happens.
+    /// The initial state and the rules.
     pub(crate) world: World,
-    /// The moment of the first step that is at 0, in nanoseconds since 1970.
+    /// The time of steps with time 0, in nanoseconds since 1970.
     pub(crate) start: u64,
-    /// What is done, in order: numbers rise, times do not fall.
+    /// The steps: numbers increase, times do not decrease.
     pub(crate) steps: Vec<Step>,
 }
 
 impl Plan {
-    /// Nothing is done, with no stock, by rules of no allowance.
+    /// No steps, no stock, and zero for all rules.
     #[must_use]
     pub(crate) fn empty() -> Self {
         let world =
@@ -31,27 +31,27 @@ impl Plan {
     }
 }
 
-/// One call, with the moment and the client that makes it.
+/// One call, with its time and its client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Names the step, for ever: other steps go, this number stays.
+    /// The number of the step. It does not change when other steps are removed.
     pub(crate) number: u32,
     /// Nanoseconds since the plan's start.
     pub(crate) at: u64,
-    /// Who calls, from 0.
+    /// The client, from 0.
     pub(crate) client: u8,
-    /// What is called.
+    /// The call.
     pub(crate) op: Op,
-    /// The lines of a create: SKU and count. Kept apart from `op`, for its room to be used again.
+    /// The lines of a create: SKU and count. Outside of `op`, so that the memory can be reused.
     pub(crate) items: Vec<(u32, u32)>,
 }
 
-/// A call whose order is named by where it came from.
+/// A call; its order is named by the step that created it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Op {
     /// OrderCreate, of the step's lines.
     Create {
-        /// The buyer.
+        /// The user.
         user: i64,
         /// The idempotency key.
         key: Key,
@@ -76,17 +76,17 @@ pub(crate) enum Op {
     },
 }
 
-/// Which order a call is about.
+/// The order of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// The one that the create of this number was answered.
+    /// The order created by the step with this number.
     CreatedBy(u32),
-    /// The one of this id, whatever it is.
+    /// The order with this id.
     Id(i64),
 }
 
 impl Target {
-    /// The id of an order that no plan makes.
+    /// The id of an order that no plan creates.
     pub(crate) const NOBODY: i64 = i64::MAX;
 }
 
@@ -114,7 +114,7 @@ impl Kind {
     pub(crate) const ALL: [Self; 7] =
         [Self::Create, Self::Info, Self::Pay, Self::Cancel, Self::Stock, Self::Tick, Self::Rules];
 
-    /// As plans and pages spell it.
+    /// The name in plans and on pages.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -128,7 +128,7 @@ impl Kind {
         }
     }
 
-    /// Its place in [`Kind::ALL`].
+    /// Its index in [`Kind::ALL`].
     #[must_use]
     pub(crate) const fn place(self) -> usize {
         match self {
@@ -144,7 +144,7 @@ impl Kind {
 }
 
 impl Op {
-    /// What kind of call it is.
+    /// The kind of call.
     #[must_use]
     pub(crate) const fn kind(self) -> Kind {
         match self {
@@ -158,7 +158,7 @@ impl Op {
         }
     }
 
-    /// The order it is about, if it is about one.
+    /// The order, if the call is about one.
     #[must_use]
     pub(crate) const fn target(self) -> Option<Target> {
         match self {
@@ -167,7 +167,7 @@ impl Op {
         }
     }
 
-    /// The same about another order.
+    /// The same call on another order.
     #[must_use]
     pub(crate) const fn about(self, target: Target) -> Self {
         match self {
@@ -181,46 +181,45 @@ impl Op {
     }
 }
 
-/// An idempotency key: none, or a name, with dots before it up to a length.
+/// An idempotency key: none, or a name with leading dots up to a length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    /// The name, `k3` for 3; 0 is no key at all.
+    /// The name: `k3` for 3; 0 means no key.
     pub(crate) name: u32,
-    /// The least length in bytes; a shorter name has dots before it.
+    /// Minimum length in bytes; a shorter name gets leading dots.
     pub(crate) length: u8,
 }
 
-/// Room for a key's text.
+/// A scratch buffer for the text of a key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyText {
-    bytes: [u8; Self::ROOM],
+    bytes: [u8; Self::LENGTH],
 }
 
 impl Default for KeyText {
     fn default() -> Self {
-        Self { bytes: [0; Self::ROOM] }
+        Self { bytes: [0; Self::LENGTH] }
     }
 }
 
 impl KeyText {
-    const ROOM: usize = 255;
+    const LENGTH: usize = 255;
 }
 
 impl Key {
     /// No key.
     pub(crate) const NONE: Self = Self { name: 0, length: 0 };
 
-    /// The key as it goes over the wire, written where there is room for it.
-    pub(crate) fn write(self, room: &mut KeyText) -> &str {
+    /// The text of the key, written into the buffer.
+    pub(crate) fn write(self, buffer: &mut KeyText) -> &str {
         if self.name == 0 {
             return "";
         }
-        // From the end: the digits, the k, and dots until it is long enough. Long keys so
-        // differ in their last bytes alone.
-        let mut from = KeyText::ROOM;
+        // From the end: digits, `k`, dots. Long keys differ only in their last bytes.
+        let mut from = KeyText::LENGTH;
         let mut put = |byte| {
             from -= 1;
-            room.bytes[from] = byte;
+            buffer.bytes[from] = byte;
         };
         let mut rest = self.name;
         while rest > 0 {
@@ -229,20 +228,20 @@ impl Key {
         }
         put(b'k');
         let named = from;
-        let from = named.min(KeyText::ROOM - usize::from(self.length));
-        room.bytes[from..named].fill(b'.');
-        std::str::from_utf8(&room.bytes[from..]).expect("a key is ASCII")
+        let from = named.min(KeyText::LENGTH - usize::from(self.length));
+        buffer.bytes[from..named].fill(b'.');
+        std::str::from_utf8(&buffer.bytes[from..]).expect("a key is ASCII")
     }
 }
 
-/// Which order each create was answered, by the number of its step.
+/// The order ids of the creates, by step number.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CreatedOrders {
     orders: Vec<i64>,
 }
 
 impl CreatedOrders {
-    /// The create of this number was answered this order.
+    /// Stores the order that this create was answered with.
     pub(crate) fn note(&mut self, number: u32, order: i64) {
         let place = usize::try_from(number).expect("32 bits fit");
         if self.orders.len() <= place {
@@ -251,7 +250,7 @@ impl CreatedOrders {
         self.orders[place] = order;
     }
 
-    /// The order's id, or that of nobody's.
+    /// The id of the order, or [`Target::NOBODY`].
     #[must_use]
     pub(crate) fn find(&self, target: Target) -> i64 {
         match target {
@@ -266,12 +265,12 @@ impl CreatedOrders {
 }
 
 impl Step {
-    /// The call as a client makes it.
+    /// The call as a client sends it.
     #[must_use]
-    pub(crate) fn call<'a>(&'a self, created: &CreatedOrders, room: &'a mut KeyText) -> Call<'a> {
+    pub(crate) fn call<'a>(&'a self, created: &CreatedOrders, buffer: &'a mut KeyText) -> Call<'a> {
         match self.op {
             Op::Create { user, key } => {
-                Call::Create { user, items: &self.items, key: key.write(room) }
+                Call::Create { user, items: &self.items, key: key.write(buffer) }
             }
             Op::Info(target) => Call::Info(created.find(target)),
             Op::Pay(target) => Call::Pay(created.find(target)),
@@ -282,7 +281,7 @@ impl Step {
         }
     }
 
-    /// Becomes what another step is, but for its own number; keeps its room.
+    /// Copies another step; reuses the memory.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         let Self { number, at, client, op, items } = self;
         (*number, *at, *client, *op) = (other.number, other.at, other.client, other.op);

@@ -1,5 +1,5 @@
-//! Chance, by key: what a draw gives depends on the seed, on what is drawn for ([`Domain`]), on
-//! the number of the command and on the [`Purpose`] within it; never on what was drawn before.
+//! Keyed randomness: a draw depends on the seed, the [`Domain`], the number of the command and the
+//! [`Purpose`] within it, and never on earlier draws.
 //!
 //! ```text
 //! ChaCha8 key    = seed, domain          one keystream per seed and domain …
@@ -7,25 +7,25 @@
 //! word           = purpose               and in it one 64-bit word per purpose
 //! ```
 //!
-//! So one more draw in one command changes no other draw anywhere. Sampling is done here and not
-//! by `rand`, whose distributions may change between releases; the raw words of ChaCha do not.
+//! So one more draw in one command changes no other draw. Sampling is implemented here and not by
+//! `rand`, whose distributions may change between releases; the raw words of ChaCha do not.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What a keystream is for.
+/// The use of a keystream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Domain {
-    /// The world of a seed: stream 0 only.
+    /// The world of a seed: only stream 0.
     World,
     /// The commands of a seed: one stream per command.
     Commands,
-    /// What becomes of messages, by the number of the command they are for.
+    /// Network faults, by the number of the command.
     Network,
 }
 
 impl Domain {
-    /// Eight bytes of the key. They stay as they are, for seeds to stay what they are.
+    /// Eight bytes of the key. They never change, because seeds depend on them.
     const fn tag(self) -> [u8; 8] {
         match self {
             Self::World => *b"world   ",
@@ -35,30 +35,31 @@ impl Domain {
     }
 }
 
-/// A place in a command's keystream. Never renumbered: a new purpose takes a new place.
+/// The position of a draw in a command's keystream. A position is never reused: a new purpose takes
+/// a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Purpose(u16);
 
 impl Purpose {
-    /// Which kind of call.
+    /// The kind of call.
     pub(crate) const KIND: Self = Self(0);
-    /// Whose turn it is.
+    /// The client.
     pub(crate) const CLIENT: Self = Self(1);
-    /// How much time passes before it.
+    /// The time before the command.
     pub(crate) const GAP: Self = Self(2);
-    /// Whether the client sends its last call again.
+    /// Whether the client repeats its last call.
     pub(crate) const RETRY: Self = Self(3);
-    /// Which order it is about.
+    /// The order.
     pub(crate) const TARGET: Self = Self(4);
-    /// Who buys.
+    /// The user.
     pub(crate) const USER: Self = Self(5);
-    /// With which key.
+    /// The key.
     pub(crate) const KEY: Self = Self(6);
-    /// How many lines.
+    /// The number of lines.
     pub(crate) const LINES: Self = Self(7);
-    /// Which SKU StocksInfo asks for.
+    /// The SKU of StocksInfo.
     pub(crate) const SKU: Self = Self(8);
-    /// Where a line has its two words: SKU and count.
+    /// The first position for lines; each line takes two: SKU and count.
     const FIRST_LINE: u16 = 12;
 
     /// The SKU of a line, from 0.
@@ -73,63 +74,63 @@ impl Purpose {
         Self(Self::FIRST_LINE + 2 * line + 1)
     }
 
-    /// A place of a world's own, from 0.
+    /// A position for a draw of the world, from 0.
     #[must_use]
     pub(crate) const fn of_world(place: u16) -> Self {
         Self(place)
     }
 }
 
-/// Words that ChaCha8 yields in one go, and that are therefore kept at hand.
-const AT_HAND: usize = 32;
+/// Number of words that ChaCha8 generates at once; they are cached.
+const CACHED: usize = 32;
 
 /// The draws of one command.
 #[derive(Clone, Debug)]
 pub(crate) struct Draws {
-    /// At the start of stream 0.
+    /// The generator at the start of stream 0.
     start: ChaCha8Rng,
     rng: ChaCha8Rng,
-    /// The first words of the command's keystream.
-    at_hand: [u8; 8 * AT_HAND],
-    /// A fault of the simulator's own, for its own test: every purpose gets the same word.
+    /// The cached words of the command's keystream.
+    cached: [u8; 8 * CACHED],
+    /// An injected fault: every purpose gets the same word.
     blind: bool,
 }
 
 impl Draws {
-    /// The draws of this seed in this domain; those of command 0 to begin with.
+    /// The draws of this seed in this domain, at command 0.
     #[must_use]
     pub(crate) fn new(seed: u64, domain: Domain) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&domain.tag());
         let rng = ChaCha8Rng::from_seed(key);
-        let mut draws = Self { start: rng.clone(), rng, at_hand: [0; 8 * AT_HAND], blind: false };
+        let mut draws = Self { start: rng.clone(), rng, cached: [0; 8 * CACHED], blind: false };
         draws.turn_to(0);
         draws
     }
 
-    /// The same, but blind to purposes, as no generator should be.
+    /// The same with the injected fault that ignores purposes.
     #[must_use]
     pub(crate) fn blind(self) -> Self {
         Self { blind: true, ..self }
     }
 
-    /// Turns to the draws of another command.
+    /// Moves to the draws of another command.
     pub(crate) fn turn_to(&mut self, command: u64) {
-        // Quicker than to set an old one back.
+        // Faster than resetting the generator.
         self.rng = self.start.clone();
         self.rng.set_stream(command);
-        self.rng.fill_bytes(&mut self.at_hand);
+        self.rng.fill_bytes(&mut self.cached);
     }
 
-    /// The chance for this purpose: the same whenever it is asked for.
+    /// The draw for this purpose: always the same.
     #[must_use]
     pub(crate) fn draw(&mut self, purpose: Purpose) -> Draw {
         let place = if self.blind { 0 } else { purpose.0 };
-        match self.at_hand.as_chunks().0.get(usize::from(place)) {
+        match self.cached.as_chunks().0.get(usize::from(place)) {
             Some(word) => Draw(u64::from_le_bytes(*word)),
             None => {
-                // Two words of 32 bits make one of 64.
+                // A word of 64 bits is two words of ChaCha.
                 self.rng.set_word_pos(2 * u128::from(place));
                 Draw(self.rng.next_u64())
             }
@@ -137,42 +138,42 @@ impl Draws {
     }
 }
 
-/// The chance for one purpose: 64 bits, from which a few choices can be made one after another,
-/// as long as the product of what they choose among stays far below 2⁶⁴.
+/// The draw for one purpose: 64 bits. Several choices can be made from it, as long as the product
+/// of their numbers of alternatives stays far below 2⁶⁴.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draw(u64);
 
 impl Draw {
-    /// A number below `bound`, which is above 0. Each is as likely as any other, but for a bias
+    /// A number below `bound`, which must be above 0. All are equally likely, except for a bias
     /// below `bound` / 2⁶⁴.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        assert!(bound > 0, "there is no number below 0");
+        assert!(bound > 0, "a bound must be above 0");
         let product = u128::from(self.0) * u128::from(bound);
-        // The high half is the choice; the low half is what chance is left, as good as new.
+        // The high half is the choice; the low half is the remaining randomness.
         self.0 = self.0.wrapping_mul(bound);
         u64::try_from(product >> 64).expect("the high half of 128 bits is 64 bits")
     }
 
-    /// True in `times` cases `out_of` so many.
+    /// True with probability `times` / `out_of`.
     pub(crate) fn chance(&mut self, times: u64, out_of: u64) -> bool {
         self.below(out_of) < times
     }
 
-    /// One of these; there is at least one.
+    /// One of these; the list must not be empty.
     pub(crate) fn pick<T: Copy>(&mut self, among: &[T]) -> T {
         among[self.place(among.len())]
     }
 
-    /// A place in a list of this length, which is above 0.
+    /// An index into a list of this length, which must be above 0.
     pub(crate) fn place(&mut self, length: usize) -> usize {
         let bound = u64::try_from(length).expect("lengths fit 64 bits");
         usize::try_from(self.below(bound)).expect("a place is below the length")
     }
 
-    /// A place among weights, each as likely as its weight.
+    /// A random index, with these weights.
     pub(crate) fn weighted<const N: usize>(&mut self, weights: &Weights<N>) -> usize {
         let chosen = self.below(weights.up_to[N - 1]);
-        // Counted, not searched: there are a few, and a search would be guessed wrong.
+        // A linear scan: the list is short, and the branches of a search would be unpredictable.
         weights.up_to.iter().map(|&up_to| usize::from(up_to <= chosen)).sum()
     }
 
@@ -182,15 +183,15 @@ impl Draw {
     }
 }
 
-/// How likely each of `N` choices is, beside the others.
+/// The weights of `N` choices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Weights<const N: usize> {
-    /// Each one's weight with those before it.
+    /// Cumulative weights.
     up_to: [u64; N],
 }
 
 impl<const N: usize> Weights<N> {
-    /// These weights, not all of which are 0.
+    /// From these weights, of which at least one is not 0.
     #[must_use]
     pub(crate) fn new(weights: [u32; N]) -> Self {
         let mut sum = 0;
@@ -198,7 +199,7 @@ impl<const N: usize> Weights<N> {
             sum += u64::from(weight);
             sum
         });
-        assert!(sum > 0, "nothing can be chosen");
+        assert!(sum > 0, "all weights are 0");
         Self { up_to }
     }
 }
@@ -214,8 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn words_are_pinned() {
-        // By another implementation of ChaCha8. If one moves, no seed means what it did.
+    fn words_never_change() {
+        // Computed by another implementation of ChaCha8. If one changes, all seeds change.
         assert_eq!(
             words(42, Domain::Commands, 0),
             [0x9499_51ce_101a_13b7, 0x1144_4589_2f93_ee03, 0x03f3_3386_7c4e_b4db]
@@ -231,18 +232,18 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_pinned() {
+    fn choices_never_change() {
         let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
         let choices = [draw.below(6), draw.below(1_000), draw.below(1 << 32)];
         assert_eq!(choices, [3, 708, 875_883_415]);
     }
 
     #[test]
-    fn a_word_depends_on_its_place_alone() {
+    fn a_word_depends_only_on_its_position() {
         let mut draws = Draws::new(7, Domain::Commands);
         draws.turn_to(3);
         let alone = draws.draw(Purpose::LINES).word();
-        // Draws of other purposes, other commands, and far ones, in between.
+        // Draws of other purposes and other commands in between.
         let _ = draws.draw(Purpose::line_sku(100));
         draws.turn_to(9);
         let _ = draws.draw(Purpose::KIND);
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn near_and_far_words_come_from_one_stream() {
+    fn cached_and_later_words_come_from_one_stream() {
         let mut draws = Draws::new(7, Domain::Commands);
         draws.turn_to(5);
         for place in 0..32 {
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_kept() {
+    fn choices_follow_their_weights() {
         let mut draws = Draws::new(1, Domain::Commands);
         let mut counts = [0; 4];
         for command in 0..10_000 {

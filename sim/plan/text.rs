@@ -1,17 +1,18 @@
-//! Plans as text, for people, for `sim/regressions/` and for `sim replay`:
+//! Plans as text, for readers, for `sim/regressions/` and for `sim replay`:
 //!
 //! ```text
 //! plan v1
 //! world timeout=600s window=86400s max_lines=1000 start=0s
-//! stock 1=2 2=10/3                           ← total, and reserved as it opens
-//! # a remark                                  # and another
+//! stock 1=2 2=10/3                           ← total, and reserved at the start
+//! # a comment                                 # and another
 //! 3 @0s c0 create user=1 1x1 2x4 key=k7      ← number, time, client, call
-//! 9 @599999999999ns c1 pay order#3           ← the order that step 3 made
+//! 9 @599999999999ns c1 pay order#3           ← the order created by step 3
 //! 12 @600s c0 cancel id=-5
 //! 13 @600s c0 rules timeout=30s window=0s    ← the operator changes the rules
 //! ```
 //!
-//! What was once a plan stays one: a change of this form is a `plan v2`, and v1 is still read.
+//! Every plan that was once valid stays valid: if the format changes, it becomes `plan v2`, and v1
+//! can still be read.
 
 use std::fmt::{self, Display};
 
@@ -21,12 +22,12 @@ use crate::plan::{Key, Op, Plan, Step, Target};
 /// The first line of every plan.
 const HEADER: &str = "plan v1";
 
-/// Why a text is no plan.
+/// Why a text is not a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ParseError {
-    /// The line, from 1.
+    /// The line number, from 1.
     pub(crate) line: usize,
-    /// What is wrong with it.
+    /// A description.
     pub(crate) why: String,
 }
 
@@ -36,7 +37,7 @@ impl Display for ParseError {
     }
 }
 
-/// A time or a span: whole seconds where it can, else nanoseconds.
+/// A time or a duration: in whole seconds if possible, else in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nanos(pub(crate) u64);
 
@@ -123,15 +124,15 @@ impl Display for Step {
 }
 
 impl Plan {
-    /// Reads a plan.
+    /// Parses a plan.
     ///
     /// # Errors
-    /// The first line that is not as it must be, and why.
+    /// The first invalid line, and why.
     pub(crate) fn parse(text: &str) -> Result<Self, ParseError> {
         let mut lines = text
             .lines()
             .zip(1..)
-            .map(|(line, number)| (without_remark(line), number))
+            .map(|(line, number)| (without_comment(line), number))
             .filter(|(line, _)| !line.is_empty());
         let mut plan = Self::empty();
         type Part = fn(&mut Plan, &str) -> Result<(), String>;
@@ -151,8 +152,8 @@ impl Plan {
     }
 }
 
-/// A line but for its remark: all from a `#` on that starts a word.
-fn without_remark(line: &str) -> &str {
+/// A line without its comment, which starts with a `#` at the start of a word.
+fn without_comment(line: &str) -> &str {
     let line = line.split_once(" #").map_or(line, |(line, _)| line).trim();
     if line.starts_with('#') { "" } else { line }
 }
@@ -169,7 +170,7 @@ fn read_world(plan: &mut Plan, line: &str) -> Result<(), String> {
             "window" => plan.world.idempotency_window = nanos(value)?,
             "max_lines" => plan.world.max_lines = u32::from(number::<u16>(value)?),
             "start" => plan.start = nanos(value)?,
-            _ => return Err(format!("a world has no {name:?}")),
+            _ => return Err(format!("unknown setting {name:?}")),
         }
     }
     Ok(())
@@ -181,7 +182,7 @@ fn read_stock(plan: &mut Plan, line: &str) -> Result<(), String> {
         let (total, reserved) = units.split_once('/').unwrap_or((units, "0"));
         let (sku, total, reserved) = (number(sku)?, number(total)?, number(reserved)?);
         if sku == 0 || plan.world.stock.iter().any(|&(other, ..)| other >= sku) {
-            return Err(format!("SKUs must rise, and {sku} does not"));
+            return Err(format!("SKUs must increase, but {sku} does not"));
         }
         if reserved > total {
             return Err(format!("SKU {sku} has {reserved} reserved of a total of {total}"));
@@ -200,10 +201,10 @@ fn read_step(plan: &mut Plan, line: &str) -> Result<(), String> {
     if let Some(last) = plan.steps.last()
         && (last.number >= step_number || last.at > at)
     {
-        return Err("numbers must rise, and times must not fall".to_owned());
+        return Err("numbers must increase, and times must not decrease".to_owned());
     }
     if plan.start.checked_add(at).is_none() {
-        return Err(format!("{} lies past the end of time", Nanos(at)));
+        return Err(format!("{} is past the end of time", Nanos(at)));
     }
     let mut step = Step { number: step_number, at, client, ..Step::default() };
     step.op = match word("the call")? {
@@ -229,10 +230,10 @@ fn read_step(plan: &mut Plan, line: &str) -> Result<(), String> {
             timeout: nanos(after(word("the timeout")?, "timeout=")?)?,
             window: nanos(after(word("the window")?, "window=")?)?,
         },
-        other => return Err(format!("there is no call {other:?}")),
+        other => return Err(format!("unknown call {other:?}")),
     };
     match words.next() {
-        Some(more) => Err(format!("nothing may follow, and there is {more:?}")),
+        Some(more) => Err(format!("unexpected text: {more:?}")),
         None => {
             plan.steps.push(step);
             Ok(())
@@ -260,11 +261,11 @@ fn after<'a>(text: &'a str, start: &str) -> Result<&'a str, String> {
 }
 
 fn pair(word: &str, between: char) -> Result<(&str, &str), String> {
-    word.split_once(between).ok_or_else(|| format!("{word:?} lacks a {between:?}"))
+    word.split_once(between).ok_or_else(|| format!("{word:?} needs a {between:?}"))
 }
 
 fn number<N: std::str::FromStr>(word: &str) -> Result<N, String> {
-    word.parse().map_err(|_| format!("{word:?} is not a number that fits here"))
+    word.parse().map_err(|_| format!("{word:?} is not a valid number"))
 }
 
 fn nanos(word: &str) -> Result<u64, String> {
@@ -274,14 +275,14 @@ fn nanos(word: &str) -> Result<u64, String> {
     };
     number::<u64>(digits)?
         .checked_mul(unit)
-        .ok_or_else(|| format!("{word} lies past the end of time"))
+        .ok_or_else(|| format!("{word} is past the end of time"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Every form that v1 knows. This text is never changed: it must stay readable.
+    /// Every form of v1. This text never changes: it must stay readable.
     const EVERYTHING: &str = "\
 plan v1
 world timeout=600s window=5ns max_lines=1000 start=1767225600s
@@ -299,36 +300,36 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
 ";
 
     #[test]
-    fn a_plan_reads_as_it_is_written() {
+    fn a_plan_is_text_and_back() {
         let plan = Plan::parse(EVERYTHING).unwrap();
         assert_eq!(plan.to_string(), EVERYTHING);
         assert_eq!(plan.steps.len(), 10);
     }
 
     #[test]
-    fn remarks_and_spare_room_are_skipped() {
-        let text = format!("# of old\n\n{}", EVERYTHING.replace('\n', "  # so\n\n# so\n"));
+    fn comments_and_empty_lines_are_skipped() {
+        let text = format!("# a comment\n\n{}", EVERYTHING.replace('\n', "  # so\n\n# so\n"));
         assert_eq!(Plan::parse(&text).unwrap().to_string(), EVERYTHING);
     }
 
     #[test]
-    fn what_is_no_plan_is_refused_by_line() {
+    fn an_invalid_plan_is_refused_with_its_line() {
         let head = "plan v1\nworld timeout=1s window=1s max_lines=1 start=0s\nstock 1=1\n";
         for (text, line, why) in [
             (String::new(), 1, "plan v1 is missing"),
             ("plan v9".to_owned(), 1, "expected \"plan v1\", found \"plan v9\""),
-            (head.replace("=1\n", "=1 1=2\n"), 3, "SKUs must rise, and 1 does not"),
+            (head.replace("=1\n", "=1 1=2\n"), 3, "SKUs must increase, but 1 does not"),
             (head.replace("=1\n", "=1/2\n"), 3, "SKU 1 has 2 reserved of a total of 1"),
-            (head.replace("timeout", "time"), 2, "a world has no \"time\""),
+            (head.replace("timeout", "time"), 2, "unknown setting \"time\""),
             (format!("{head}1 @0 c0 tick"), 4, "\"0\" has no unit"),
-            (format!("{head}1 @0s c0 fly"), 4, "there is no call \"fly\""),
-            (format!("{head}1 @0s c0 tick on"), 4, "nothing may follow, and there is \"on\""),
+            (format!("{head}1 @0s c0 fly"), 4, "unknown call \"fly\""),
+            (format!("{head}1 @0s c0 tick on"), 4, "unexpected text: \"on\""),
             (
                 format!("{head}2 @0s c0 tick\n1 @0s c0 tick"),
                 5,
-                "numbers must rise, and times must not fall",
+                "numbers must increase, and times must not decrease",
             ),
-            (format!("{head}1 @0s c0 stock -1"), 4, "\"-1\" is not a number that fits here"),
+            (format!("{head}1 @0s c0 stock -1"), 4, "\"-1\" is not a valid number"),
             (format!("{head}1 @0s c0 pay 3"), 4, "expected \"id=\", found \"3\""),
         ] {
             let refused = Plan::parse(&text).unwrap_err();
@@ -337,11 +338,11 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
     }
 
     #[test]
-    fn a_key_is_dotted_out_to_its_length() {
-        let mut room = crate::plan::KeyText::default();
-        assert_eq!(Key::NONE.write(&mut room), "");
-        assert_eq!(Key { name: 4_294_967_295, length: 0 }.write(&mut room), "k4294967295");
-        assert_eq!(Key { name: 12, length: 5 }.write(&mut room), "..k12");
-        assert_eq!(Key { name: 12, length: 255 }.write(&mut room).len(), 255);
+    fn a_key_gets_leading_dots_up_to_its_length() {
+        let mut buffer = crate::plan::KeyText::default();
+        assert_eq!(Key::NONE.write(&mut buffer), "");
+        assert_eq!(Key { name: 4_294_967_295, length: 0 }.write(&mut buffer), "k4294967295");
+        assert_eq!(Key { name: 12, length: 5 }.write(&mut buffer), "..k12");
+        assert_eq!(Key { name: 12, length: 255 }.write(&mut buffer).len(), 255);
     }
 }

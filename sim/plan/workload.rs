@@ -1,51 +1,50 @@
-//! What one seed is like: its world, and the workload of the clients in it. Every seed draws its
-//! own, and leaves much out: what nobody does in one world leaves room for more of the rest
-//! (swarm testing, Groce et al. 2012).
+//! The workload of a seed: its world, and what its clients do. Every seed draws its own and omits
+//! many features, which leaves more time for the others (swarm testing, Groce et al. 2012).
 
 use crate::model::World;
 use crate::plan::Kind;
 use crate::plan::rng::{Domain, Draw, Draws, Purpose, Weights};
 
-/// What clients do in the world of a seed, and how often.
+/// What the clients of a seed do, and how often.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
-    /// Where they do it.
+    /// The initial state and the rules.
     pub(crate) world: World,
-    /// The moment of the first step, in nanoseconds since 1970.
+    /// The time of the first step, in nanoseconds since 1970.
     pub(crate) start: u64,
-    /// Commands, before the drain.
+    /// Number of commands, without the drain.
     pub(crate) length: u32,
-    /// Clients that take turns.
+    /// Number of clients.
     pub(crate) clients: u8,
-    /// Users that buy, from 1.
+    /// Number of users, whose ids start at 1.
     pub(crate) users: u64,
-    /// How often each kind is called, by its place in [`Kind::ALL`]; 0 for never.
+    /// Weight of each kind of call, by its index in [`Kind::ALL`]; 0 means never.
     pub(crate) kinds: Weights<6>,
-    /// How often each [`Gap`] passes between two commands, by its place in [`Gap::ALL`].
+    /// Weight of each [`Gap`] between two commands, by its index in [`Gap::ALL`].
     pub(crate) gaps: Weights<8>,
-    /// How often each [`Units`] is ordered, by its place in [`Units::ALL`].
+    /// Weight of each [`Units`], by its index in [`Units::ALL`].
     pub(crate) units: Weights<9>,
-    /// How often each [`TargetChoice`] is taken, by its place in [`TargetChoice::ALL`].
+    /// Weight of each [`TargetChoice`], by its index in [`TargetChoice::ALL`].
     pub(crate) targets: Weights<8>,
-    /// The most lines of a create, but for hostile ones.
+    /// Maximum number of lines of a valid create.
     pub(crate) lines: u64,
-    /// In so many of 4 lines the SKU is that of an earlier one.
+    /// How many of 4 lines repeat the SKU of an earlier line.
     pub(crate) duplicates: u64,
-    /// In so many of 64 lines the SKU has no stock record.
+    /// How many of 64 lines have a SKU without a stock record.
     pub(crate) unknown: u64,
-    /// In so many of 64 fields there is what no honest client sends.
+    /// How many of 64 fields are invalid or extreme.
     pub(crate) hostile: u64,
-    /// So many of 4 creates have a key.
+    /// How many of 4 creates have a key.
     pub(crate) keyed: u64,
-    /// Keys that are used again and again; 0 where each create has a key of its own.
+    /// Number of keys in use; 0 means that each create has its own key.
     pub(crate) keys: u64,
-    /// The least length of a key.
+    /// Minimum length of a key.
     pub(crate) key_length: u8,
-    /// In so many of 16 turns a client sends its last call again.
+    /// How many of 16 times a client repeats its last call.
     pub(crate) retries: u64,
 }
 
-/// How much time passes before a command.
+/// The time that passes before a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gap {
     /// None.
@@ -58,7 +57,7 @@ pub(crate) enum Gap {
     AlmostTimeout,
     /// The payment timeout.
     Timeout,
-    /// A nanosecond more.
+    /// One nanosecond more than the payment timeout.
     OverTimeout,
     /// A nanosecond less than the idempotency window.
     AlmostWindow,
@@ -80,16 +79,16 @@ impl Gap {
     ];
 }
 
-/// How much of a SKU a line orders.
+/// The count of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Units {
     /// One.
     One,
     /// Up to ten.
     Few,
-    /// What is available as the service opens.
+    /// All units available at the start.
     AllThereIs,
-    /// One more than that.
+    /// One more.
     OneTooMany,
     /// Half of it.
     Half,
@@ -97,7 +96,7 @@ pub(crate) enum Units {
     Hundred,
     /// 65,535 or 65,536.
     SixteenBits,
-    /// The most that a count can be, or one less.
+    /// The largest count, or one less.
     Most,
     /// Anything.
     Any,
@@ -118,22 +117,22 @@ impl Units {
     ];
 }
 
-/// Which order a call is about.
+/// How the order of a call is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TargetChoice {
-    /// The last that was made.
+    /// The newest.
     Newest,
-    /// One of the last eight.
+    /// One of the eight newest.
     Recent,
     /// Any.
     Any,
     /// One of the first three.
     First,
-    /// One that was already paid or cancelled, or that somebody tried to.
+    /// One that a client has tried to pay or to cancel.
     Finished,
-    /// A number near those that orders have.
+    /// An id near those of existing orders.
     ByNumber,
-    /// A number that no order has.
+    /// An id that no order has.
     Nobody,
     /// Zero, or below.
     Hostile,
@@ -153,17 +152,17 @@ impl TargetChoice {
     ];
 }
 
-/// Opening stock: the ends of ranges, and some in between.
+/// Opening stock: boundary values, and some in between.
 const STOCKS: [u64; 11] = [0, 1, 2, 5, 20, 100, 65_535, 65_536, 1 << 32, u64::MAX - 1, u64::MAX];
 
-/// SKU numbers: as people give them, and as nobody expects them.
+/// SKU numbers: usual and unusual ones.
 const SKUS: [[u32; 6]; 2] =
     [[1, 2, 3, 4, 5, 6], [1, 65_535, 65_536, 65_537, 773_297_411, u32::MAX]];
 
 const SECOND: u64 = 1_000_000_000;
 const TIMEOUTS: [u64; 8] = [0, 1, 2, 10, 100, 10_000, 600 * SECOND, u64::MAX];
 const WINDOWS: [u64; 7] = [0, 1, 7, 100, 10_000, 86_400 * SECOND, u64::MAX];
-/// The beginning of time, the beginning of 2026, and close to the end of time.
+/// The earliest time, the beginning of 2026, and a time close to the latest one.
 const STARTS: [u64; 4] = [0, 1_767_225_600 * SECOND, 1_767_225_600 * SECOND, u64::MAX - (1 << 20)];
 const LENGTHS: [u32; 7] = [20, 60, 200, 600, 2_000, 6_000, 60_000];
 const LENGTH_WEIGHTS: [u32; 7] = [60, 50, 40, 24, 16, 8, 1];
@@ -174,7 +173,7 @@ impl Workload {
     pub(crate) fn of(seed: u64) -> Self {
         let mut draws = Draws::new(seed, Domain::World);
         let mut place = 0;
-        // Each call takes the next place; a new draw goes to the end.
+        // Each call uses the next position; a new draw is added at the end.
         let mut draw = || {
             place += 1;
             draws.draw(Purpose::of_world(place - 1))
@@ -209,13 +208,14 @@ impl Workload {
 fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
     let skus = draw.pick(&SKUS);
     let count = 1 + draw.place(skus.len());
-    // Where everything is plenty, orders go through that one empty shelf would fail.
+    // In a third of the worlds all SKUs have many units, because one SKU without units would make
+    // most orders fail.
     let among = if draw.chance(1, 3) { &STOCKS[5..] } else { &STOCKS };
     skus[..count]
         .iter()
         .map(|&sku| {
             let total = draw.pick(among);
-            // Most shelves open with nothing reserved; some with all of it.
+            // Most SKUs start with nothing reserved, some with everything.
             let reserved = match draw.below(8) {
                 0 => total.min(1),
                 1 => total / 2,
@@ -227,7 +227,7 @@ fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
         .collect()
 }
 
-/// Each kind is called in three worlds of four, creates in all.
+/// Each kind is used in three of four worlds, creates in all.
 fn draw_kinds(mut draw: Draw) -> [u32; 6] {
     let kinds = [Kind::Create, Kind::Info, Kind::Pay, Kind::Cancel, Kind::Stock, Kind::Tick];
     kinds.map(|kind| {
@@ -236,7 +236,8 @@ fn draw_kinds(mut draw: Draw) -> [u32; 6] {
     })
 }
 
-/// Time stands still, creeps, or leaps now and then: orders must live long enough to be paid.
+/// Time does not move, moves slowly, or jumps at times: orders must stay open long enough to be
+/// paid.
 fn draw_gaps(mut draw: Draw) -> [u32; 8] {
     match draw.below(3) {
         0 => [1, 0, 0, 0, 0, 0, 0, 0],
@@ -251,7 +252,7 @@ fn draw_gaps(mut draw: Draw) -> [u32; 8] {
     }
 }
 
-/// Single units are always among what is ordered, so that some orders go through.
+/// One unit is always among the counts, so that some orders succeed.
 fn draw_units(draw: Draw) -> [u32; 9] {
     let mut weights = draw_weights(draw, &[0, 0, 1, 4, 16]);
     weights[0] += 6;
@@ -260,13 +261,13 @@ fn draw_units(draw: Draw) -> [u32; 9] {
 
 fn draw_aims(draw: Draw) -> [u32; 8] {
     let mut weights = draw_weights(draw, &[0, 1, 4, 16]);
-    // Of what leads nowhere a little is enough.
+    // Calls on orders that do not exist are rare.
     weights[6] = weights[6].min(1);
     weights[7] = weights[7].min(1);
     weights
 }
 
-/// A weight each, of which the first is never 0.
+/// A weight for each choice; the first is never 0.
 fn draw_weights<const N: usize>(mut draw: Draw, among: &[u32]) -> [u32; N] {
     let mut weights = [0; N].map(|_: u32| draw.pick(among));
     weights[0] = weights[0].max(1);

@@ -1,17 +1,16 @@
-//! Sixty-four bits for a list of words, the same on every build and machine: two lists that
-//! differ have different ones, as good as surely.
+//! A 64-bit hash of a list of words, the same on every build and machine.
 
 use std::fmt::{self, Display};
 
-use crate::model::contract::{Answer, OrderInfo, Reason, Refusal, Shortage, Status};
+use crate::model::contract::{Answer, OrderInfo, Shortage};
 
-/// The fingerprint of what was taken in so far.
+/// A fingerprint of everything added so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fingerprint(u64);
 
 impl Default for Fingerprint {
     fn default() -> Self {
-        // The fraction of the square root of 5: nothing up the sleeve.
+        // The fraction of the square root of 5, an arbitrary constant.
         Self(0x3c6e_f372_fe94_f82b)
     }
 }
@@ -29,19 +28,19 @@ impl Fingerprint {
         self.0
     }
 
-    /// Takes a word in.
+    /// Adds a word.
     pub(crate) fn word(&mut self, word: u64) {
         let mixed = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 = mixed ^ (mixed >> 29);
     }
 
-    /// Takes an answer in.
+    /// Adds an answer.
     pub(crate) fn answer(&mut self, answer: &Answer) {
         match answer {
             Answer::Created { order, status, shortages } => {
                 self.word(1);
                 self.word(order.cast_unsigned());
-                self.word(status_code(*status));
+                self.word(status.number());
                 self.shortages(shortages);
             }
             Answer::Order(OrderInfo {
@@ -54,7 +53,7 @@ impl Fingerprint {
                 shortages,
             }) => {
                 self.word(2);
-                self.word(status_code(*status) << 8 | reason_code(*reason));
+                self.word(status.number() << 8 | reason.number());
                 self.word(user.cast_unsigned());
                 for &(sku, count) in items {
                     self.word(u64::from(sku) << 32 | u64::from(count));
@@ -70,8 +69,7 @@ impl Fingerprint {
             }
             Answer::Refused(refusal) => {
                 self.word(5);
-                let (code, fact) = refusal_code(*refusal);
-                self.word(code << 32 | fact);
+                self.word(refusal.kind().number() << 32 | refusal.fact());
             }
         }
     }
@@ -82,43 +80,5 @@ impl Fingerprint {
             self.word(requested);
             self.word(available);
         }
-    }
-}
-
-/// Numbers that stay, and the fact that goes with the refusal.
-fn refusal_code(refusal: Refusal) -> (u64, u64) {
-    match refusal {
-        Refusal::InvalidUser => (1, 0),
-        Refusal::NoItems => (2, 0),
-        Refusal::TooManyItems => (3, 0),
-        Refusal::InvalidItemSku(line) => (4, u64::from(line)),
-        Refusal::InvalidItemCount(line) => (5, u64::from(line)),
-        Refusal::CountOverflow(sku) => (6, u64::from(sku)),
-        Refusal::KeyTooLong => (7, 0),
-        Refusal::InvalidOrderId => (8, 0),
-        Refusal::InvalidSku => (9, 0),
-        Refusal::OrderNotFound => (10, 0),
-        Refusal::SkuNotFound => (11, 0),
-        Refusal::OrderNotAwaitingPayment(status) => (12, status_code(status)),
-        Refusal::OrderExpired => (13, 0),
-        Refusal::IdempotencyKeyReused(order) => (14, order.cast_unsigned()),
-    }
-}
-
-fn status_code(status: Status) -> u64 {
-    match status {
-        Status::AwaitingPayment => 1,
-        Status::Failed => 2,
-        Status::Paid => 3,
-        Status::Cancelled => 4,
-    }
-}
-
-fn reason_code(reason: Reason) -> u64 {
-    match reason {
-        Reason::None => 0,
-        Reason::OutOfStock => 1,
-        Reason::CancelledByClient => 2,
-        Reason::PaymentTimeout => 3,
     }
 }

@@ -1,11 +1,11 @@
-//! What people read: a plan beside its answers, a failure on one screen, a run on one.
+//! Text for readers: a plan beside its answers, a failure, a run.
 //!
-//! Whatever is not of the plan stands behind ` # `, so that the text is a plan still and can be
-//! played again as it is: `sim replay -`.
+//! Everything that is not part of a plan follows ` # `, so the text of a plan can be replayed as it
+//! is: `sim replay -`.
 
+pub(crate) mod answers;
 pub(crate) mod fingerprint;
 pub(crate) mod pages;
-pub(crate) mod words;
 
 use std::fmt::Write as _;
 
@@ -21,13 +21,13 @@ use crate::plan::text::{Nanos, StockLine, WorldLine};
 use crate::plan::workload::Workload;
 use crate::plan::{CreatedOrders, KeyText, Kind, Plan};
 
-/// Steps that are shown of a plan: of a longer one the beginning and the end.
+/// Maximum number of steps shown; of a longer plan the beginning and the end are shown.
 const SCREEN: usize = 24;
 
-/// Columns of the left side.
+/// Width of the left column.
 const LEFT: usize = 44;
 
-/// A plan with the machine's answer to each step, and the shelves in the end.
+/// A plan with the answer to each step and the final stock.
 #[must_use]
 pub(crate) fn trace(plan: &Plan) -> String {
     let mut text = String::new();
@@ -35,27 +35,27 @@ pub(crate) fn trace(plan: &Plan) -> String {
     let mut subject = Subject::open(&plan.world);
     for (step, answer) in answers(plan, &mut subject) {
         let answer =
-            answer.map_or_else(|| "what no client can be told".to_owned(), |a| a.to_string());
-        beside(&mut text, &step, &answer);
+            answer.map_or_else(|| "(no client can receive this)".to_owned(), |a| a.to_string());
+        side_by_side(&mut text, &step, &answer);
     }
-    shelves(&mut text, &subject);
+    stock(&mut text, &subject);
     text
 }
 
-/// The answers of a machine to a plan.
+/// The answers of a subject to a plan.
 pub(crate) fn answers(plan: &Plan, subject: &mut Subject) -> Vec<(String, Option<Answer>)> {
     let mut created = CreatedOrders::default();
     let mut panicked = false;
     plan.steps
         .iter()
         .map(|step| {
-            let mut room = KeyText::default();
+            let mut buffer = KeyText::default();
             let at = plan.start.saturating_add(step.at);
-            let call = step.call(&created, &mut room);
-            // A machine that has panicked is not asked again.
+            let call = step.call(&created, &mut buffer);
+            // After a panic the subject is not called again.
             let reply = if panicked { None } else { panic::caught(|| subject.call(at, call)).ok() };
             panicked |= reply.is_none();
-            let answer = reply.and_then(|reply| subject.tell(reply));
+            let answer = reply.and_then(|reply| subject.answer_of(reply));
             if let Some(Answer::Created { order, .. }) = answer {
                 created.note(step.number, order);
             }
@@ -64,15 +64,15 @@ pub(crate) fn answers(plan: &Plan, subject: &mut Subject) -> Vec<(String, Option
         .collect()
 }
 
-fn beside(text: &mut String, left: &str, right: &str) {
+fn side_by_side(text: &mut String, left: &str, right: &str) {
     let _ = writeln!(text, "{left:<LEFT$} # {right}");
 }
 
-/// The shelves, one line each.
-fn shelves(text: &mut String, subject: &Subject) {
-    for shelf in subject.state.stock() {
-        let (sku, total, reserved) = (shelf.opening.sku, shelf.total, shelf.reserved);
-        let available = shelf.available();
+/// The stock, one line per SKU.
+fn stock(text: &mut String, subject: &Subject) {
+    for record in subject.state.stock() {
+        let (sku, total, reserved) = (record.opening.sku, record.total, record.reserved);
+        let available = record.available();
         let _ = writeln!(
             text,
             "# SKU {sku:<10} total {total:<20} reserved {reserved:<20} available {available}"
@@ -80,7 +80,7 @@ fn shelves(text: &mut String, subject: &Subject) {
     }
 }
 
-/// A failure on one screen: what differs, the shrunk plan, and how to see it again.
+/// A failure: what differs, the shrunk plan, and how to reproduce it.
 #[must_use]
 pub(crate) fn failure(
     failure: &Failure,
@@ -91,7 +91,7 @@ pub(crate) fn failure(
     runs: u64,
 ) -> String {
     let Failure { signature, number, commands, actual, expected } = failure;
-    let at = signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
+    let at = signature.kind.map_or("at the end".to_owned(), |kind| format!("at {}", kind.name()));
     let mut text = String::new();
     let _ = writeln!(text, "FAIL {origin}: {} {at}, step {number}", signature.oracle.name());
     let _ = writeln!(text, "  actual    {actual}");
@@ -104,7 +104,7 @@ pub(crate) fn failure(
     text
 }
 
-/// A plan with both sides' answers as far as they go together.
+/// A plan with the answers up to the difference.
 #[must_use]
 pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFaults) -> String {
     let mut text = String::new();
@@ -125,12 +125,12 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
         }
         if failed_at > 0 && step.number >= failed_at {
             if step.number == failed_at {
-                beside(&mut text, &line, "here they differ:");
+                side_by_side(&mut text, &line, "the answers differ here:");
             }
             break;
         }
         let answer = answer.map_or_else(|| "impossible".to_owned(), |answer| answer.to_string());
-        beside(&mut text, &line, &answer);
+        side_by_side(&mut text, &line, &answer);
     }
     if let Some(failure) = failure {
         let _ = writeln!(text, "#   actual    {}", failure.actual);
@@ -139,7 +139,7 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
     text
 }
 
-/// A seed's run on one screen.
+/// The run of a seed.
 #[must_use]
 pub(crate) fn seed(seed: u64, workload: &Workload, checker: &Checker) -> String {
     let mut text = String::new();
@@ -147,7 +147,7 @@ pub(crate) fn seed(seed: u64, workload: &Workload, checker: &Checker) -> String 
     let Workload { world, clients, start, .. } = workload;
     let (timeout, window) = (Nanos(world.payment_timeout), Nanos(world.idempotency_window));
     let _ =
-        writeln!(text, "seed {seed} · swarm · {} commands · {clients} clients", counts.commands);
+        writeln!(text, "seed {seed} · swarm · {} commands · clients: {clients}", counts.commands);
     let most = world.max_lines;
     let start = Nanos(*start);
     let _ =
@@ -167,13 +167,13 @@ pub(crate) fn seed(seed: u64, workload: &Workload, checker: &Checker) -> String 
         text,
         "\norders {orders}: {paid} paid, {cancelled} cancelled, {expired} expired, {failed} failed"
     );
-    shelves(&mut text, &checker.subject);
+    stock(&mut text, &checker.subject);
     let _ = writeln!(text, "marks  {} of {}", counts.marks.count(), Mark::ALL.len());
     let _ = writeln!(text, "digest {}", checker.subject.state.digest());
     text
 }
 
-/// A list, broken into lines of at most 100 columns that stand under each other.
+/// A list, wrapped into aligned lines of at most 100 columns.
 fn wrapped(text: &mut String, head: &str, list: &[String]) {
     let indent = head.chars().count();
     let mut line = head.to_owned();

@@ -1,5 +1,5 @@
-//! The pages for reviewers, as they stand in `snapshots/`: what the simulator reaches, the
-//! smallest plan that reaches each mark, some seeds, the bugs, and how long planted ones live.
+//! The pages in `snapshots/` for reviewers: coverage, the smallest plan that reaches each mark,
+//! some seeds, the regression plans, and the kill table.
 
 use std::fmt::Write as _;
 
@@ -19,23 +19,23 @@ use crate::report;
 use crate::runner::in_order;
 use crate::shrink;
 
-/// A page: the name of its file, and its text.
+/// A page: the name of its file and its text.
 pub(crate) type Page = (String, String);
 
-/// Seeds on the overview.
+/// Number of seeds on the overview.
 const OVERVIEW: u64 = 32;
-/// Seeds with a page of their own.
+/// Seeds with their own page.
 const OWN_PAGE: [u64; 8] = [2, 3, 5, 13, 18, 21, 22, 27];
-/// Seeds among which the plans for the marks are looked for.
+/// Number of seeds in which plans for the marks are searched.
 const SEARCHED: usize = 600;
-/// Plans that are shrunk for a mark; the smallest is shown.
+/// Number of plans that are shrunk for each mark; the smallest is shown.
 const CANDIDATES: usize = 3;
 /// Bugs on one page of the kill table.
 const KILLS: usize = 50;
-/// Steps of a scenario that are shown.
+/// Maximum number of steps shown of a scenario.
 const SHOWN: usize = 9;
 
-/// The seeds: overview and single ones.
+/// The overview and the pages of single seeds.
 #[must_use]
 pub(crate) fn seeds() -> Vec<Page> {
     let mut reached = vec![0; Mark::ALL.len()];
@@ -69,15 +69,15 @@ pub(crate) fn seeds() -> Vec<Page> {
         }
     }
     let text = format!(
-        "Of {OVERVIEW} seeds so many reach each mark, and each call on an order of each \
-         standing.\n\n{}\n{lines}",
+        "How many of {OVERVIEW} seeds reach each mark, and each call on an order in each \
+         state.\n\n{}\n{lines}",
         coverage::picture(&reached)
     );
     pages.insert(0, ("sim_overview".to_owned(), text));
     pages
 }
 
-/// For each mark the smallest plan that reaches it.
+/// The smallest plan for each mark.
 #[must_use]
 pub(crate) fn scenarios(jobs: usize) -> Vec<Page> {
     let found: Vec<MarkSet> = in_order(SEARCHED, jobs, |seed| {
@@ -114,7 +114,7 @@ fn smallest_plan(mark: Mark, found: &[MarkSet]) -> Option<Plan> {
         })
         .filter_map(|(length, seed, workload)| {
             let plan = plan_of(seed, &workload, false, length);
-            // What only the drain reaches is no plan of a client's.
+            // A mark that only the drain reaches needs no plan.
             let run = play_plan(&plan, InjectedFaults::default(), Ending::Abrupt);
             run.checker.counts.marks.has(mark).then(|| shrink::reaching(&plan, mark).plan)
         })
@@ -122,31 +122,32 @@ fn smallest_plan(mark: Mark, found: &[MarkSet]) -> Option<Plan> {
         .min_by_key(|plan| (plan.steps.len(), plan.to_string().len()))
 }
 
-/// A plan in a few lines: only what is not as shipped, the steps with their answers, the shelves.
+/// A plan in a few lines: the settings that are not the defaults, the steps with their answers, the
+/// final stock.
 fn scenario(plan: &Plan) -> String {
-    const SHIPPED: (u64, u64, u32, u64) = (600_000_000_000, 86_400_000_000_000, 1_000, 0);
+    const DEFAULTS: (u64, u64, u32, u64) = (600_000_000_000, 86_400_000_000_000, 1_000, 0);
     let mut text = format!("  {}", StockLine(&plan.world));
     let world = &plan.world;
-    for (name, value, shipped) in [
-        ("timeout", world.payment_timeout, SHIPPED.0),
-        ("window", world.idempotency_window, SHIPPED.1),
-        ("start", plan.start, SHIPPED.3),
+    for (name, value, default) in [
+        ("timeout", world.payment_timeout, DEFAULTS.0),
+        ("window", world.idempotency_window, DEFAULTS.1),
+        ("start", plan.start, DEFAULTS.3),
     ] {
-        if value != shipped {
+        if value != default {
             let _ = write!(text, " · {name}={}", Nanos(value));
         }
     }
-    if world.max_lines != SHIPPED.2 {
+    if world.max_lines != DEFAULTS.2 {
         let _ = write!(text, " · max_lines={}", world.max_lines);
     }
     let mut subject = Subject::open(world);
     let answers = report::answers(plan, &mut subject);
     let hidden = answers.len().saturating_sub(SHOWN);
     for (place, (step, answer)) in answers.iter().enumerate() {
-        // Of a long one the beginning and the end.
+        // Of a long plan show the beginning and the end.
         if hidden > 0 && (SHOWN / 2..SHOWN / 2 + hidden).contains(&place) {
             if place == SHOWN / 2 {
-                let _ = write!(text, "\n  … {hidden} more of these …");
+                let _ = write!(text, "\n  … {hidden} more …");
             }
             continue;
         }
@@ -154,10 +155,10 @@ fn scenario(plan: &Plan) -> String {
         let _ = write!(text, "\n  {step:<44} → {answer}");
     }
     if !world.stock.is_empty() {
-        text.push_str("\n  in the end");
+        text.push_str("\n  at the end:");
     }
-    for shelf in subject.state.stock() {
-        let (sku, total, reserved) = (shelf.opening.sku, shelf.total, shelf.reserved);
+    for record in subject.state.stock() {
+        let (sku, total, reserved) = (record.opening.sku, record.total, record.reserved);
         let _ = write!(text, " {sku}={total}/{reserved}");
     }
     text.push('\n');
@@ -175,9 +176,9 @@ pub(crate) fn kills(jobs: usize) -> Vec<Page> {
     pages.collect()
 }
 
-/// A page for each bug of the bug base.
+/// A page for each regression plan.
 #[must_use]
-pub(crate) fn bugs() -> Vec<Page> {
+pub(crate) fn regressions() -> Vec<Page> {
     let pages = regressions::all().into_iter().map(|known| {
         let mut text = format!("{}\n", known.description);
         text.push_str(&report::trace(&known.plan));
@@ -185,10 +186,14 @@ pub(crate) fn bugs() -> Vec<Page> {
             let run = play_plan(&known.plan, InjectedFaults::with_bug(bug), Ending::Drained);
             if let Err(failure) = run.verdict {
                 let oracle = failure.signature.oracle.name();
-                let _ = writeln!(text, "with the bug, {oracle}: {}", failure.expected);
+                let _ = writeln!(
+                    text,
+                    "with the bug planted in the model, {oracle} differs: expected {}",
+                    failure.expected
+                );
             }
         }
-        (format!("sim_bug_{}", known.name.replace('-', "_")), text)
+        (format!("sim_regression_{}", known.name.replace('-', "_")), text)
     });
     pages.collect()
 }

@@ -1,4 +1,4 @@
-//! The simulator's pages stand in `snapshots/`, and its command line keeps its word.
+//! The simulator: its pages are the snapshots, and its manual shows real output.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,14 +12,14 @@ fn sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).output().unwrap()
 }
 
-fn told(arguments: &[&str]) -> String {
+fn success(arguments: &[&str]) -> String {
     let output = sim(arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stdout).unwrap()
 }
 
 fn pages(which: &str) -> Vec<(String, String)> {
-    let text = told(&["pages", which]);
+    let text = success(&["pages", which]);
     let pages = text.split("=== ").skip(1).map(|page| {
         let (name, page) = page.split_once('\n').unwrap();
         (name.to_owned(), page.to_owned())
@@ -34,12 +34,12 @@ fn compare(which: &str) {
 }
 
 #[test]
-fn seeds_stand_in_snapshots() {
+fn seed_pages_are_snapshots() {
     compare("seeds");
 }
 
 #[test]
-fn every_mark_has_its_scenario() {
+fn every_mark_has_a_scenario() {
     let pages = pages("scenarios");
     assert!(pages.iter().all(|(_, page)| !page.contains("NOT REACHED")), "{pages:#?}");
     for (name, page) in pages {
@@ -48,7 +48,7 @@ fn every_mark_has_its_scenario() {
 }
 
 #[test]
-fn every_planted_bug_dies_within_its_budget() {
+fn every_planted_bug_is_found_within_its_budget() {
     let pages = pages("kills");
     assert!(pages.iter().all(|(_, page)| !page.contains("OVER BUDGET")), "{pages:#?}");
     for (name, page) in pages {
@@ -57,14 +57,14 @@ fn every_planted_bug_dies_within_its_budget() {
 }
 
 #[test]
-fn every_bug_of_old_has_its_page() {
-    compare("bugs");
+fn every_regression_plan_has_a_page() {
+    compare("regressions");
 }
 
 #[test]
-fn no_page_is_orphaned() {
+fn every_sim_snapshot_is_written() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let known: BTreeSet<String> = ["seeds", "scenarios", "kills", "bugs"]
+    let written: BTreeSet<String> = ["seeds", "scenarios", "kills", "regressions"]
         .iter()
         .flat_map(|which| pages(which))
         .map(|(name, _)| name)
@@ -72,18 +72,18 @@ fn no_page_is_orphaned() {
     for file in fs::read_dir(root.join("snapshots")).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        assert!(!name.starts_with("sim_") || known.contains(name), "nothing writes {name}");
+        assert!(!name.starts_with("sim_") || written.contains(name), "no page {name}");
     }
 }
 
 #[test]
-fn a_plan_that_fails_is_told_and_shrunk_and_can_be_played_again() {
+fn a_failure_is_shrunk_and_its_plan_can_be_replayed() {
     let output = sim(&["--seed", "1", "--bug", "failed-shown-awaiting"]);
     assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.starts_with("FAIL seed 1: "), "{told}");
-    // The plan on the screen is a plan, and fails in the same way.
-    let plan = told.split_once("\nplan v1\n").unwrap().1.split("\n\n").next().unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert!(report.starts_with("FAIL seed 1: "), "{report}");
+    // The report contains the plan, which fails in the same way.
+    let plan = report.split_once("\nplan v1\n").unwrap().1.split("\n\n").next().unwrap();
     let mut replay = Command::new(env!("CARGO_BIN_EXE_sim"))
         .args(["replay", "-", "--bug", "failed-shown-awaiting"])
         .stdin(Stdio::piped())
@@ -96,14 +96,57 @@ fn a_plan_that_fails_is_told_and_shrunk_and_can_be_played_again() {
     assert!(String::from_utf8(again.stdout).unwrap().contains("FAIL -: "));
 }
 
+fn manual() -> String {
+    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/sim/README.md")).unwrap()
+}
+
+/// Every command in the manual, with the output that follows it. `INSTA_UPDATE=always` updates the
+/// manual, as it does the snapshots.
 #[test]
-fn output_is_the_same_whatever_the_number_of_jobs() {
-    let run = |jobs| told(&["run", "--seeds", "0..40", "--steps", "200", "--jobs", jobs]);
+fn the_manual_shows_real_output() {
+    const PROMPT: &str = "$ cargo run --release --bin sim -- ";
+    let manual = manual();
+    let mut parts = manual.split(PROMPT);
+    let mut real = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (arguments, rest) = part.split_once('\n').unwrap();
+        let (_, after) = rest.split_once("```").unwrap();
+        let output = sim(&arguments.split(' ').collect::<Vec<_>>()).stdout;
+        let output = String::from_utf8(output).unwrap();
+        real.push_str(&format!("{PROMPT}{arguments}\n{output}```{after}"));
+    }
+    assert_eq!(manual.matches(PROMPT).count(), 4);
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/sim/README.md"), real).unwrap();
+    } else {
+        assert_eq!(manual, real);
+    }
+}
+
+#[test]
+fn the_manual_names_every_command_and_exit_code() {
+    let manual = manual();
+    let help = success(&["--help"]);
+    let commands = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    for command in commands.lines().filter_map(|line| line.split_whitespace().next()) {
+        assert!(command == "help" || manual.contains(&format!("`sim {command}")), "{command}");
+    }
+    let codes = help.split_once("Exit codes: ").unwrap().1.replace('\n', " ");
+    for code in codes.split(", ") {
+        let (code, meaning) = code.trim().split_once(' ').unwrap();
+        let row = format!("| {code} | {meaning} |");
+        assert!(manual.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn output_does_not_depend_on_the_number_of_jobs() {
+    let run = |jobs| success(&["run", "--seeds", "0..40", "--steps", "200", "--jobs", jobs]);
     assert_eq!(run("1"), run("4"));
 }
 
 #[test]
-fn a_wrong_use_exits_with_2() {
+fn wrong_usage_exits_with_2() {
     for arguments in [
         &["--seed", "x"][..],
         &["run", "--seeds", "5..5"],
@@ -116,7 +159,7 @@ fn a_wrong_use_exits_with_2() {
 }
 
 #[test]
-fn the_simulator_checks_itself() {
-    let text = told(&["selfcheck"]);
+fn the_selfcheck_passes() {
+    let text = success(&["selfcheck"]);
     assert!(text.lines().all(|line| line.starts_with("ok ")), "{text}");
 }

@@ -1,36 +1,35 @@
-//! What was heard beside the model's answer, one facet at a time, since a foreign server may well
-//! be wrong in one and right in all others.
+//! Compares a reply with the model's answer, one facet at a time: another server may be wrong in
+//! one facet and right in all others.
 
 use std::collections::BTreeSet;
 
-use crate::layers::wire::{ErrorStatus, Reply, code_of, reason_of};
-use crate::model::contract::{Answer, OrderInfo, Reason, Refusal};
-use crate::report::words::status_name;
+use crate::layers::wire::{ErrorStatus, Reply};
+use crate::model::contract::{Answer, OrderInfo, Refusal};
 
-/// A facet of an answer.
+/// One aspect of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Facet {
-    /// OK or refused, and with which code.
+    /// Success, or the error code.
     Outcome,
-    /// A refusal's ErrorInfo.
+    /// The ErrorInfo of a refusal.
     Why,
-    /// A refusal's field violation.
+    /// The field violation of a refusal.
     Field,
-    /// A create's order id.
+    /// The order id of a create.
     Id,
-    /// The status in the answer to a create.
+    /// The status of a create.
     CreateStatus,
-    /// The short lines there.
+    /// The shortages of a create.
     CreateShortages,
     /// OrderInfo: the status.
     Status,
-    /// OrderInfo: whose it is.
+    /// OrderInfo: the user.
     User,
     /// OrderInfo: the lines.
     Items,
     /// OrderInfo: the reason.
     Reason,
-    /// OrderInfo: the short lines.
+    /// OrderInfo: the shortages.
     Shortages,
     /// OrderInfo: createdAt and updatedAt.
     Times,
@@ -39,14 +38,15 @@ pub(crate) enum Facet {
 }
 
 impl Facet {
-    /// Whether the other side's state differs where this facet does; otherwise only its words do.
+    /// Whether a difference means that the server's state differs, and not only its texts.
     #[must_use]
     pub(crate) const fn is_hard(self) -> bool {
         matches!(self, Self::Outcome | Self::Id | Self::Status | Self::Units)
     }
 }
 
-/// Where a reply differs from the model's answer, whose ids and users must be the server's.
+/// The facets in which a reply differs from the model's answer, which must have the server's ids
+/// and users.
 #[must_use]
 pub(crate) fn differences(reply: &Reply, expected: &Answer) -> BTreeSet<Facet> {
     let mut facets = BTreeSet::new();
@@ -58,24 +58,24 @@ pub(crate) fn differences(reply: &Reply, expected: &Answer) -> BTreeSet<Facet> {
     match (reply, expected) {
         (
             Reply::Created { order, status, shortages },
-            Answer::Created { order: id, status: told, shortages: short },
+            Answer::Created { order: id, status: text, shortages: short },
         ) => {
             note(Facet::Id, order != id);
-            note(Facet::CreateStatus, status != status_name(*told));
+            note(Facet::CreateStatus, status != text.name());
             note(Facet::CreateShortages, shortages != short);
         }
         (Reply::Order(order), Answer::Order(info)) => {
             let OrderInfo { status, user, items, reason, shortages, .. } = info;
-            note(Facet::Status, order.status != status_name(*status));
+            note(Facet::Status, order.status != status.name());
             note(Facet::User, order.user != *user);
             note(Facet::Items, order.items != *items);
-            note(Facet::Reason, order.reason != reason_name(*reason));
+            note(Facet::Reason, order.reason != reason.name());
             note(Facet::Shortages, order.shortages != *shortages);
         }
         (Reply::Done, Answer::Done) => {}
-        (Reply::Stock(units), Answer::Stock(told)) => note(Facet::Units, units != told),
+        (Reply::Stock(units), Answer::Stock(text)) => note(Facet::Units, units != text),
         (Reply::Refused(no), Answer::Refused(refusal)) => {
-            note(Facet::Outcome, no.code != code_of(*refusal));
+            note(Facet::Outcome, no.code != refusal.code());
             note(Facet::Why, !says_why(no, *refusal));
             note(Facet::Field, !names_field(no, *refusal));
         }
@@ -84,42 +84,20 @@ pub(crate) fn differences(reply: &Reply, expected: &Answer) -> BTreeSet<Facet> {
     facets
 }
 
-const fn reason_name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::None => "",
-        Reason::OutOfStock => "OUT_OF_STOCK",
-        Reason::CancelledByClient => "CANCELLED_BY_CLIENT",
-        Reason::PaymentTimeout => "PAYMENT_TIMEOUT",
-    }
-}
-
 fn says_why(no: &ErrorStatus, refusal: Refusal) -> bool {
     let Some(info) = &no.info else { return false };
     let fact = |name: &str| info.facts.get(name).map(String::as_str);
     let facts = if let Refusal::OrderNotAwaitingPayment(status) = refusal {
-        fact("status") == Some(status_name(status))
+        fact("status") == Some(status.name())
     } else if let Refusal::IdempotencyKeyReused(order) = refusal {
         fact("order_id").and_then(|id| id.parse().ok()) == Some(order)
     } else {
         refusal != Refusal::OrderNotFound || fact("order_id").is_some()
     };
-    info.domain == "loms" && info.reason == reason_of(refusal) && facts
+    info.domain == "loms" && info.reason == refusal.reason() && facts
 }
 
 fn names_field(no: &ErrorStatus, refusal: Refusal) -> bool {
-    let field = match refusal {
-        Refusal::InvalidUser => "user".to_owned(),
-        Refusal::NoItems | Refusal::TooManyItems | Refusal::CountOverflow(_) => "items".to_owned(),
-        Refusal::InvalidItemSku(line) => format!("items[{line}].sku"),
-        Refusal::InvalidItemCount(line) => format!("items[{line}].count"),
-        Refusal::KeyTooLong => "idempotencyKey".to_owned(),
-        Refusal::InvalidOrderId => "orderID".to_owned(),
-        Refusal::InvalidSku => "sku".to_owned(),
-        Refusal::OrderNotFound
-        | Refusal::SkuNotFound
-        | Refusal::OrderNotAwaitingPayment(_)
-        | Refusal::OrderExpired
-        | Refusal::IdempotencyKeyReused(_) => return true,
-    };
-    matches!(no.violations.as_slice(), [(told, _)] if *told == field)
+    let Some(field) = refusal.field() else { return true };
+    matches!(no.violations.as_slice(), [(text, _)] if *text == field)
 }

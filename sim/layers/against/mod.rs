@@ -1,18 +1,18 @@
-//! `sim against`: any server of the contract, checked by the model. Rule by rule first; then random
-//! programs that keep away from what is known to be broken; then many clients at once. It finds
-//! every rule that the other side breaks, and not only the first.
+//! `sim against`: checks any server that implements the contract. First rule by rule, then with
+//! random programs that avoid known differences, then with concurrent clients. It finds every
+//! broken rule, not only the first.
 //!
-//! The other side cannot be started anew: each program begins with a model that has what is
-//! available there now, and ends by cancelling what still awaits payment. Nobody else may use it
-//! meanwhile. Nothing is said of expiry, for which nobody waits.
+//! The server cannot be restarted, so each program starts with a model that has the units available
+//! now, and ends by cancelling the orders that still await payment. The server must have no other
+//! clients meanwhile. Expiry is not tested, because it would take too long.
 //!
 //! | part | what it does |
 //! |---|---|
-//! | `session` | the other side, and the model beside it |
-//! | `compare` | an answer beside the model's, facet by facet |
-//! | `rules`, `probe` | the contract as rules, and a program that decides each |
-//! | `situation`, `wander` | random programs around what is broken |
-//! | `race` | many clients at once |
+//! | `session` | the server, and the model |
+//! | `compare` | compares answers, facet by facet |
+//! | `rules`, `probe` | the contract as rules, with a program that checks each |
+//! | `situation`, `random_programs` | random programs that avoid known differences |
+//! | `race` | concurrent clients |
 
 mod compare;
 mod probe;
@@ -35,7 +35,8 @@ use self::compare::Facet;
 use self::probe::{Finding, ProbeResult, SkuChoice, probe};
 use self::race::{RaceResult, race};
 use self::random_programs::run_random;
-use self::session::{Session, Situation};
+use self::session::Session;
+use self::situation::Situation;
 use crate::clock::Stopwatch;
 use crate::exit::Exit;
 use crate::layers::wire::Reply;
@@ -43,25 +44,25 @@ use crate::model::World;
 use crate::plan::Step;
 use crate::plan::rng::{Domain, Draws};
 
-/// How long it goes on looking.
+/// How much is tested.
 #[derive(Clone, Copy, Debug)]
 struct Effort {
-    /// Random programs.
+    /// Number of random programs.
     programs: u64,
-    /// Rounds of clients at once.
+    /// Rounds of concurrent clients.
     rounds: u64,
 }
 
-/// As much as takes a second or two.
+/// Takes a second or two.
 const EFFORT: Effort = Effort { programs: 40, rounds: 12 };
 
-/// Differences beyond the rules that are looked for.
+/// Maximum number of differences found by random programs.
 const MOST_BEYOND: usize = 8;
 
-/// The most SKUs that are used.
+/// Maximum number of SKUs.
 const MOST_SKUS: usize = 8;
 
-/// What is known by now.
+/// The results so far.
 #[derive(Debug, Default)]
 struct Findings {
     held: usize,
@@ -69,21 +70,21 @@ struct Findings {
     pages: Vec<String>,
     undecided: Vec<(&'static str, String)>,
     not_offered: Vec<&'static str>,
-    /// Sorts of calls that are broken.
+    /// Situations whose answers differ.
     situations: BTreeSet<Situation>,
 }
 
-/// Judges the server at this address, whose stock opened as the file says; without a file the
-/// shipped one names the SKUs, and is compared with nothing.
+/// Checks the server at this address. With a stock file, the opening stock is checked too; without
+/// one, the default file names the SKUs.
 pub(crate) fn run(address: &str, seed: u64, stock: Option<&Path>) -> (String, Exit) {
     let opening = match stock.map(opening_stock::load) {
         None => opening_stock::embedded(),
         Some(Ok(opening)) => opening,
         Some(Err(error)) => return (format!("sim: {error}\n"), Exit::Usage),
     };
-    let began = Stopwatch::start();
+    let timer = Stopwatch::start();
     let result = check_server(address, seed, &opening, stock.is_some(), EFFORT);
-    eprintln!("sim: against {address} took {:.2?}", began.elapsed());
+    eprintln!("sim: against {address} took {:.2?}", timer.elapsed());
     result
 }
 
@@ -99,21 +100,21 @@ fn check_server(
         Ok(session) => session,
         Err(error) => {
             let text = format!(
-                "sim: cannot call {address}: {error}; a server has to be there, and its address \
-                 be given as http://HOST:PORT\n"
+                "sim: cannot call {address}: {error}; is a server running there? The address is \
+                 http://HOST:PORT\n"
             );
             return (text, Exit::Usage);
         }
     };
     let mut findings = Findings::default();
     if compare {
-        opens_as_told(&mut session, opening, &mut findings);
+        check_opening_stock(&mut session, opening, &mut findings);
     }
     let world = session.world();
     if SkuChoice::choose(&world).is_none() {
-        return nothing_to_buy(&world, &findings);
+        return too_little_stock(&world, &findings);
     }
-    offers(&mut session, &mut findings);
+    find_missing_fields(&mut session, &mut findings);
     for rule in rules::all() {
         match probe(&mut session, &rule) {
             ProbeResult::Holds => findings.held += 1,
@@ -127,9 +128,9 @@ fn check_server(
         }
     }
     for finding in &findings.broken {
-        learn(&mut session, finding, &mut findings.situations);
+        ignore_finding(&mut session, finding, &mut findings.situations);
     }
-    look_further(&mut session, seed, effort, &mut findings);
+    run_programs_and_races(&mut session, seed, effort, &mut findings);
     let exit = if findings.broken.is_empty() && findings.pages.is_empty() {
         Exit::Ok
     } else {
@@ -138,21 +139,21 @@ fn check_server(
     (page(&findings), exit)
 }
 
-/// There is too little in stock for any program.
-fn nothing_to_buy(world: &World, findings: &Findings) -> (String, Exit) {
+/// There is too little stock for any program.
+fn too_little_stock(world: &World, findings: &Findings) -> (String, Exit) {
     let text = page(findings);
     let there: Vec<String> =
-        world.stock.iter().map(|shelf| format!("{} of {}", shelf.1, shelf.0)).collect();
+        world.stock.iter().map(|record| format!("{} of {}", record.1, record.0)).collect();
     let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
     let text = format!(
-        "{text}sim: there is {there}, and it takes three SKUs in stock, two with 4 or more; \
-         --stock names the file that the server opened with, which is told of its SKUs\n"
+        "{text}sim: the stock is {there}; the test needs three SKUs in stock, two of them with \
+         4 units or more; --stock names the stock file of the server\n"
     );
     (text, if findings.pages.is_empty() { Exit::Usage } else { Exit::Oracle })
 }
 
-/// From now on nothing more is said of what this finding says.
-fn learn(session: &mut Session, finding: &Finding, situations: &mut BTreeSet<Situation>) {
+/// Do not report the same difference again.
+fn ignore_finding(session: &mut Session, finding: &Finding, situations: &mut BTreeSet<Situation>) {
     let facets = finding.facets();
     if facets.iter().any(|facet| facet.is_hard()) {
         situations.extend(finding.situation());
@@ -160,15 +161,15 @@ fn learn(session: &mut Session, finding: &Finding, situations: &mut BTreeSet<Sit
     session.ignored.extend(facets.into_iter().filter(|facet| !facet.is_hard()));
 }
 
-fn opens_as_told(session: &mut Session, opening: &OpeningStock, findings: &mut Findings) {
+fn check_opening_stock(session: &mut Session, opening: &OpeningStock, findings: &mut Findings) {
     for record in opening.records().iter().take(MOST_SKUS) {
-        let told = record.total - record.reserved;
+        let expected = record.total - record.reserved;
         let there = session.available(record.sku.get());
-        if there != Some(told) {
+        if there != Some(expected) {
             let there = there.map_or_else(|| "none".to_owned(), |units| units.to_string());
             findings.pages.push(format!(
-                "BROKEN  available is total - reserved of the stock file\n  stock {}\n    server  \
-                 {there}\n    file    {told} (was it used since it opened?)\n",
+                "BROKEN  available is total - reserved of the stock file\n  stock {}\n    actual    \
+                 {there}\n    file    {expected} (has the server been used since its start?)\n",
                 record.sku
             ));
             return;
@@ -176,19 +177,19 @@ fn opens_as_told(session: &mut Session, opening: &OpeningStock, findings: &mut F
     }
 }
 
-/// What newer fields the server has at all.
-fn offers(session: &mut Session, findings: &mut Findings) {
+/// Finds which newer fields the server does not send.
+fn find_missing_fields(session: &mut Session, findings: &mut Findings) {
     let world = session.world();
     let Some(skus) = SkuChoice::choose(&world) else { return };
     let steps = skus.steps("create user=1 Ax1;info order#1", &world);
-    for played in probe::play(session, &world, &steps) {
-        if let Reply::Created { status, .. } = &played.reply
+    for exchange in probe::play(session, &world, &steps) {
+        if let Reply::Created { status, .. } = &exchange.reply
             && status.is_empty()
         {
             session.ignored.extend([Facet::CreateStatus, Facet::CreateShortages]);
             findings.not_offered.push("OrderCreateResponse.status and shortages");
         }
-        if let Reply::Order(order) = &played.reply
+        if let Reply::Order(order) = &exchange.reply
             && (order.created_at, order.updated_at) == (None, None)
         {
             session.ignored.extend([Facet::Times, Facet::Reason, Facet::Shortages]);
@@ -197,7 +198,12 @@ fn offers(session: &mut Session, findings: &mut Findings) {
     }
 }
 
-fn look_further(session: &mut Session, seed: u64, effort: Effort, findings: &mut Findings) {
+fn run_programs_and_races(
+    session: &mut Session,
+    seed: u64,
+    effort: Effort,
+    findings: &mut Findings,
+) {
     let mut draws = Draws::new(seed, Domain::Commands);
     let mut beyond = 0;
     for round in 0..effort.programs {
@@ -205,7 +211,7 @@ fn look_further(session: &mut Session, seed: u64, effort: Effort, findings: &mut
             break;
         }
         if let Some(finding) = run_random(session, &mut draws, round, &findings.situations) {
-            learn(session, &finding, &mut findings.situations);
+            ignore_finding(session, &finding, &mut findings.situations);
             findings.situations.extend(finding.situation());
             findings.broken.push(finding);
             beyond += 1;
@@ -216,12 +222,12 @@ fn look_further(session: &mut Session, seed: u64, effort: Effort, findings: &mut
         match race(session, &mut draws, round, &findings.situations) {
             RaceResult::Explained => {}
             RaceResult::Unexplained(story) => {
-                findings.pages.push(format!("BROKEN  calls at once are as if one by one\n{story}"));
+                findings.pages.push(format!("BROKEN  concurrent calls are linearizable\n{story}"));
                 return;
             }
-            RaceResult::NotPlayed => {
-                let why = "what it builds on is broken, or not in stock";
-                findings.undecided.push(("calls at once are as if one by one", why.to_owned()));
+            RaceResult::NotRun => {
+                let why = "a rule that it depends on is broken, or the stock is too low";
+                findings.undecided.push(("concurrent calls are linearizable", why.to_owned()));
                 return;
             }
         }
@@ -233,13 +239,13 @@ fn page(findings: &Findings) -> String {
     let mut text = String::new();
     for finding in &findings.broken {
         let _ = writeln!(text, "BROKEN  {}", finding.rule);
-        for (place, (step, played)) in finding.steps.iter().zip(&finding.played).enumerate() {
+        for (place, (step, exchange)) in finding.steps.iter().zip(&finding.exchanges).enumerate() {
             let line = call(step);
-            if place + 1 < finding.played.len() {
+            if place + 1 < finding.exchanges.len() {
                 let _ = writeln!(text, "  {line}");
             } else {
-                let _ = writeln!(text, "  {line}\n    server  {}", played.reply);
-                let _ = writeln!(text, "    model   {}", played.expected);
+                let _ = writeln!(text, "  {line}\n    server  {}", exchange.reply);
+                let _ = writeln!(text, "    expected  {}", exchange.expected);
             }
         }
     }
@@ -248,7 +254,7 @@ fn page(findings: &Findings) -> String {
         let _ = writeln!(text, "?       {rule}: {why}");
     }
     for field in &findings.not_offered {
-        let _ = writeln!(text, "-       not offered: {field}");
+        let _ = writeln!(text, "-       not sent by the server: {field}");
     }
     let broken = findings.broken.len() + findings.pages.len();
     let (held, open) = (findings.held, findings.undecided.len());
@@ -262,7 +268,7 @@ fn call(step: &Step) -> String {
     let mut words = text.split(' ');
     let (number, _at, _client) = (words.next(), words.next(), words.next());
     let words: Vec<&str> = words.collect();
-    let shown = words[..words.len().min(12)].join(" ");
+    let first = words[..words.len().min(12)].join(" ");
     let more = if words.len() > 12 { " …" } else { "" };
-    format!("{} {shown}{more}", number.unwrap_or_default())
+    format!("{} {first}{more}", number.unwrap_or_default())
 }

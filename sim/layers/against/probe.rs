@@ -1,40 +1,42 @@
-//! Rules put to the test.
+//! Checks rules.
 
 use std::collections::BTreeSet;
 
 use super::compare::Facet;
 use super::rules::Rule;
-use super::session::{Exchange, Program, Session, Situation, is_read};
+use super::session::{Exchange, Program, Session, is_read};
+use super::situation::Situation;
 use crate::model::World;
 use crate::plan::text::{StockLine, WorldLine};
 use crate::plan::{Plan, Step};
 
-/// A SKU that no stock file has, most likely.
+/// A SKU that is probably in no stock file.
 const UNKNOWN: u32 = 4_000_000_007;
 
-/// Something that the other side does otherwise.
+/// A difference.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
-    /// Which rule it breaks.
+    /// The broken rule.
     pub(crate) rule: String,
-    /// The program, the last step of which shows it.
+    /// The program; its last step shows the difference.
     pub(crate) steps: Vec<Step>,
-    /// What each step came to.
-    pub(crate) played: Vec<Exchange>,
+    /// The replies and the expected answers.
+    pub(crate) exchanges: Vec<Exchange>,
 }
 
 impl Finding {
-    /// Facets that differ at the last step.
+    /// The facets that differ at the last step.
     pub(crate) fn facets(&self) -> BTreeSet<Facet> {
-        self.played.last().map_or_else(BTreeSet::new, |last| last.facets.clone())
+        self.exchanges.last().map_or_else(BTreeSet::new, |last| last.facets.clone())
     }
 
-    /// The sort of calls that it is about: that of the last step, or, where the last only looks at
-    /// what came of another, of that one.
+    /// The situation: that of the last step, or, if the last step only reads, that of the step
+    /// whose effect it reads.
     pub(crate) fn situation(&self) -> Option<Situation> {
-        let last = self.played.last()?;
+        let last = self.exchanges.last()?;
         let looks = last.facets.iter().any(|facet| matches!(facet, Facet::Units | Facet::Status));
-        let cause = self.steps.iter().zip(&self.played).rev().find(|(step, _)| !is_read(step.op));
+        let cause =
+            self.steps.iter().zip(&self.exchanges).rev().find(|(step, _)| !is_read(step.op));
         match cause {
             Some((_, cause)) if looks => Some(cause.situation),
             Some(_) | None => Some(last.situation),
@@ -42,18 +44,18 @@ impl Finding {
     }
 }
 
-/// What a probe comes to.
+/// The result of checking a rule.
 #[derive(Debug)]
 pub(crate) enum ProbeResult {
     /// The rule holds.
     Holds,
-    /// It does not.
+    /// The rule is broken.
     Broken(Finding),
-    /// It cannot be told, and why.
+    /// It cannot be decided, and why.
     Undecided(String),
 }
 
-/// The SKUs that stand for the letters of rules.
+/// The SKUs for the letters in the rules' programs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SkuChoice {
     plenty: u32,
@@ -62,16 +64,17 @@ pub(crate) struct SkuChoice {
 }
 
 impl SkuChoice {
-    /// Chooses among what is there; `None` where there is not enough.
+    /// Chooses SKUs that are in stock; `None` if there are too few.
     pub(crate) fn choose(world: &World) -> Option<Self> {
-        let mut shelves: Vec<(u64, u32)> =
+        let mut by_units: Vec<(u64, u32)> =
             world.stock.iter().map(|&(sku, available, _)| (available, sku)).collect();
-        shelves.sort_unstable();
-        // By ascending SKU, so that a program can name them in the other order.
-        let mut plenty = [shelves.last()?, shelves.iter().nth_back(1)?].map(|shelf| shelf.1);
+        by_units.sort_unstable();
+        // By ascending SKU, so that a program can use the reverse order.
+        let mut plenty = [by_units.last()?, by_units.iter().nth_back(1)?].map(|record| record.1);
         plenty.sort_unstable();
-        let scarce = shelves.iter().find(|shelf| shelf.0 > 0 && shelf.0 < u64::from(u32::MAX))?;
-        let enough = shelves.iter().nth_back(1)?.0 >= 4 && !plenty.contains(&scarce.1);
+        let scarce =
+            by_units.iter().find(|record| record.0 > 0 && record.0 < u64::from(u32::MAX))?;
+        let enough = by_units.iter().nth_back(1)?.0 >= 4 && !plenty.contains(&scarce.1);
         let [plenty, other] = plenty;
         enough.then_some(Self { plenty, other, scarce: (scarce.1, scarce.0) })
     }
@@ -110,44 +113,44 @@ impl SkuChoice {
     }
 }
 
-/// Plays steps up to the first that differs in a way that matters.
+/// Runs steps up to the first one that differs in state.
 pub(crate) fn play(session: &mut Session, world: &World, steps: &[Step]) -> Vec<Exchange> {
     let mut program = Program::begin(session, world);
-    let mut played = Vec::new();
+    let mut exchanges = Vec::new();
     for step in steps {
         let step = program.step(step);
         let stop = step.facets.iter().any(|facet| facet.is_hard());
-        played.push(step);
+        exchanges.push(step);
         if stop {
             break;
         }
     }
     program.end();
-    played
+    exchanges
 }
 
-/// Puts a rule to the test.
+/// Checks a rule.
 pub(crate) fn probe(session: &mut Session, rule: &Rule) -> ProbeResult {
     let world = session.world();
     let Some(skus) = SkuChoice::choose(&world) else {
         return ProbeResult::Undecided(
-            "it takes three SKUs in stock, two with 4 or more".to_owned(),
+            "it needs three SKUs in stock, two of them with 4 units or more".to_owned(),
         );
     };
     let steps = skus.steps(rule.program, &world);
-    let mut played = play(session, &world, &steps);
-    if played.len() < steps.len() {
-        let step = steps[played.len() - 1].to_string();
+    let mut exchanges = play(session, &world, &steps);
+    if exchanges.len() < steps.len() {
+        let step = steps[exchanges.len() - 1].to_string();
         let call = step.splitn(4, ' ').last().unwrap_or_default().to_owned();
-        return ProbeResult::Undecided(format!("a step before differs: {call}"));
+        return ProbeResult::Undecided(format!("an earlier step differs: {call}"));
     }
-    let last = played.last_mut().expect("a rule has a step");
-    let goes_elsewhere = last.facets.iter().any(|facet| facet.is_hard());
+    let last = exchanges.last_mut().expect("a rule has a step");
+    let state_differs = last.facets.iter().any(|facet| facet.is_hard());
     last.facets.retain(|facet| rule.facets.contains(facet));
-    match (last.facets.is_empty(), goes_elsewhere) {
+    match (last.facets.is_empty(), state_differs) {
         (true, true) => return ProbeResult::Undecided(format!("the answer is {}", last.reply)),
         (true, false) => return ProbeResult::Holds,
         (false, _) => {}
     }
-    ProbeResult::Broken(Finding { rule: rule.name.to_owned(), steps, played })
+    ProbeResult::Broken(Finding { rule: rule.name.to_owned(), steps, exchanges })
 }

@@ -1,4 +1,5 @@
-//! Calls at once, to a server that does not tell its order: is there any order that explains them?
+//! Concurrent calls to a server without command indexes: is there an order that explains the
+//! answers?
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tonic::transport::Channel;
 
 use super::compare::{Facet, differences};
-use super::session::{Session, Situation, client, in_time};
+use super::session::{Session, client, in_time};
+use super::situation::Situation;
 use crate::layers::concurrent::{CallRecord, SearchResult, report, search};
 use crate::layers::wire::{Received, Reply};
 use crate::model::World;
@@ -15,28 +17,28 @@ use crate::model::contract::Answer;
 use crate::plan::rng::{Draws, Purpose, Weights};
 use crate::plan::{KeyText, Kind, Op, Step, Target};
 
-/// Clients at once.
+/// Number of clients.
 const CLIENTS: u8 = 4;
-/// Calls that each makes.
+/// Calls of each client.
 const CALLS: u32 = 6;
-/// Orders that are there before.
+/// Orders created before the race.
 const ORDERS: u32 = 3;
 
-/// Units that are left for them, and for those who come later.
+/// Units left for the race.
 const LEFT: u64 = 6;
 
-/// What a round comes to.
+/// The result of a round.
 #[derive(Debug)]
 pub(crate) enum RaceResult {
-    /// Some order explains it, or too many were to be tried.
+    /// An order explains it, or the search is undecided.
     Explained,
-    /// None does; the page says more.
+    /// No order explains it; the text has the details.
     Unexplained(String),
-    /// It could not be played.
-    NotPlayed,
+    /// It could not run.
+    NotRun,
 }
 
-/// A few orders are made one by one, then everybody wants the same of them, at once.
+/// Creates a few orders, then concurrent clients compete for them.
 pub(crate) fn race(
     session: &mut Session,
     draws: &mut Draws,
@@ -45,16 +47,17 @@ pub(crate) fn race(
 ) -> RaceResult {
     let kinds: BTreeSet<Kind> = broken.iter().map(|situation| situation.0).collect();
     let world = session.world();
-    let Some(scarce) = world.stock.iter().filter(|shelf| shelf.1 > 0).min_by_key(|shelf| shelf.1)
+    let Some(scarce) =
+        world.stock.iter().filter(|record| record.1 > 0).min_by_key(|record| record.1)
     else {
-        return RaceResult::NotPlayed;
+        return RaceResult::NotRun;
     };
     let (sku, available) = (scarce.0, scarce.1);
-    let Some(offset) = session.last_id else { return RaceResult::NotPlayed };
+    let Some(offset) = session.last_id else { return RaceResult::NotRun };
     if kinds.contains(&Kind::Create) || session.ignored.contains(&Facet::Id) {
-        return RaceResult::NotPlayed;
+        return RaceResult::NotRun;
     }
-    // One order takes all but a few units, so that the others have to fight for the rest.
+    // One order takes most of the units, so that the clients compete for the rest.
     let filler = u32::try_from(available.saturating_sub(LEFT)).unwrap_or(u32::MAX);
     let user = session.new_users();
     let mut plan = Vec::new();
@@ -66,7 +69,7 @@ pub(crate) fn race(
     }
     plan.retain(|(step, _)| !kinds.contains(&step.op.kind()));
     let history = session.runtime.block_on(play(session, (sku, filler), user, plan));
-    let Some(history) = history else { return RaceResult::NotPlayed };
+    let Some(history) = history else { return RaceResult::NotRun };
     for entry in &history {
         if let Reply::Created { order, .. } = entry.received.reply {
             session.last_id = session.last_id.max(Some(order));
@@ -89,7 +92,7 @@ fn draw(
     offset: i64,
 ) -> (Step, i64) {
     let nth = 1 + draws.draw(Purpose::TARGET).below(u64::from(ORDERS));
-    // The first order is the one that takes most, and stays.
+    // The first order takes most of the units and is not used in the race.
     let order = offset + 1 + i64::try_from(nth).expect("a few orders");
     let target = Target::Id(order);
     let weights = Weights::new([30, 15, 8, 25, 22, 0]);
@@ -108,7 +111,7 @@ fn draw(
     (step, order)
 }
 
-/// Plays it; `None` where no connection is to be had.
+/// Runs the calls; `None` if there is no connection.
 async fn play(
     session: &Session,
     (sku, filler): (u32, u32),
@@ -149,14 +152,14 @@ async fn calls(
         let received = Received { index: None, reply: Reply::Done };
         let mut entry = CallRecord { step, order, invoked: 0, returned: u64::MAX, received };
         entry.invoked = moments.fetch_add(1, Ordering::SeqCst);
-        let mut room = KeyText::default();
-        entry.received = in_time(&mut rpc, entry.call(&mut room)).await;
+        let mut buffer = KeyText::default();
+        entry.received = in_time(&mut rpc, entry.call(&mut buffer)).await;
         let returned = moments.fetch_add(1, Ordering::SeqCst);
-        // A call without an answer may have been done, and may still be.
+        // A call without a reply may have an effect, even later.
         if !matches!(entry.received.reply, Reply::Nothing(_)) {
             entry.returned = returned;
         }
-        // Its index would only help the reader of a server that has one.
+        // Ignore the index, even if the server sends one.
         entry.received.index = None;
         history.push(entry);
     }
@@ -174,7 +177,7 @@ fn check(session: &Session, world: &World, history: &[CallRecord], offset: i64) 
     search(world, history, offset, &fits)
 }
 
-/// What still awaits payment is cancelled.
+/// Cancels the orders that still await payment.
 fn cancel_awaiting(session: &mut Session, history: &[CallRecord]) {
     for entry in history {
         if let Reply::Created { order, .. } = entry.received.reply {

@@ -1,25 +1,26 @@
-//! Random programs, which look for what no rule has in words. They keep away from what is known to
-//! be broken, so that they get further.
+//! Random programs, which find differences that no rule describes. They avoid known differences, to
+//! get further.
 
 use std::collections::BTreeSet;
 
 use super::probe::{Finding, play};
-use super::session::{Program, Session, Situation};
-use super::situation;
+use super::session::{Program, Session};
+use super::situation::{self, Situation};
 use crate::model::World;
 use crate::plan::rng::{Draws, Purpose, Weights};
 use crate::plan::{Key, Kind, Op, Step, Target};
+use crate::shrink::Shrinker;
 
 /// Steps of a program.
 const LENGTH: u32 = 24;
 
-/// Units that a program may pay for: what is paid is gone.
+/// Units that a program may pay for: they do not return to the stock.
 const PAID: u64 = 2;
 
-/// Programs that shrinking may take.
-const SHRINKING: u32 = 60;
+/// Maximum number of programs for shrinking.
+const SHRINKING: u64 = 60;
 
-/// Plays a random program. Gives what it finds, made small.
+/// Runs a random program; gives a shrunk finding.
 pub(crate) fn run_random(
     session: &mut Session,
     draws: &mut Draws,
@@ -33,20 +34,23 @@ pub(crate) fn run_random(
     }
     let steps = shrink(session, steps);
     let world = session.world();
-    let played = play(session, &world, &steps);
-    let last = played.last()?;
+    let exchanges = play(session, &world, &steps);
+    let last = exchanges.last()?;
     if last.facets.is_empty() {
-        // It does not come again: the other side is not what it was.
+        // It cannot be reproduced: the state of the server has changed.
         return None;
     }
-    let sort = situation::words(last.situation);
-    let steps = steps[..played.len()].to_vec();
-    let mut finding = Finding { rule: String::new(), steps, played };
+    let situation = situation::describe(last.situation);
+    let steps = steps[..exchanges.len()].to_vec();
+    let mut finding = Finding { rule: String::new(), steps, exchanges };
     finding.rule = match finding.situation() {
-        Some(cause) if situation::words(cause) != sort => {
-            format!("after {}, {sort} is answered as the contract has it", situation::words(cause))
+        Some(cause) if situation::describe(cause) != situation => {
+            format!(
+                "after {}, {situation} is answered as the contract requires",
+                situation::describe(cause)
+            )
         }
-        Some(_) | None => format!("{sort} is answered as the contract has it"),
+        Some(_) | None => format!("{situation} is answered as the contract requires"),
     };
     Some(finding)
 }
@@ -110,7 +114,7 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
             let mut draw = draws.draw(Purpose::LINES);
             for line in 0..=draw.below(3) {
                 let line = u16::try_from(line).expect("a few lines");
-                let (sku, there_is) = draw_shelf(draws, world, Purpose::line_sku(line));
+                let (sku, there_is) = draw_stock_record(draws, world, Purpose::line_sku(line));
                 let mut draw = draws.draw(Purpose::line_count(line));
                 let count = match draw.below(16) {
                     0 => there_is,
@@ -129,14 +133,14 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
         Kind::Pay => Op::Pay(target),
         Kind::Cancel => Op::Cancel(target),
         Kind::Stock | Kind::Tick | Kind::Rules => {
-            Op::Stock(draw_shelf(draws, world, Purpose::SKU).0)
+            Op::Stock(draw_stock_record(draws, world, Purpose::SKU).0)
         }
     };
     step
 }
 
-/// A SKU and how much there is of it; now and then one that nobody knows.
-fn draw_shelf(draws: &mut Draws, world: &World, purpose: Purpose) -> (u32, u64) {
+/// A SKU and its available units; sometimes a SKU without a stock record.
+fn draw_stock_record(draws: &mut Draws, world: &World, purpose: Purpose) -> (u32, u64) {
     let mut draw = draws.draw(purpose);
     if draw.chance(1, 24) || world.stock.is_empty() {
         return (3_999_999_979, 1);
@@ -145,39 +149,20 @@ fn draw_shelf(draws: &mut Draws, world: &World, purpose: Purpose) -> (u32, u64) 
     (sku, available)
 }
 
-/// Drops steps, and then lines, for as long as the rest still ends in a difference of the same
-/// facets.
+/// Removes steps, and then lines, while the last step still differs in the same facets.
 fn shrink(session: &mut Session, mut steps: Vec<Step>) -> Vec<Step> {
-    let mut runs = 0;
-    let mut wanted = None;
-    let mut differs = |steps: &[Step], session: &mut Session| {
-        runs += 1;
+    let mut difference = |steps: &[Step]| {
         let world = session.world();
-        let played = play(session, &world, steps);
-        let last = played.last().filter(|_| played.len() == steps.len() && runs <= SHRINKING);
-        let facets = last.map(|last| (last.facets.clone(), last.situation));
-        let facets = facets.filter(|(facets, _)| !facets.is_empty());
-        let wanted = wanted.get_or_insert_with(|| facets.clone());
-        facets.is_some() && facets == *wanted
+        let exchanges = play(session, &world, steps);
+        let last = exchanges.last().filter(|_| exchanges.len() == steps.len())?;
+        (!last.facets.is_empty()).then(|| (last.facets.clone(), last.situation))
     };
-    if !differs(&steps, session) {
-        return steps;
-    }
-    for place in (0..steps.len().saturating_sub(1)).rev() {
-        let mut fewer = steps.clone();
-        fewer.remove(place);
-        if differs(&fewer, session) {
-            steps = fewer;
-        }
-    }
+    let Some(wanted) = difference(&steps) else { return steps };
+    let holds = |steps: &Vec<Step>| (difference(steps).as_ref() == Some(&wanted), 1);
+    let mut shrinker = Shrinker::new(SHRINKING, holds);
+    shrinker.remove_ranges(&mut steps, |steps| steps);
     for place in 0..steps.len() {
-        for line in (0..steps[place].items.len()).rev() {
-            let mut fewer = steps.clone();
-            fewer[place].items.remove(line);
-            if differs(&fewer, session) {
-                steps = fewer;
-            }
-        }
+        shrinker.remove_ranges(&mut steps, |steps| &mut steps[place].items);
     }
     steps
 }

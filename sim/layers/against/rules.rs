@@ -1,21 +1,21 @@
-//! The contract, rule by rule, each with the shortest program that decides it: all steps but the
-//! last prepare, and the last decides.
+//! The contract as rules. Each has the shortest program that checks it: the last step decides, the
+//! steps before prepare it.
 //!
-//! `A` and `B` are SKUs with plenty in stock, `S` is one that is scarce and `N` has no stock
-//! record; `xall` is as much as there is of it, `xmore` one more.
+//! `A` and `B` are SKUs with many units, `S` has few units and `N` has no stock record; `xall`
+//! means all available units, `xmore` one more.
 
 use super::compare::Facet;
 
 /// A rule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
-    /// The rule in words.
+    /// The rule as text.
     pub(crate) name: &'static str,
-    /// Steps, the first of which is number 1.
+    /// The steps; the first has number 1.
     pub(crate) program: &'static str,
-    /// What the last answer must have right.
+    /// The facets of the last answer that the rule is about.
     pub(crate) facets: &'static [Facet],
-    /// Where it is broken, nothing more is said of these facets.
+    /// If it is broken, its facets are ignored in later checks.
     pub(crate) is_general: bool,
 }
 
@@ -34,19 +34,19 @@ const fn general(name: &'static str, facets: &'static [Facet], program: &'static
     Rule { name, program, facets, is_general: true }
 }
 
-/// What every answer of its kind must have, and what is said once if it has not.
+/// Rules about all answers of a kind; each is reported once.
 const GENERAL: [Rule; 7] = [
     general("a refusal has an ErrorInfo", &[Facet::Why], "stock N"),
     general("INVALID_ARGUMENT names the field", &[Facet::Field], "stock 0"),
-    general("a create tells the status", &[Facet::CreateStatus], "create user=1 Ax1"),
-    general("OrderInfo tells the owner", &[Facet::User], "create user=1 Ax1;info order#1"),
-    general("OrderInfo tells the line", ITEMS, "create user=1 Ax2;info order#1"),
+    general("a create returns the status", &[Facet::CreateStatus], "create user=1 Ax1"),
+    general("OrderInfo returns the user", &[Facet::User], "create user=1 Ax1;info order#1"),
+    general("OrderInfo returns the lines", ITEMS, "create user=1 Ax2;info order#1"),
     general(
-        "OrderInfo tells createdAt and updatedAt",
+        "OrderInfo returns createdAt and updatedAt",
         &[Facet::Times],
         "create user=1 Ax1;info order#1",
     ),
-    general("order ids rise by one", ID, "create user=1 Ax1;create user=1 Ax1"),
+    general("order ids increase by one", ID, "create user=1 Ax1;create user=1 Ax1"),
 ];
 
 const CREATE: [Rule; 19] = [
@@ -57,14 +57,18 @@ const CREATE: [Rule; 19] = [
     rule("an exact fit is reserved", STATUS, "stock S;create user=1 Sxall;info order#2"),
     rule("a create that is short is OK", OK, "create user=1 Sxmore"),
     rule(
-        "a create that is short is told as failed",
+        "a create that is short returns status failed",
         &[Facet::CreateStatus],
         "create user=1 Sxmore",
     ),
     rule("a create that is short fails", STATUS, "create user=1 Sxmore;info order#1"),
-    rule("a failed create tells what was short", &[Facet::CreateShortages], "create user=1 Sxmore"),
     rule(
-        "OrderInfo tells what was short",
+        "a failed create returns the shortages",
+        &[Facet::CreateShortages],
+        "create user=1 Sxmore",
+    ),
+    rule(
+        "OrderInfo returns the shortages",
         &[Facet::Shortages],
         "create user=1 Sxmore;info order#1",
     ),
@@ -76,15 +80,19 @@ const CREATE: [Rule; 19] = [
     rule("a failed create reserves nothing", UNITS, "stock A;create user=1 Ax1 Sxmore;stock A"),
     rule("an unknown SKU fails the order, not the call", OK, "create user=1 Nx1"),
     rule(
-        "an order of an unknown SKU is on record as failed",
+        "an order of an unknown SKU is stored as failed",
         STATUS,
         "create user=1 Nx1;info order#1",
     ),
     rule("a failed create takes an id", ID, "create user=1 Sxmore;create user=1 Ax1"),
-    rule("lines are told by ascending SKU", ITEMS, "create user=1 Bx1 Ax1;info order#1"),
-    rule("duplicate lines are told merged", ITEMS, "create user=1 Ax1 Ax2;info order#1"),
+    rule("lines are returned by ascending SKU", ITEMS, "create user=1 Bx1 Ax1;info order#1"),
+    rule("duplicate lines are returned merged", ITEMS, "create user=1 Ax1 Ax2;info order#1"),
     rule("duplicate lines reserve their sum", UNITS, "stock A;create user=1 Ax1 Ax2;stock A"),
-    rule("duplicate lines are one demand", STATUS, "create user=1 Sxall Sx1;info order#1"),
+    rule(
+        "duplicate lines are checked as their sum",
+        STATUS,
+        "create user=1 Sxall Sx1;info order#1",
+    ),
 ];
 
 const INVALID: [Rule; 14] = [
@@ -124,13 +132,13 @@ const PAY: [Rule; 10] = [
     rule("a pay of an awaiting order is OK", OK, "create user=1 Ax1;pay order#1"),
     rule("a pay makes the order paid", STATUS, "create user=1 Ax1;pay order#1;info order#1"),
     rule(
-        "a pay leaves what is available alone",
+        "a pay does not change the available units",
         UNITS,
         "create user=1 Ax2;stock A;pay order#1;stock A",
     ),
     rule("a pay of a paid order is OK", OK, "create user=1 Ax1;pay order#1;pay order#1"),
     rule(
-        "a pay of a paid order takes nothing more",
+        "a pay of a paid order changes nothing",
         UNITS,
         "create user=1 Ax2;pay order#1;stock A;pay order#1;stock A",
     ),
@@ -173,13 +181,9 @@ const CANCEL: [Rule; 13] = [
         &[Facet::Reason],
         "create user=1 Ax1;cancel order#1;info order#1",
     ),
+    rule("a cancel releases its units", UNITS, "create user=1 Ax2;stock A;cancel order#1;stock A"),
     rule(
-        "a cancel gives its units back",
-        UNITS,
-        "create user=1 Ax2;stock A;cancel order#1;stock A",
-    ),
-    rule(
-        "a cancel gives every line back",
+        "a cancel releases every line",
         UNITS,
         "create user=1 Ax1 Bx2;stock B;cancel order#1;stock B",
     ),
@@ -189,7 +193,7 @@ const CANCEL: [Rule; 13] = [
         "create user=1 Ax1;cancel order#1;cancel order#1",
     ),
     rule(
-        "a cancel of a cancelled order gives nothing back",
+        "a cancel of a cancelled order releases nothing",
         UNITS,
         "create user=1 Ax2;create user=1 Ax2;cancel order#1;stock A;cancel order#1;stock A",
     ),
@@ -209,7 +213,7 @@ const CANCEL: [Rule; 13] = [
         "create user=1 Sxmore;info order#1;cancel order#1",
     ),
     rule(
-        "a refused cancel leaves the stock alone",
+        "a refused cancel does not change the stock",
         UNITS,
         "create user=1 Ax2;create user=1 Ax1 Sxmore;stock A;cancel order#2;stock A",
     ),
@@ -223,12 +227,12 @@ const CANCEL: [Rule; 13] = [
 const KEYS: [Rule; 9] = [
     rule("a key of 64 bytes is OK", OK, "create user=1 Ax1 key=k1:64"),
     rule(
-        "keys are told apart by their last byte",
+        "keys that differ in the last byte are different",
         ID,
         "create user=1 Ax1 key=k1:64;create user=1 Ax2 key=k2:64",
     ),
     rule(
-        "a used key gets the first order again",
+        "a used key returns the first order",
         ID,
         "create user=1 Ax1 key=k1;create user=1 Ax1 key=k1",
     ),
@@ -243,12 +247,12 @@ const KEYS: [Rule; 9] = [
         "create user=1 Ax3 Bx1 key=k1;create user=1 Bx1 Ax1 Ax2 key=k1",
     ),
     rule(
-        "a used key of a failed create gets it again",
+        "a used key of a failed create returns that order",
         ID,
         "create user=1 Sxmore key=k1;create user=1 Sxmore key=k1",
     ),
     rule(
-        "a used key tells the first answer",
+        "a used key returns the first answer",
         &[Facet::CreateStatus],
         "create user=1 Ax1 key=k1;cancel order#1;create user=1 Ax1 key=k1",
     ),
@@ -257,10 +261,14 @@ const KEYS: [Rule; 9] = [
         ANSWER,
         "create user=1 Ax1 key=k1;create user=1 Ax2 key=k1",
     ),
-    rule("keys of two users never meet", ID, "create user=1 Ax1 key=k1;create user=2 Ax1 key=k1"),
+    rule(
+        "keys of different users are independent",
+        ID,
+        "create user=1 Ax1 key=k1;create user=2 Ax1 key=k1",
+    ),
 ];
 
-/// Every rule: the general ones first, then each after those that it builds on.
+/// Every rule: general ones first, and each after those it depends on.
 pub(crate) fn all() -> impl Iterator<Item = Rule> {
     let special = CREATE.into_iter().chain(INVALID).chain(MISSING).chain(PAY);
     GENERAL.into_iter().chain(special).chain(CANCEL).chain(KEYS)

@@ -1,4 +1,4 @@
-//! A foreign server, and the model that is taken along with it from wherever it stands.
+//! Another server, and a model that starts from its present stock.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,42 +9,43 @@ use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
 use super::compare::{Facet, differences};
+use super::situation::Situation;
 use crate::layers::wire::{self, Received, Reply};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
-use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
+use crate::plan::{CreatedOrders, KeyText, Op, Step};
 
-/// How long an answer may take.
+/// Timeout of a call.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// How far the other side's clock may be off.
+/// Maximum difference between the two clocks.
 const CLOCKS: Duration = Duration::from_secs(2);
 
-/// Lines of a create that the contract allows.
+/// Maximum number of lines of a create.
 pub(crate) const MAX_LINES: u32 = 1_000;
 
-/// The other side.
+/// A connection to the server.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) runtime: Runtime,
     /// The address.
     pub(crate) endpoint: Endpoint,
     rpc: LomsClient<Channel>,
-    /// SKUs that can be bought there.
+    /// The SKUs in use.
     pub(crate) skus: Vec<u32>,
-    /// The id of its last order, once it is known.
+    /// The id of the newest order, once it is known.
     pub(crate) last_id: Option<i64>,
-    /// Facets that are known to be wrong, or not offered.
+    /// Facets that are known to differ or are not sent.
     pub(crate) ignored: BTreeSet<Facet>,
-    /// A user that nobody has been yet, so that no key has been used.
+    /// A new user id, whose keys have not been used.
     user: i64,
 }
 
 impl Session {
-    /// Calls the server at this address.
+    /// Connects to the server.
     ///
     /// # Errors
-    /// It cannot be called.
+    /// There is no connection.
     pub(crate) fn connect(address: &str, skus: Vec<u32>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let endpoint = Endpoint::from_shared(address.to_owned())
@@ -72,13 +73,13 @@ impl Session {
         runtime.block_on(in_time(rpc, call))
     }
 
-    /// What can be promised of a SKU; `None` where the server does not say.
+    /// Available units of a SKU; `None` if the server does not return them.
     pub(crate) fn available(&mut self, sku: u32) -> Option<u64> {
         let Reply::Stock(units) = self.call(Call::Stock(sku)).reply else { return None };
         Some(units)
     }
 
-    /// A world that opens as the server stands now.
+    /// A world with the present stock of the server.
     pub(crate) fn world(&mut self) -> World {
         let skus = self.skus.clone();
         let stock = skus.into_iter().filter_map(|sku| Some((sku, self.available(sku)?, 0)));
@@ -86,19 +87,19 @@ impl Session {
         World { stock, payment_timeout: 0, idempotency_window: u64::MAX, max_lines: MAX_LINES }
     }
 
-    /// The first of sixteen users that nobody has been yet, and of as many keys.
+    /// The first of sixteen new user ids and keys.
     pub(crate) fn new_users(&mut self) -> i64 {
         self.user = self.user.wrapping_add(16).max(1);
         self.user
     }
 }
 
-/// A client that takes refusals with long details.
+/// A client that accepts long error details.
 pub(crate) fn client(channel: Channel) -> LomsClient<Channel> {
     LomsClient::new(channel)
 }
 
-/// A call that is given up in the end.
+/// A call with a timeout.
 pub(crate) async fn in_time(rpc: &mut LomsClient<Channel>, call: Call<'_>) -> Received {
     let given_up =
         || Received { index: None, reply: Reply::Nothing("no answer in 5 s".to_owned()) };
@@ -110,30 +111,27 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// What one step came to.
+/// The reply to one step, and the expected answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
-    /// What was heard.
+    /// The reply.
     pub(crate) reply: Reply,
-    /// What the model answers, in the server's ids.
+    /// The model's answer, with the server's ids.
     pub(crate) expected: Answer,
-    /// Where they differ.
+    /// The facets that differ.
     pub(crate) facets: BTreeSet<Facet>,
-    /// What sort of call it was, as the model stood: what says most of it.
+    /// The most specific situation of the call.
     pub(crate) situation: Situation,
 }
 
-/// The sort of a call, as things stand.
-pub(crate) type Situation = (Kind, &'static str);
-
-/// When something happened, as well as it is known.
+/// The time of an event, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
-    /// At the soonest, by our clock.
+    /// Earliest time by our clock.
     from: SystemTime,
-    /// At the latest, by our clock.
+    /// Latest time by our clock.
     to: SystemTime,
-    /// At the soonest, by the server's clock, in nanoseconds since 1970.
+    /// Earliest time by the server's clock, in nanoseconds since 1970.
     after: u64,
 }
 
@@ -146,23 +144,23 @@ impl Moment {
     }
 }
 
-/// A program at work: the server and a model of its own.
+/// A running program, with its own model.
 #[derive(Debug)]
 pub(crate) struct Program<'a> {
     session: &'a mut Session,
     model: Model,
     created: CreatedOrders,
     first_user: i64,
-    /// By the model's ids from 1: the server's.
+    /// The server's order ids, by the model's id - 1.
     ids: Vec<i64>,
-    /// By the model's ids from 1: when it was created and when it last changed.
+    /// Times of the create and of the last change, by the model's id - 1.
     moments: Vec<[Moment; 2]>,
-    /// The latest of the server's times that was told so far.
-    told: u64,
+    /// The latest server time seen so far.
+    seen: u64,
 }
 
 impl<'a> Program<'a> {
-    /// Begins with the server as it stands.
+    /// Starts from the present state of the server.
     pub(crate) fn begin(session: &'a mut Session, world: &World) -> Self {
         let first_user = session.new_users();
         let (ids, moments) = (Vec::new(), Vec::new());
@@ -174,32 +172,32 @@ impl<'a> Program<'a> {
             first_user,
             ids,
             moments,
-            told: 0,
+            seen: 0,
         }
     }
 
-    /// What sorts of call the step would be of now; the first says most.
+    /// The situations of a step; the first is the most specific.
     #[must_use]
     pub(crate) fn situations(&self, step: &Step) -> Vec<Situation> {
-        let mut room = KeyText::default();
-        let call = step.call(&self.created, &mut room);
+        let mut buffer = KeyText::default();
+        let call = step.call(&self.created, &mut buffer);
         super::situation::of(&self.model, call)
     }
 
-    /// Takes a step on both sides.
+    /// Sends a step to both sides.
     pub(crate) fn step(&mut self, step: &Step) -> Exchange {
         let step = &self.with_new_key(step);
         let situation = self.situations(step)[0];
-        let mut room = KeyText::default();
-        let call = step.call(&self.created, &mut room);
+        let mut buffer = KeyText::default();
+        let call = step.call(&self.created, &mut buffer);
         let about = step.op.target().map(|target| self.created.find(target));
         let before = about.and_then(|order| self.model.order(order)).map(|info| info.status);
         let call = self.with_new_user(call);
         let orders = self.model.orders();
         let mut expected = self.model.answer(0, call);
-        let began = now();
+        let sent = now();
         let received = self.session.call(self.theirs(call));
-        let span = Moment { from: began - CLOCKS, to: now() + CLOCKS, after: self.told };
+        let span = Moment { from: sent - CLOCKS, to: now() + CLOCKS, after: self.seen };
         if let Answer::Created { order, .. } = &expected {
             self.created.note(step.number, *order);
         }
@@ -228,13 +226,13 @@ impl<'a> Program<'a> {
             if !created.fits(order.created_at) || !updated.fits(order.updated_at) {
                 facets.insert(Facet::Times);
             }
-            self.told = self.told.max(order.created_at.max(order.updated_at).unwrap_or(0));
+            self.seen = self.seen.max(order.created_at.max(order.updated_at).unwrap_or(0));
         }
         let facets = facets.difference(&self.session.ignored).copied().collect();
         Exchange { reply: received.reply, expected, facets, situation }
     }
 
-    /// The same step with a key that nobody has used yet, even for another user.
+    /// The same step with a key that no user has used.
     fn with_new_key(&self, step: &Step) -> Step {
         let mut step = step.clone();
         if let Op::Create { key, .. } = &mut step.op
@@ -246,7 +244,7 @@ impl<'a> Program<'a> {
         step
     }
 
-    /// The same call by a user that nobody has been yet.
+    /// The same call with a new user.
     fn with_new_user<'c>(&self, call: Call<'c>) -> Call<'c> {
         if let Call::Create { user, items, key } = call
             && user > 0
@@ -256,7 +254,7 @@ impl<'a> Program<'a> {
         call
     }
 
-    /// The same call in the server's ids.
+    /// The same call with the server's ids.
     fn theirs<'c>(&self, call: Call<'c>) -> Call<'c> {
         let theirs = |order: i64| match usize::try_from(order) {
             Ok(nth) if nth > 0 => self.ids.get(nth - 1).copied().unwrap_or(i64::MAX),
@@ -273,18 +271,18 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// The model has a new order: its id on the other side must be the next.
+    /// Maps a new order of the model to the next id of the server.
     fn new_order(&mut self, reply: &Reply) {
-        let told = if let Reply::Created { order, .. } = reply { Some(*order) } else { None };
-        let next = self.session.last_id.and_then(|last| last.checked_add(1)).or(told);
-        // Where the first order of a program stands is the server's business.
+        let seen = if let Reply::Created { order, .. } = reply { Some(*order) } else { None };
+        let next = self.session.last_id.and_then(|last| last.checked_add(1)).or(seen);
+        // The id of the first order of a program is not checked.
         let any = self.ids.is_empty() || self.session.ignored.contains(&Facet::Id);
-        let id = if any { told.or(next) } else { next };
+        let id = if any { seen.or(next) } else { next };
         self.ids.push(id.unwrap_or(i64::MAX));
-        self.session.last_id = told.or(self.session.last_id);
+        self.session.last_id = seen.or(self.session.last_id);
     }
 
-    /// Gives back what the program holds.
+    /// Cancels the orders that still await payment.
     pub(crate) fn end(self) {
         for order in self.model.awaiting() {
             let _ = self.session.call(Call::Cancel(self.ids[place(order)]));
@@ -296,7 +294,7 @@ fn place(order: i64) -> usize {
     usize::try_from(order - 1).expect("the model's ids start at 1")
 }
 
-/// Whether a step only looks.
+/// Whether a step only reads.
 #[must_use]
 pub(crate) const fn is_read(op: Op) -> bool {
     matches!(op, Op::Info(_) | Op::Stock(_) | Op::Tick)

@@ -1,21 +1,23 @@
-//! What sort of call a call is, as the model stands. A rule that is broken is broken for a sort of
-//! calls, and programs that look for more leave these out.
+//! The situation of a call: its kind and the state of the model. A broken rule is broken in some
+//! situations, and random programs avoid these.
 
-use super::session::Situation;
 use crate::layers::service::kind_of;
-use crate::layers::wire::is_invalid;
 use crate::model::Model;
-use crate::model::contract::{Answer, Call, Refusal, Status};
+use crate::model::contract::{Answer, Call, Status};
+use crate::model::refusal::RefusalKind;
 use crate::plan::Kind;
 
-/// The sorts that a call is of: the first says most.
+/// The kind of a call, and the situation it is made in.
+pub(crate) type Situation = (Kind, &'static str);
+
+/// The situations of a call; the first is the most specific.
 #[must_use]
 pub(crate) fn of(model: &Model, call: Call<'_>) -> Vec<Situation> {
     let sorts = match call {
         Call::Create { items, .. } => create(model, call, items),
         Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => vec![about(model, order)],
         Call::Stock(0) => vec!["of SKU 0"],
-        Call::Stock(sku) if model.stock().any(|shelf| shelf.0 == sku) => vec!["of a SKU"],
+        Call::Stock(sku) if model.stock().any(|record| record.0 == sku) => vec!["of a SKU"],
         Call::Stock(_) => vec!["of an unknown SKU"],
         Call::Tick | Call::ChangeRules { .. } => vec![""],
     };
@@ -38,12 +40,12 @@ fn create(model: &Model, call: Call<'_>, items: &[(u32, u32)]) -> Vec<&'static s
     let answer = after.answer(0, call);
     if let Answer::Refused(refusal) = answer {
         let reused = "of a used key and other lines";
-        return vec![if is_invalid(refusal) { invalid(refusal) } else { reused }];
+        return vec![if refusal.is_invalid() { refusal.reason() } else { reused }];
     }
     if after.orders() == model.orders() {
         return vec!["of a used key"];
     }
-    let known = |sku: u32| model.stock().any(|shelf| shelf.0 == sku);
+    let known = |sku: u32| model.stock().any(|record| record.0 == sku);
     let fails = matches!(answer, Answer::Created { status: Status::Failed, .. });
     let fits = after.stock().zip(model.stock()).any(|(now, then)| now.1 == now.2 && now != then);
     [
@@ -60,34 +62,15 @@ fn create(model: &Model, call: Call<'_>, items: &[(u32, u32)]) -> Vec<&'static s
     .collect()
 }
 
-const fn invalid(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::InvalidUser => "of no user",
-        Refusal::NoItems => "of no items",
-        Refusal::TooManyItems => "of too many items",
-        Refusal::InvalidItemSku(_) => "with SKU 0",
-        Refusal::InvalidItemCount(_) => "with count 0",
-        Refusal::CountOverflow(_) => "with a sum over u32",
-        Refusal::KeyTooLong
-        | Refusal::InvalidOrderId
-        | Refusal::InvalidSku
-        | Refusal::OrderNotFound
-        | Refusal::SkuNotFound
-        | Refusal::OrderNotAwaitingPayment(_)
-        | Refusal::OrderExpired
-        | Refusal::IdempotencyKeyReused(_) => "with a key too long",
-    }
-}
-
 fn has_twins(items: &[(u32, u32)]) -> bool {
     let mut skus: Vec<u32> = items.iter().map(|item| item.0).collect();
     skus.sort_unstable();
     skus.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// As pages spell it.
+/// The text on pages.
 #[must_use]
-pub(crate) fn words((kind, sort): Situation) -> String {
+pub(crate) fn describe((kind, sort): Situation) -> String {
     let kind = match kind {
         Kind::Create => "a create",
         Kind::Info => "OrderInfo",
@@ -97,5 +80,8 @@ pub(crate) fn words((kind, sort): Situation) -> String {
         Kind::Tick => "a tick",
         Kind::Rules => "a change of the rules",
     };
+    if RefusalKind::ALL.iter().any(|refusal| refusal.reason() == sort) {
+        return format!("{kind} refused with {sort}");
+    }
     format!("{kind} {sort}")
 }

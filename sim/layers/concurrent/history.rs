@@ -1,46 +1,47 @@
-//! What happened, as the clients saw it.
+//! The history: the calls and replies of all clients.
 
 use crate::layers::wire::Received;
 use crate::model::contract::Call;
 use crate::plan::{CreatedOrders, KeyText, Op, Step};
 
-/// A call and what came of it.
+/// A call and its reply.
 #[derive(Clone, Debug)]
 pub(crate) struct CallRecord {
-    /// The call, with who made it.
+    /// The call and its client.
     pub(crate) step: Step,
-    /// The order that it is about; 0 for a call that is about none.
+    /// The order of the call; 0 if it is not about an order.
     pub(crate) order: i64,
-    /// When it was made, by a clock that counts such moments: a call that returned before another
-    /// was made has the smaller number here.
+    /// Logical time of the request: if one call returned before another was sent, its `returned` is
+    /// lower than the other's `invoked`.
     pub(crate) invoked: u64,
-    /// When it returned; `u64::MAX` where it never did, and may have been done or not.
+    /// Logical time of the reply; `u64::MAX` if there was none: then the call may have had an
+    /// effect or not.
     pub(crate) returned: u64,
-    /// What came back.
+    /// The reply.
     pub(crate) received: Received,
 }
 
 impl CallRecord {
     /// The call.
     #[must_use]
-    pub(crate) fn call<'a>(&'a self, room: &'a mut KeyText) -> Call<'a> {
-        self.call_about(self.order, room)
+    pub(crate) fn call<'a>(&'a self, buffer: &'a mut KeyText) -> Call<'a> {
+        self.call_about(self.order, buffer)
     }
 
-    /// The call about another order.
+    /// The same call on another order.
     #[must_use]
-    pub(crate) fn call_about<'a>(&'a self, order: i64, room: &'a mut KeyText) -> Call<'a> {
+    pub(crate) fn call_about<'a>(&'a self, order: i64, buffer: &'a mut KeyText) -> Call<'a> {
         match self.step.op {
             Op::Info(_) => Call::Info(order),
             Op::Pay(_) => Call::Pay(order),
             Op::Cancel(_) => Call::Cancel(order),
             Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => {
-                self.step.call(&CreatedOrders::default(), room)
+                self.step.call(&CreatedOrders::default(), buffer)
             }
         }
     }
 
-    /// One line: who, what, when and what came back.
+    /// One line: client, call, times and reply.
     #[must_use]
     pub(crate) fn line(&self) -> String {
         let (step, order) = (&self.step, self.order);

@@ -7,19 +7,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::layers::wire::{self, Reply};
+use crate::layers::wire::Reply;
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::plan::{KeyText, Kind};
 
 use super::history::CallRecord;
 
-/// Why a history is not what the server says.
+/// Why the history does not follow the order of the indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderViolation {
-    /// What is wrong.
+    /// A description.
     pub(crate) what: String,
-    /// The calls that it is about, by their places in the history.
+    /// The calls, as indexes into the history.
     pub(crate) entries: Vec<usize>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct OrderViolation {
 /// command after it is a nanosecond later.
 ///
 /// # Errors
-/// The first place at which it does not.
+/// The first violation.
 pub(crate) fn check(
     world: &World,
     start: u64,
@@ -41,7 +41,7 @@ pub(crate) fn check(
         replay.group(index, group, &mut order)?;
     }
     agrees_with_time(&order, history)?;
-    // What the edge refuses depends on nothing that happened, so that any moment will do.
+    // An invalid request is refused at any time and in any state.
     let mut fresh = Model::new(world, None);
     for (place, entry) in history.iter().enumerate() {
         if entry.received.index.is_none() {
@@ -136,7 +136,7 @@ impl Replay<'_> {
     }
 }
 
-/// A call that returned before another was made comes before it.
+/// A call that returned before another was sent must come before it.
 fn agrees_with_time(order: &[usize], history: &[CallRecord]) -> Result<(), OrderViolation> {
     let mut soonest: Option<usize> = None;
     for &place in order.iter().rev() {
@@ -144,8 +144,7 @@ fn agrees_with_time(order: &[usize], history: &[CallRecord]) -> Result<(), Order
         if let Some(later) = soonest
             && returned(later) < history[place].invoked
         {
-            let what =
-                "a command returned before another was created, and comes after it".to_owned();
+            let what = "a command that returned before another was sent comes after it".to_owned();
             return Err(OrderViolation { what, entries: vec![later, place] });
         }
         if soonest.is_none_or(|soonest| returned(place) < returned(soonest)) {
@@ -162,17 +161,17 @@ fn agrees(
     place: usize,
 ) -> Result<(), OrderViolation> {
     let entry = &history[place];
-    let mut room = KeyText::default();
-    let call = entry.call(&mut room);
+    let mut buffer = KeyText::default();
+    let call = entry.call(&mut buffer);
     let expected = model.answer(at, call);
     let received = entry.received.answer(call);
-    let invalid = matches!(expected, Answer::Refused(refusal) if wire::is_invalid(refusal));
+    let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
     if received.as_ref() == Ok(&expected) && invalid == entry.received.index.is_none() {
         return Ok(());
     }
-    let said = received.map_or_else(|strange| strange, |answer| answer.to_string());
+    let actual = received.map_or_else(|unexpected| unexpected, |answer| answer.to_string());
     Err(OrderViolation {
-        what: format!("the server answers {said}; the model {expected}"),
+        what: format!("the server answers {actual}; expected {expected}"),
         entries: vec![place],
     })
 }

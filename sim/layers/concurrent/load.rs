@@ -1,4 +1,5 @@
-//! The server under load: real sockets, real threads, and clients that all want the same.
+//! The server under load: real sockets, real threads, and clients that compete for the same orders
+//! and SKUs.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -20,11 +21,11 @@ use crate::model::World;
 use crate::plan::rng::{Domain, Draws, Purpose, Weights};
 use crate::plan::{Key, KeyText, Kind, Op, Step, Target};
 
-/// The clock of the server stands here, so that the sequencer stamps command N with the Nth
-/// nanosecond: 2026-01-01.
+/// The server's clock is fixed at this time, so the sequencer gives command N the time of N
+/// nanoseconds later: 2026-01-01.
 pub(crate) const START: u64 = 1_767_225_600_000_000_000;
 
-/// What is run.
+/// The load.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     world: World,
@@ -42,7 +43,7 @@ impl Load {
         Self { world, clients: clients.max(1), calls, seed }
     }
 
-    /// The same where nothing expires.
+    /// The same without expiry.
     pub(crate) fn short(clients: u32, calls: u32, seed: u64) -> Self {
         let mut load = Self::busy(clients, calls, seed);
         (load.world.payment_timeout, load.world.idempotency_window) = (0, u64::MAX);
@@ -50,31 +51,31 @@ impl Load {
     }
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// Where it was.
+    /// The world.
     pub(crate) world: World,
     /// All calls, client by client.
     pub(crate) history: Vec<CallRecord>,
 }
 
-/// What the clients share.
+/// Shared by the clients.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Counts calls made and returned.
+    /// Logical clock: counts requests and replies.
     moments: AtomicU64,
-    /// The highest order id that anybody has seen.
+    /// The highest order id seen so far.
     newest: AtomicI64,
 }
 
-/// Two, so that calls meet on the machine from several threads on every host.
+/// Two, so that calls reach the state machine from several threads on every host.
 const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// Runs the server and the clients.
 ///
 /// # Errors
-/// There is no socket, or no thread, to be had.
+/// A socket or a thread cannot be created.
 pub(crate) fn run(load: &Load) -> io::Result<Run> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -87,7 +88,7 @@ pub(crate) fn run(load: &Load) -> io::Result<Run> {
         let (stop, stopped) = oneshot::channel::<()>();
         let options = options(&load.world);
         let server = tokio::spawn(serve(listener, THREADS, sequencer, options, async {
-            // A sender that is dropped says the same as one that sends.
+            // A dropped sender also stops the server.
             let _ = stopped.await;
         }));
         let shared = Arc::new(Shared::default());
@@ -126,8 +127,8 @@ async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -
         let received = wire::Received { index: None, reply: wire::Reply::Done };
         let mut entry = CallRecord { step, order, invoked: 0, returned: 0, received };
         entry.invoked = shared.moments.fetch_add(1, Ordering::SeqCst);
-        let mut room = KeyText::default();
-        let received = wire::call(&mut rpc, entry.call(&mut room)).await;
+        let mut buffer = KeyText::default();
+        let received = wire::call(&mut rpc, entry.call(&mut buffer)).await;
         entry.returned = shared.moments.fetch_add(1, Ordering::SeqCst);
         if let wire::Reply::Created { order, .. } = received.reply {
             shared.newest.fetch_max(order, Ordering::SeqCst);
@@ -138,7 +139,7 @@ async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -
     history
 }
 
-/// A call, and the order that it is about: one of the newest, which others are about as well.
+/// A call and its order: one of the newest, so that clients compete.
 fn draw(draws: &mut Draws, newest: i64) -> (Step, i64) {
     let mut draw = draws.draw(Purpose::TARGET);
     let order = match draw.below(64) {

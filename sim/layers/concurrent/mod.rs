@@ -1,12 +1,12 @@
-//! The concurrent layer: the shipped multi-thread server over loopback sockets, many clients at
-//! once, and a check that all they saw can be told as one story, call after call.
+//! The concurrent layer: the real multi-threaded server over loopback sockets, concurrent clients,
+//! and a check that their history is linearizable.
 //!
 //! | part | what it does |
 //! |---|---|
-//! | `load` | runs the server and the clients, and writes the history down |
-//! | `history` | what happened, as the clients saw it |
-//! | `index_order` | the server tells its order: one pass over the history |
-//! | `search` | it does not: any order will do, for short histories |
+//! | `load` | runs the server and the clients, and records the history |
+//! | `history` | the calls and replies of the clients |
+//! | `index_order` | the server sends command indexes: one pass over the history checks them |
+//! | `search` | it does not: searches a valid order of a short history |
 
 mod history;
 mod index_order;
@@ -29,29 +29,28 @@ use crate::plan::KeyText;
 /// only if the search cannot decide the one before.
 const SHORT: [u32; 3] = [160, 80, 40];
 
-/// Runs the server and that many clients, which make that many calls between them, and checks the
-/// history.
+/// Runs the server with these clients, which make `calls` calls together, and checks the history.
 pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
     let mut text = format!("concurrent: {clients} clients, {calls} calls\n");
-    let began = Stopwatch::start();
+    let timer = Stopwatch::start();
     let run = match load::run(&load::Load::busy(clients, calls, seed)) {
         Ok(run) => run,
-        Err(error) => return (format!("sim: no server: {error}\n"), Exit::Usage),
+        Err(error) => return (format!("sim: cannot start the server: {error}\n"), Exit::Usage),
     };
-    let took = began.elapsed();
+    let took = timer.elapsed();
     eprintln!("sim: concurrent, {} calls in {took:.2?}", run.history.len());
-    let began = Stopwatch::start();
+    let timer = Stopwatch::start();
     let checked = index_order::check(&run.world, load::START, &run.history);
-    eprintln!("sim: concurrent, checked in {:.2?}", began.elapsed());
+    eprintln!("sim: concurrent, checked in {:.2?}", timer.elapsed());
     if let Err(violation) = checked {
         let _ = writeln!(text, "FAIL {}", violation.what);
         violation.entries.iter().for_each(|&place| {
             let _ = writeln!(text, "  {}", run.history[place].line());
         });
-        let _ = writeln!(text, "  again: sim concurrent --clients {clients} --calls {calls}");
+        let _ = writeln!(text, "  reproduce: sim concurrent --clients {clients} --calls {calls}");
         return (text, Exit::Oracle);
     }
-    text.push_str("ok   every answer is the model's, in the order that the server tells\n");
+    text.push_str("ok   every answer equals the model's, in the order of the command indexes\n");
     let mut exit = Exit::Undecided;
     for calls in SHORT {
         match load::run(&load::Load::short(clients.min(4), calls, seed)) {
@@ -60,7 +59,7 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
                 text.push_str(&found);
                 exit = end;
             }
-            Err(error) => return (format!("sim: no server: {error}\n"), Exit::Usage),
+            Err(error) => return (format!("sim: cannot start the server: {error}\n"), Exit::Usage),
         }
         if exit != Exit::Undecided {
             break;
@@ -80,9 +79,9 @@ fn check_by_search(world: &World, history: &[CallRecord]) -> (String, Exit) {
     (report(&found, history), exit)
 }
 
-/// Whether what was heard is the model's answer, but for the times.
+/// Whether the reply equals the model's answer, except for the timestamps.
 fn fits(entry: &CallRecord, expected: &Answer) -> bool {
-    let mut room = KeyText::default();
+    let mut buffer = KeyText::default();
     let timeless = |answer: &Answer| {
         let mut answer = answer.clone();
         if let Answer::Order(info) = &mut answer {
@@ -92,16 +91,16 @@ fn fits(entry: &CallRecord, expected: &Answer) -> bool {
     };
     entry
         .received
-        .answer(entry.call(&mut room))
+        .answer(entry.call(&mut buffer))
         .is_ok_and(|answer| timeless(&answer) == timeless(expected))
 }
 
-/// What a search came to, with the calls about which it failed.
+/// The result of a search, with the calls at which it stopped.
 #[must_use]
 pub(crate) fn report(found: &SearchResult, history: &[CallRecord]) -> String {
     match found {
         SearchResult::Explained(_) => {
-            "ok   some order of the calls explains all answers\n".to_owned()
+            "ok   there is an order of the calls that explains all answers\n".to_owned()
         }
         SearchResult::Undecided => {
             let calls = history.len();
@@ -109,11 +108,12 @@ pub(crate) fn report(found: &SearchResult, history: &[CallRecord]) -> String {
         }
         SearchResult::Unexplained(longest) => {
             let mut text =
-                "FAIL no order of the calls explains all answers; the longest\n".to_owned();
+                "FAIL no order of the calls explains all answers; the longest partial order:\n"
+                    .to_owned();
             for &place in longest.iter().skip(longest.len().saturating_sub(12)) {
                 let _ = writeln!(text, "  {}", history[place].line());
             }
-            text.push_str("and none of these can come next\n");
+            text.push_str("none of these calls can come next:\n");
             let soonest = (0..history.len())
                 .filter(|place| !longest.contains(place))
                 .map(|place| history[place].returned)

@@ -1,8 +1,8 @@
-//! The check by search, for a server that does not tell its order: is there any order of the
-//! calls that agrees with time and with the model? (Wing and Gong 1993; the memo is Lowe's, 2017.)
+//! Linearizability by search, for a server without command indexes: is there an order of the calls
+//! that agrees with real time and with the model? (Wing and Gong 1993; memoization by Lowe, 2017.)
 //!
-//! Time stands still in the model: nothing expires and no key is forgotten, so that it is for
-//! worlds where nothing does.
+//! The model's time does not move: nothing expires and no key is removed. The search is for worlds
+//! without expiry.
 
 use std::collections::BTreeSet;
 
@@ -12,22 +12,23 @@ use crate::model::{Model, World};
 use crate::plan::{KeyText, Kind};
 use crate::report::fingerprint::Fingerprint;
 
-/// States that are tried before the search gives up.
+/// Maximum number of states.
 const MOST_STATES: usize = 200_000;
 
-/// What a search comes to.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SearchResult {
-    /// This order explains everything: places in the history.
+    /// This order, as indexes into the history, explains all answers.
     Explained(Vec<usize>),
-    /// No order does. The longest that agrees as far as it goes.
+    /// No order does. The longest partial order.
     Unexplained(Vec<usize>),
-    /// There are too many to try.
+    /// The limit of states is reached.
     Undecided,
 }
 
-/// Searches for an order. `offset` is what a server's order ids are ahead of the model's, and
-/// `fits` says whether what was heard can stand for the model's answer, which has the model's ids.
+/// Searches for an order. `offset` is the difference between the server's order ids and the
+/// model's; `fits` tells whether a reply is valid for the model's answer, which has the model's
+/// ids.
 #[must_use]
 pub(crate) fn search(
     world: &World,
@@ -67,7 +68,7 @@ struct Search<'a> {
 #[derive(Clone)]
 struct State {
     model: Model,
-    /// The call that made each order.
+    /// The call that created each order.
     created_by: Vec<usize>,
 }
 
@@ -88,11 +89,11 @@ impl State {
 }
 
 impl Search<'_> {
-    /// Whether what is not done yet can be explained from this state on.
+    /// Whether the remaining calls can be explained from this state.
     fn explains(&mut self, mut state: State, mut done: Vec<bool>) -> bool {
         let depth = self.order.len();
         let mut next = self.possible(&done);
-        // A read that fits changes nothing, and can as well be taken now.
+        // A read that fits changes nothing, so it can be taken at once.
         while let Some(place) =
             next.iter().copied().find(|&place| self.read_fits(&mut state, place))
         {
@@ -125,7 +126,7 @@ impl Search<'_> {
         false
     }
 
-    /// What may come next: every call that was made before any that is not done returned.
+    /// The calls that can come next: those sent before any remaining call returned.
     fn possible(&self, done: &[bool]) -> Vec<usize> {
         let left = || (0..done.len()).filter(|&place| !done[place]);
         let soonest = left().map(|place| self.history[place].returned).min().unwrap_or(u64::MAX);
@@ -136,12 +137,12 @@ impl Search<'_> {
         let entry = &self.history[place];
         let order = match entry.order {
             wrong if wrong <= 0 => wrong,
-            // An order from before the run is no order of the model's.
+            // The model has no orders from before the run.
             order if order <= self.offset => i64::MAX,
             order => order - self.offset,
         };
-        let mut room = KeyText::default();
-        let call: Call<'_> = entry.call_about(order, &mut room);
+        let mut buffer = KeyText::default();
+        let call: Call<'_> = entry.call_about(order, &mut buffer);
         model.answer(0, call)
     }
 

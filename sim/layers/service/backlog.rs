@@ -49,7 +49,7 @@ pub(crate) fn of(seed: u64) -> (Plan, FaultSchedule) {
             step.items = vec![(1, 1), (2, 1)];
         }
         if number == orders + 1 {
-            let fault = NetworkFault::Ahead(700 * SECOND);
+            let fault = NetworkFault::ClockForward(700 * SECOND);
             faults.push(ScheduledFault { step: step.number, attempt: 0, fault });
         }
         plan.steps.push(step);

@@ -1,5 +1,5 @@
-//! The line between a client and the server: a request lies on it until it is carried over, and
-//! so does the response.
+//! The in-memory channel between a client and the server. It holds a request until the network
+//! delivers it, and the response likewise.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use tonic::codegen::{Bytes, Service, http};
 type Request = http::Request<Body>;
 type Response = http::Response<Body>;
 
-/// One line, for one call.
+/// The channel of one call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Channel(Rc<RefCell<Ends>>);
 
@@ -28,13 +28,13 @@ struct Ends {
 }
 
 impl Channel {
-    /// Takes the request off the line.
+    /// Takes the request out of the channel.
     #[must_use]
     pub(crate) fn take_request(&self) -> Option<Request> {
         self.0.borrow_mut().request.take()
     }
 
-    /// Puts the response on the line.
+    /// Puts the response into the channel.
     pub(crate) fn put_response(&self, response: Response) {
         self.0.borrow_mut().response = Some(response);
     }
@@ -55,8 +55,8 @@ impl Service<Request> for Channel {
     }
 }
 
-/// A client that waits for the response. Nobody wakes it: whoever puts the response there looks
-/// after it as well.
+/// A client that waits for the response. It is never woken: the network polls it after it puts the
+/// response here.
 #[derive(Debug)]
 pub(crate) struct Waiting(Channel);
 
@@ -78,7 +78,7 @@ impl Future for Waiting {
 pub(crate) struct Gate(Arc<AtomicBool>);
 
 impl Gate {
-    /// Lets the body through.
+    /// Delivers the body.
     pub(crate) fn open(&self) {
         self.0.store(true, Ordering::SeqCst);
     }

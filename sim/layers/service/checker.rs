@@ -1,5 +1,5 @@
-//! The checker of the service layer: the model, taken along in the order in which the server took
-//! its commands.
+//! The checker of the service layer: the model gets the same calls in the order in which the server
+//! executes them.
 
 use std::num::NonZeroUsize;
 
@@ -10,19 +10,19 @@ use crate::check::checker::Verdict;
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::subject::rules;
 use crate::coverage::counts::Counts;
-use crate::layers::wire::{self, Received};
+use crate::layers::wire::Received;
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
-use crate::report::words::Class;
+use crate::report::answers::Class;
 
-/// The model beside one server, from the server's start.
+/// A server's model, from the start of the server.
 #[derive(Debug)]
 pub(crate) struct ServiceChecker {
-    /// What came of the run so far.
+    /// Counts of the run so far.
     pub(crate) counts: Counts,
-    /// The model, as the server should be.
+    /// The model.
     pub(crate) model: Model,
     /// Whether the server has found a backlog of due orders that it has not worked off.
     pub(crate) behind: bool,
@@ -34,7 +34,7 @@ pub(crate) struct ServiceChecker {
 /// A call as it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentCall<'a> {
-    /// The step of the plan.
+    /// The number of the step in the plan.
     pub(crate) number: u32,
     /// The call.
     pub(crate) call: Call<'a>,
@@ -55,18 +55,21 @@ pub(crate) const fn kind_of(call: Call<'_>) -> Kind {
 }
 
 /// The call of a step about an order.
-pub(super) fn call_of<'a>(step: &'a Step, order: i64, room: &'a mut KeyText) -> Call<'a> {
-    let nobody = CreatedOrders::default();
+pub(super) fn call_of<'a>(step: &'a Step, order: i64, buffer: &'a mut KeyText) -> Call<'a> {
+    let no_orders = CreatedOrders::default();
     match step.op {
         Op::Info(_) => Call::Info(order),
         Op::Pay(_) => Call::Pay(order),
         Op::Cancel(_) => Call::Cancel(order),
-        Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => step.call(&nobody, room),
+        Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => {
+            step.call(&no_orders, buffer)
+        }
     }
 }
 
 impl ServiceChecker {
-    /// Beside a server that opens with this world, and expires at most so many orders at once.
+    /// The checker of a server that starts with this world. The server expires at most `expiry_step`
+    /// orders at once.
     #[must_use]
     pub(crate) fn open(world: &World, expiry_step: NonZeroUsize, injected: InjectedFaults) -> Self {
         Self {
@@ -79,7 +82,7 @@ impl ServiceChecker {
         }
     }
 
-    /// The server is started anew, and has forgotten everything.
+    /// The server is restarted and has lost its state.
     pub(crate) fn restart(&mut self) {
         self.model = Model::new(&self.world, self.injected.bug);
         self.behind = false;
@@ -93,7 +96,7 @@ impl ServiceChecker {
             return false;
         }
         let edge = Model::new(&self.world, self.injected.bug).answer(now, call);
-        let valid = !matches!(edge, Answer::Refused(refusal) if wire::is_invalid(refusal));
+        let valid = !matches!(edge, Answer::Refused(refusal) if refusal.is_invalid());
         self.behind |= valid;
         valid
     }
@@ -134,11 +137,11 @@ impl ServiceChecker {
         failure
     }
 
-    /// The server has answered a call, its clock at `clock`, whether or not anybody hears of it.
-    /// Gives the answer.
+    /// Checks an answer of the server, given at clock time `clock`, whether or not a client
+    /// receives it. Gives the answer.
     ///
     /// # Errors
-    /// It is not the answer of the model, or not in its place.
+    /// The answer or its command index is wrong.
     pub(crate) fn answered(
         &mut self,
         clock: u64,
@@ -147,7 +150,7 @@ impl ServiceChecker {
     ) -> Result<Answer, Box<Failure>> {
         let at = self.time_of(clock, sent.call);
         let expected = self.model.answer(at, sent.call);
-        let invalid = matches!(expected, Answer::Refused(refusal) if wire::is_invalid(refusal));
+        let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
         match received.answer(sent.call) {
             Ok(answer) if answer == expected => {}
             Ok(answer) => {
@@ -160,22 +163,22 @@ impl ServiceChecker {
                     &expected,
                 ));
             }
-            Err(strange) => {
+            Err(unexpected) => {
                 return Err(self.differs(
                     Oracle::Answer,
                     sent,
                     Class::Impossible,
-                    strange,
+                    unexpected,
                     &expected,
                 ));
             }
         }
         let place = (!invalid).then_some(self.model.entries());
         if received.index != place {
-            let words = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
+            let text = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
             let mut failure =
-                self.differs(Oracle::Index, sent, Class::Done, words(received.index), &expected);
-            failure.expected = words(place);
+                self.differs(Oracle::Index, sent, Class::Done, text(received.index), &expected);
+            failure.expected = text(place);
             return Err(failure);
         }
         self.counts.note(kind_of(sent.call), &expected);
@@ -271,24 +274,24 @@ impl ServiceChecker {
     /// Looks at the shelves of both sides.
     ///
     /// # Errors
-    /// They differ, or the machine contradicts itself; or something is reserved although nothing
-    /// awaits payment.
+    /// They differ, an invariant is violated, or units are reserved although no order awaits
+    /// payment.
     pub(crate) fn audit(&mut self, clock: u64, server: &Sequencer) -> Verdict {
         let nothing_awaits = self.model.awaiting().next().is_none();
         self.model.pass(self.time_of(clock, Call::Tick));
-        let shelves: Vec<_> = self.model.stock().collect();
+        let stock: Vec<_> = self.model.stock().collect();
         let look = |state: &LomsState| {
             if let Err(violation) = state.check_invariants() {
                 return Some((Oracle::Invariant, violation.to_string(), String::new()));
             }
-            for (shelf, told) in state.stock().zip(&shelves) {
-                let machine = (shelf.opening.sku.get(), shelf.total, shelf.reserved);
-                if machine != *told {
-                    return Some((Oracle::Stock, format!("{machine:?}"), format!("{told:?}")));
+            for (record, expected) in state.stock().zip(&stock) {
+                let actual = (record.opening.sku.get(), record.total, record.reserved);
+                if actual != *expected {
+                    return Some((Oracle::Stock, format!("{actual:?}"), format!("{expected:?}")));
                 }
-                if nothing_awaits && shelf.reserved != shelf.opening.reserved {
-                    let words = format!("SKU {}: {} reserved", machine.0, machine.2);
-                    return Some((Oracle::Liveness, words, "as it opened".to_owned()));
+                if nothing_awaits && record.reserved != record.opening.reserved {
+                    let text = format!("SKU {}: {} reserved", actual.0, actual.2);
+                    return Some((Oracle::Liveness, text, "as at the start".to_owned()));
                 }
             }
             None
@@ -303,7 +306,7 @@ impl ServiceChecker {
         }
     }
 
-    /// A failure that is of no call.
+    /// A failure that belongs to no call.
     #[must_use]
     pub(crate) fn at_the_end(
         &self,

@@ -1,4 +1,5 @@
-//! The end of a storm: faults stop, and everything comes to its end.
+//! The drain at the end of a run with faults: no more faults, and every order reaches a final
+//! status.
 
 use super::checker::SentCall;
 use super::faulty_run::FaultyRun;
@@ -7,8 +8,8 @@ use crate::check::checker::Verdict;
 use crate::model::contract::Call;
 
 impl FaultyRun<'_> {
-    /// What awaits payment is paid, cancelled or expires; then every order and every shelf is
-    /// looked at.
+    /// Pays, cancels or expires each order that awaits payment; then compares every order and the
+    /// stock.
     pub(super) fn drain(&mut self) -> Verdict {
         self.catch_up()?;
         let awaiting: Vec<i64> = self.checker.model.awaiting().collect();
@@ -26,7 +27,7 @@ impl FaultyRun<'_> {
             self.checker.tick(clock, 0, &self.server.sequencer)?;
         }
         self.catch_up()?;
-        // Deadlines past the end of time are none: those orders have to be cancelled.
+        // Orders with a deadline past the end of time never expire; cancel them.
         let left: Vec<i64> = self.checker.model.awaiting().collect();
         left.into_iter().try_for_each(|order| self.ask(Call::Cancel(order)))?;
         let orders = i64::try_from(self.checker.model.orders()).expect("a run has few orders");

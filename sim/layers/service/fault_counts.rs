@@ -7,15 +7,15 @@ use super::fault_schedule::NetworkFault;
 /// Counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FaultCounts {
-    /// Troubles that did happen, by kind.
+    /// Number of faults that happened, by kind.
     pub(crate) faults: [u64; NetworkFault::KINDS],
-    /// Steps whose client got an answer.
+    /// Steps whose client received an answer.
     pub(crate) resolved: u64,
-    /// Steps whose client gave up for good.
+    /// Steps whose client gave up after its last attempt.
     pub(crate) given_up: u64,
-    /// Attempts beyond the first.
+    /// Attempts after the first.
     pub(crate) retries: u64,
-    /// Requests that arrived after one that had been sent later.
+    /// Requests that arrived after one that was sent later.
     pub(crate) reordered: u64,
     /// Backlogs of due orders.
     pub(crate) backlogs: u64,
@@ -25,7 +25,7 @@ pub(crate) struct FaultCounts {
     pub(crate) waited: u64,
     /// Calls that were refused because of a backlog.
     pub(crate) catching_up: u64,
-    /// Answers that no client ever saw.
+    /// Answers that no client received.
     pub(crate) unseen: u64,
 }
 
@@ -51,7 +51,7 @@ impl FaultCounts {
             ("given up", self.given_up),
             ("retries", self.retries),
             ("reordered", self.reordered),
-            ("unseen", self.unseen),
+            ("replies not received", self.unseen),
             ("backlogs", self.backlogs),
             ("backlog steps", self.backlog_steps),
             ("waited", self.waited),

@@ -1,5 +1,5 @@
-//! With faults off: the steps of a plan one after another, each at its time. The answers must be
-//! those of the swarm layer to the same plan.
+//! Without faults: the steps of a plan one after another. The answers must equal those of the swarm
+//! layer to the same plan.
 
 use loms::grpc::proto::loms_client::LomsClient;
 
@@ -13,8 +13,8 @@ use crate::model::contract::{Answer, Call};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{CreatedOrders, KeyText, Plan, Step};
 
-/// The same plan with times that rise from step to step, as the sequencer's do, from 1. It ends
-/// where time does.
+/// The same plan with strictly increasing times from 1, as the sequencer assigns them. It ends at
+/// the end of time.
 #[must_use]
 pub(crate) fn retimed(mut plan: Plan) -> Plan {
     let mut last = None;
@@ -34,20 +34,20 @@ pub(crate) fn retimed(mut plan: Plan) -> Plan {
     plan
 }
 
-/// A calm run.
+/// A run without faults.
 #[derive(Debug)]
 pub(crate) struct FaultFreeRun {
     /// The server under test.
     server: Server,
     client: LomsClient<Loms>,
-    /// Its checker.
+    /// The checker.
     pub(crate) checker: ServiceChecker,
     created: CreatedOrders,
     start: u64,
 }
 
 impl FaultFreeRun {
-    /// A server that opens as the plan does.
+    /// A server that starts with the plan's world.
     #[must_use]
     pub(crate) fn open(plan: &Plan, injected: InjectedFaults) -> Self {
         let server = Server::start(&plan.world, ManualClock::default(), SHIPPED_EXPIRY_STEP);
@@ -56,15 +56,15 @@ impl FaultFreeRun {
         Self { server, client, checker, created: CreatedOrders::default(), start: plan.start }
     }
 
-    /// Takes a step.
+    /// Runs a step.
     ///
     /// # Errors
-    /// The answer is not the model's.
+    /// The answer differs from the model's.
     pub(crate) fn step(&mut self, step: &Step) -> Verdict {
         let at = self.start.saturating_add(step.at);
         self.server.clock.set(at);
-        let mut room = KeyText::default();
-        let call = step.call(&self.created, &mut room);
+        let mut buffer = KeyText::default();
+        let call = step.call(&self.created, &mut buffer);
         if call == Call::Tick {
             return self.checker.tick(at, step.number, &self.server.sequencer);
         }
@@ -81,23 +81,23 @@ impl FaultFreeRun {
     }
 }
 
-/// Plays a plan whose times rise, and holds its answers against the swarm layer's.
+/// Runs a plan with increasing times, and compares its answers with the swarm layer's.
 ///
 /// # Errors
-/// The model, or the swarm layer, answers otherwise.
+/// The model or the swarm layer gives another answer.
 pub(crate) fn play(
     plan: &Plan,
     injected: InjectedFaults,
 ) -> Result<Counts, Box<crate::check::failure::Failure>> {
-    let mut calm = FaultFreeRun::open(plan, injected);
-    plan.steps.iter().try_for_each(|step| calm.step(step))?;
+    let mut run = FaultFreeRun::open(plan, injected);
+    plan.steps.iter().try_for_each(|step| run.step(step))?;
     let swarm = swarm::play_plan(plan, injected, Ending::Abrupt);
     swarm.verdict?;
-    let (service, swarm) = (calm.checker.counts.fingerprint(), swarm.checker.counts.fingerprint());
+    let (service, swarm) = (run.checker.counts.fingerprint(), swarm.checker.counts.fingerprint());
     if service != swarm {
-        let words = |fingerprint| format!("answers {fingerprint}");
-        let swarm = format!("{} in the swarm layer", words(swarm));
-        return Err(calm.checker.at_the_end(Oracle::Replay, words(service), swarm));
+        let text = |fingerprint| format!("answers {fingerprint}");
+        let swarm = format!("{} in the swarm layer", text(swarm));
+        return Err(run.checker.at_the_end(Oracle::Replay, text(service), swarm));
     }
-    Ok(calm.checker.counts)
+    Ok(run.checker.counts)
 }

@@ -1,15 +1,15 @@
-//! What goes wrong on the way, as data: each fault belongs to one attempt of one step of a plan.
+//! The fault schedule: network and server faults as data. Each fault belongs to one attempt of one
+//! step of a plan.
 //!
 //! ```text
 //! net deadline=10ns attempts=3 expiry_step=2
-//! fault 3.0 drop                the request of step 3's first attempt never arrives
-//! fault 3.1 lose                … of its second the reply is lost, after the server acted
-//! fault 4.0 twice 7ns           it arrives again 7 ns later
-//! fault 5.0 late 10ns           it arrives late; likewise `slow`: its body trickles in,
-//!                               and `back`: the reply is late
-//! fault 6.0 gone 3ns            the caller is gone in mid-call, 3 ns after it arrived
-//! fault 7.0 restart             the server forgets everything, just before
-//! fault 8.0 behind 600s         the server's clock jumps back, just before; likewise `ahead`
+//! fault 3.0 request-lost            step 3, first attempt: the request never arrives
+//! fault 3.1 reply-lost              step 3, second attempt: the server acts, the reply is lost
+//! fault 4.0 duplicate 7ns           the request arrives again 7 ns later
+//! fault 5.0 request-delayed 10ns    likewise `body-delayed` and `reply-delayed`
+//! fault 6.0 disconnect 3ns          the client disconnects 3 ns after the request arrived
+//! fault 7.0 restart                 the server restarts and loses its state, before the step
+//! fault 8.0 clock-back 600s         the server's clock jumps, before; likewise `clock-forward`
 //! ```
 
 use std::fmt::{self, Display};
@@ -20,110 +20,120 @@ use crate::plan::Plan;
 use crate::plan::rng::{Domain, Draws, Purpose};
 use crate::plan::text::Nanos;
 
-/// What may go wrong with an attempt.
+/// A fault of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum NetworkFault {
-    /// The request never arrives.
-    Drop,
-    /// The reply is lost, after the server acted.
-    Lose,
-    /// The request arrives a second time, so much later.
-    Twice(u64),
-    /// The request arrives so much later.
-    Late(u64),
-    /// The request's body trickles in for so long.
-    Slow(u64),
-    /// The reply arrives so much later.
-    Back(u64),
-    /// The caller is gone so long after the request arrived, with its body still to come.
-    Gone(u64),
-    /// The server is started anew just before.
+    /// The request is lost.
+    RequestLost,
+    /// The reply is lost, after the server has executed the command.
+    ReplyLost,
+    /// The request arrives a second time, after this delay.
+    Duplicate(u64),
+    /// The request is delayed.
+    RequestDelayed(u64),
+    /// The body of the request is delayed.
+    BodyDelayed(u64),
+    /// The reply is delayed.
+    ReplyDelayed(u64),
+    /// The client disconnects this long after the request arrived, before its body has arrived.
+    Disconnect(u64),
+    /// The server restarts before the step.
     Restart,
-    /// The server's clock jumps ahead just before.
-    Ahead(u64),
-    /// The server's clock jumps back just before.
-    Behind(u64),
+    /// The server's clock jumps forward before the step.
+    ClockForward(u64),
+    /// The server's clock jumps back before the step.
+    ClockBack(u64),
 }
 
 impl NetworkFault {
-    /// How many kinds there are.
+    /// Number of kinds.
     pub(crate) const KINDS: usize = 10;
-    /// The kinds, as pages spell them.
-    pub(crate) const NAMES: [&'static str; Self::KINDS] =
-        ["drop", "lose", "twice", "late", "slow", "back", "gone", "restart", "ahead", "behind"];
+    /// The names in plans and on pages.
+    pub(crate) const NAMES: [&'static str; Self::KINDS] = [
+        "request-lost",
+        "reply-lost",
+        "duplicate",
+        "request-delayed",
+        "body-delayed",
+        "reply-delayed",
+        "disconnect",
+        "restart",
+        "clock-forward",
+        "clock-back",
+    ];
 
-    /// Its kind: a place in [`NetworkFault::NAMES`].
+    /// Its kind: an index into [`NetworkFault::NAMES`].
     #[must_use]
     pub(crate) const fn kind(self) -> usize {
         match self {
-            Self::Drop => 0,
-            Self::Lose => 1,
-            Self::Twice(_) => 2,
-            Self::Late(_) => 3,
-            Self::Slow(_) => 4,
-            Self::Back(_) => 5,
-            Self::Gone(_) => 6,
+            Self::RequestLost => 0,
+            Self::ReplyLost => 1,
+            Self::Duplicate(_) => 2,
+            Self::RequestDelayed(_) => 3,
+            Self::BodyDelayed(_) => 4,
+            Self::ReplyDelayed(_) => 5,
+            Self::Disconnect(_) => 6,
             Self::Restart => 7,
-            Self::Ahead(_) => 8,
-            Self::Behind(_) => 9,
+            Self::ClockForward(_) => 8,
+            Self::ClockBack(_) => 9,
         }
     }
 
     const fn of(kind: usize, span: u64) -> Self {
         match kind {
-            0 => Self::Drop,
-            1 => Self::Lose,
-            2 => Self::Twice(span),
-            3 => Self::Late(span),
-            4 => Self::Slow(span),
-            5 => Self::Back(span),
-            6 => Self::Gone(span),
+            0 => Self::RequestLost,
+            1 => Self::ReplyLost,
+            2 => Self::Duplicate(span),
+            3 => Self::RequestDelayed(span),
+            4 => Self::BodyDelayed(span),
+            5 => Self::ReplyDelayed(span),
+            6 => Self::Disconnect(span),
             7 => Self::Restart,
-            8 => Self::Ahead(span),
-            _ => Self::Behind(span),
+            8 => Self::ClockForward(span),
+            _ => Self::ClockBack(span),
         }
     }
 
     const fn span(self) -> Option<u64> {
         match self {
-            Self::Drop | Self::Lose | Self::Restart => None,
-            Self::Twice(span)
-            | Self::Late(span)
-            | Self::Slow(span)
-            | Self::Back(span)
-            | Self::Gone(span)
-            | Self::Ahead(span)
-            | Self::Behind(span) => Some(span),
+            Self::RequestLost | Self::ReplyLost | Self::Restart => None,
+            Self::Duplicate(span)
+            | Self::RequestDelayed(span)
+            | Self::BodyDelayed(span)
+            | Self::ReplyDelayed(span)
+            | Self::Disconnect(span)
+            | Self::ClockForward(span)
+            | Self::ClockBack(span) => Some(span),
         }
     }
 }
 
-/// One fault: what goes wrong with which attempt (from 0) of which step.
+/// A fault and where it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ScheduledFault {
     /// The step's number.
     pub(crate) step: u32,
-    /// The attempt.
+    /// The attempt, from 0.
     pub(crate) attempt: u8,
-    /// What happens.
+    /// The fault.
     pub(crate) fault: NetworkFault,
 }
 
-/// The network of a run, and its clients' patience.
+/// The fault schedule of a run, and the retry settings of its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FaultSchedule {
-    /// Nanoseconds until a client gives an attempt up.
+    /// Timeout of an attempt, in nanoseconds.
     pub(crate) deadline: u64,
-    /// Attempts that a client makes.
+    /// Maximum number of attempts.
     pub(crate) attempts: u8,
     /// How many orders the server expires at once. If more are due, it has a backlog.
     pub(crate) expiry_step: NonZeroUsize,
-    /// What goes wrong.
+    /// The faults, by step and attempt.
     pub(crate) faults: Vec<ScheduledFault>,
 }
 
 impl FaultSchedule {
-    /// The schedule of a seed over a plan: some kinds of trouble often, some never.
+    /// The schedule of a seed for a plan: some kinds are frequent, some never happen.
     #[must_use]
     pub(crate) fn of(seed: u64, plan: &Plan) -> Self {
         let mut draws = Draws::new(seed, Domain::Network);
@@ -134,19 +144,19 @@ impl FaultSchedule {
         let expiry_step = draw(3).pick(&[1, 1, 2, 3, 8, 4_096]);
         let expiry_step = NonZeroUsize::new(expiry_step).expect("above 0");
         let mut odds = [0; NetworkFault::KINDS].map(|_: u64| often.pick(&[0, 0, 2, 8]));
-        // A server that is always starting anew never gets anywhere.
+        // Frequent restarts would leave no time for anything else.
         odds[NetworkFault::Restart.kind()] = odds[NetworkFault::Restart.kind()].min(1);
         let spans = [0, 1, 3, deadline / 2, deadline - 1, deadline, deadline + 1, 600_000_000_000];
         let mut faults = Vec::new();
         for step in &plan.steps {
             draws.turn_to(u64::from(step.number));
             for attempt in 0..attempts {
-                // Ten kinds would be too much for one die.
+                // One draw has too few bits for ten kinds.
                 let mut draw = |half| draws.draw(Purpose::of_world(2 * u16::from(attempt) + half));
-                let mut dice = [draw(0), draw(1)];
+                let mut choices = [draw(0), draw(1)];
                 for (kind, &odds) in odds.iter().enumerate() {
-                    let draw = &mut dice[kind % 2];
-                    // A restart or a jump belongs to the step and not to each attempt.
+                    let draw = &mut choices[kind % 2];
+                    // A restart or a clock jump belongs to the step, not to each attempt.
                     if draw.chance(odds, 32)
                         && (attempt == 0 || kind < NetworkFault::Restart.kind())
                     {
@@ -159,8 +169,8 @@ impl FaultSchedule {
         Self { deadline, attempts, expiry_step, faults }
     }
 
-    /// What goes wrong with an attempt. The faults stand in order of step and attempt.
-    pub(crate) fn over(&self, step: u32, attempt: u8) -> impl Iterator<Item = NetworkFault> {
+    /// The faults of an attempt.
+    pub(crate) fn faults_of(&self, step: u32, attempt: u8) -> impl Iterator<Item = NetworkFault> {
         let from =
             self.faults.partition_point(|fault| (fault.step, fault.attempt) < (step, attempt));
         self.faults[from..]
@@ -169,10 +179,10 @@ impl FaultSchedule {
             .map(|fault| fault.fault)
     }
 
-    /// Reads the lines that [`Display`] writes, and gives what lines are left to be a plan.
+    /// Parses the lines that [`Display`] writes; gives the other lines, which are the plan.
     ///
     /// # Errors
-    /// The line that is none of these.
+    /// The first invalid line.
     pub(crate) fn parse(text: &str) -> Result<(Self, String), String> {
         let mut schedule = Self {
             deadline: 5_000_000_000,
@@ -183,7 +193,7 @@ impl FaultSchedule {
         let mut rest = String::new();
         for line in text.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let unreadable = || format!("not to be read: {line}");
+            let unreadable = || format!("unreadable: {line}");
             match words.as_slice() {
                 ["net", deadline, attempts, expiry_step] => {
                     let deadline = deadline.strip_prefix("deadline=").and_then(span);

@@ -1,9 +1,8 @@
-//! With faults on: many clients at once, each with its own steps of the plan, over a network that
-//! drops, loses, repeats, delays and reorders, to a server that may start anew and whose clock
-//! jumps. Everything happens in one queue by (virtual time, chance): no task, no timer, no thread.
+//! With faults: concurrent clients, each with its own steps of the plan, over a network that loses,
+//! duplicates, delays and reorders messages, to a server that restarts and whose clock jumps. All
+//! events are in one queue by (virtual time, random number): no task, no timer, no thread.
 //!
-//! The checker hears every answer at the moment at which the server gives it, whether or not the
-//! client ever does.
+//! The checker sees every answer when the server gives it, whether or not a client receives it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -31,20 +30,20 @@ use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 type ClientCall<'a> = Pin<Box<dyn Future<Output = Received> + 'a>>;
 type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
 
-/// What happens next.
+/// An event in the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
-    /// A client sends its step, for the so manieth time.
+    /// A client sends its step; `attempt` counts from 0.
     Send { client: usize, attempt: u8 },
     /// A request arrives.
     Arrive(usize),
     /// The rest of its body arrives.
     Finish(usize),
-    /// Its caller is gone.
-    Gone(usize),
+    /// Its client disconnects.
+    Disconnect(usize),
     /// The reply arrives.
     Reply(usize),
-    /// The client has waited long enough.
+    /// The timeout of the client.
     Deadline(usize),
     /// The ticker works on the backlog.
     Tick,
@@ -52,14 +51,14 @@ pub(super) enum Event {
     Refuse(usize),
 }
 
-/// One request on its way.
+/// A request in flight.
 pub(super) struct InFlight<'a> {
     client: usize,
     attempt: u8,
     step: &'a Step,
-    /// The order that the call is about, as its client knew it.
+    /// The order of the call, as the client knew it.
     order: i64,
-    /// A repetition by the network: nobody waits for its reply.
+    /// A duplicate by the network: no client waits for its reply.
     duplicate: bool,
     channel: Channel,
     gate: Gate,
@@ -70,11 +69,11 @@ pub(super) struct InFlight<'a> {
     retry_after: Option<u64>,
 }
 
-/// A client with its steps still to do; the first is at hand.
+/// A client with its remaining steps; the first one is current.
 #[derive(Debug, Default)]
 struct Client<'a> {
     steps: VecDeque<&'a Step>,
-    /// The flight whose reply it waits for.
+    /// The request whose reply it waits for.
     waits_for: Option<usize>,
 }
 
@@ -82,14 +81,14 @@ struct Client<'a> {
 pub(crate) struct FaultyRun<'a> {
     /// The checker.
     pub(crate) checker: ServiceChecker,
-    /// What it came to.
+    /// The counts.
     pub(crate) fault_counts: FaultCounts,
     pub(super) server: Server,
     pub(super) created: CreatedOrders,
     plan: &'a Plan,
     schedule: &'a FaultSchedule,
     pub(super) now: u64,
-    /// How far the server's clock is off.
+    /// The error of the server's clock.
     ahead: u64,
     behind: u64,
     queue: BTreeMap<(u64, u64, u64), Event>,
@@ -97,9 +96,9 @@ pub(crate) struct FaultyRun<'a> {
     pub(super) draws: Draws,
     clients: Vec<Client<'a>>,
     pub(super) in_flight: Vec<InFlight<'a>>,
-    /// The requests on their way, as they were sent: none but for a network that keeps them so.
+    /// The requests in sending order, for a network that never reorders.
     in_order: Option<VecDeque<usize>>,
-    /// The latest sent of the requests that have arrived.
+    /// The request with the latest sending time that has arrived.
     latest_arrived: usize,
     /// The calls that wait for the end of a backlog.
     pub(super) waiting: Vec<usize>,
@@ -107,12 +106,12 @@ pub(crate) struct FaultyRun<'a> {
     pub(super) ticking: bool,
     /// Runs the service's timers, whose time is that of the run.
     pub(super) timers: Timers,
-    /// By step, the order that its create was first answered, for as long as keys live for ever.
+    /// The first order of each create by step, if keys never expire.
     keyed: BTreeMap<u32, i64>,
 }
 
 impl<'a> FaultyRun<'a> {
-    /// A run of this plan in this schedule.
+    /// A run of this plan with this schedule.
     #[must_use]
     pub(crate) fn open(
         plan: &'a Plan,
@@ -153,10 +152,10 @@ impl<'a> FaultyRun<'a> {
         run
     }
 
-    /// Plays it to the end, and drains it.
+    /// Runs and drains it.
     ///
     /// # Errors
-    /// The model answers otherwise, or a call was never resolved.
+    /// An answer is wrong, or a call never ends.
     pub(crate) fn play(&mut self) -> Verdict {
         while let Some(((at, _, _), event)) = self.queue.pop_first() {
             self.now = at;
@@ -167,13 +166,13 @@ impl<'a> FaultyRun<'a> {
         let resolved = self.fault_counts.resolved + self.fault_counts.given_up;
         let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
         if resolved != steps || self.clients.iter().any(|client| !client.steps.is_empty()) {
-            let words = |count| format!("{count} calls resolved");
-            return Err(self.checker.at_the_end(Oracle::Liveness, words(resolved), words(steps)));
+            let text = |count| format!("{count} calls resolved");
+            return Err(self.checker.at_the_end(Oracle::Liveness, text(resolved), text(steps)));
         }
         self.drain()
     }
 
-    /// What the server's clock shows.
+    /// The time of the server's clock.
     pub(super) fn clock(&self) -> u64 {
         self.now.saturating_add(self.ahead).saturating_sub(self.behind)
     }
@@ -185,7 +184,7 @@ impl<'a> FaultyRun<'a> {
         self.queue.insert((self.now.saturating_add(after), tie, self.queued), event);
     }
 
-    /// The client turns to its next step, at the step's own time or now.
+    /// The client sends its next step, at the step's own time or now.
     fn send_next(&mut self, client: usize) {
         if let Some(step) = self.clients[client].steps.front() {
             let wait = self.plan.start.saturating_add(step.at).saturating_sub(self.now);
@@ -198,7 +197,7 @@ impl<'a> FaultyRun<'a> {
             Event::Send { client, attempt } => self.send(client, attempt),
             Event::Arrive(flight) => self.arrive(flight),
             Event::Finish(flight) => self.finish(flight),
-            Event::Gone(flight) => {
+            Event::Disconnect(flight) => {
                 self.in_flight[flight].serving = None;
                 Ok(())
             }
@@ -216,14 +215,15 @@ impl<'a> FaultyRun<'a> {
     }
 
     fn send(&mut self, client: usize, attempt: u8) -> Verdict {
-        let step = *self.clients[client].steps.front().expect("a client sends what it has");
+        let step =
+            *self.clients[client].steps.front().expect("a client with a Send event has a step");
         let schedule = self.schedule;
-        for fault in schedule.over(step.number, attempt) {
+        for fault in schedule.faults_of(step.number, attempt) {
             if fault == NetworkFault::Restart {
                 self.restart();
-            } else if let NetworkFault::Ahead(span) = fault {
+            } else if let NetworkFault::ClockForward(span) = fault {
                 self.ahead = self.ahead.saturating_add(span);
-            } else if let NetworkFault::Behind(span) = fault {
+            } else if let NetworkFault::ClockBack(span) = fault {
                 self.behind = self.behind.saturating_add(span);
             } else {
                 continue;
@@ -248,12 +248,12 @@ impl<'a> FaultyRun<'a> {
         self.clients[client].waits_for = Some(flight);
         self.push(schedule.deadline, Event::Deadline(flight));
         let (mut late, mut dropped, mut again) = (0, false, None);
-        for fault in schedule.over(step.number, attempt) {
-            if fault == NetworkFault::Drop {
+        for fault in schedule.faults_of(step.number, attempt) {
+            if fault == NetworkFault::RequestLost {
                 dropped = true;
-            } else if let NetworkFault::Late(span) = fault {
+            } else if let NetworkFault::RequestDelayed(span) = fault {
                 late = span;
-            } else if let NetworkFault::Twice(span) = fault {
+            } else if let NetworkFault::Duplicate(span) = fault {
                 again = Some(span);
             } else {
                 continue;
@@ -277,7 +277,7 @@ impl<'a> FaultyRun<'a> {
         self.push(after, Event::Arrive(flight));
     }
 
-    /// The generated client makes its call, and its request lies on the line.
+    /// The generated client makes its call; the request is in the channel.
     fn start_call(
         &mut self,
         client: usize,
@@ -289,11 +289,11 @@ impl<'a> FaultyRun<'a> {
         let channel = Channel::default();
         let mut rpc = LomsClient::new(channel.clone());
         let mut calling: ClientCall<'a> = Box::pin(async move {
-            let mut room = KeyText::default();
-            wire::call(&mut rpc, call_of(step, order, &mut room)).await
+            let mut buffer = KeyText::default();
+            wire::call(&mut rpc, call_of(step, order, &mut buffer)).await
         });
         let polled = calling.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending(), "a client has its answer before the server has the question");
+        assert!(polled.is_pending(), "the client has an answer before the server has the request");
         self.in_flight.push(InFlight {
             client,
             attempt,
@@ -315,13 +315,13 @@ impl<'a> FaultyRun<'a> {
         self.fault_counts.reordered += u64::from(place < self.latest_arrived);
         self.latest_arrived = self.latest_arrived.max(place);
         let flight = &mut self.in_flight[place];
-        let (mut slow, mut gone) = (None, None);
+        let (mut slow, mut disconnect) = (None, None);
         if !flight.duplicate {
-            for fault in self.schedule.over(flight.step.number, flight.attempt) {
-                if let NetworkFault::Slow(span) = fault {
+            for fault in self.schedule.faults_of(flight.step.number, flight.attempt) {
+                if let NetworkFault::BodyDelayed(span) = fault {
                     slow = Some(span);
-                } else if let NetworkFault::Gone(span) = fault {
-                    gone = Some(span);
+                } else if let NetworkFault::Disconnect(span) = fault {
+                    disconnect = Some(span);
                 } else {
                     continue;
                 }
@@ -330,19 +330,19 @@ impl<'a> FaultyRun<'a> {
         }
         let request = flight.channel.take_request().expect("a request arrives once");
         flight.serving = Some(self.server.loms.call(flight.gate.before(request)));
-        match (gone, slow) {
-            (Some(span), _) => self.push(span, Event::Gone(place)),
+        match (disconnect, slow) {
+            (Some(span), _) => self.push(span, Event::Disconnect(place)),
             (None, Some(span)) => self.push(span, Event::Finish(place)),
             (None, None) => return self.finish(place),
         }
-        // The handler has the head of the request and waits for the rest.
-        let serving = self.in_flight[place].serving.as_mut().expect("it was just called");
+        // The handler has the headers of the request and waits for the body.
+        let serving = self.in_flight[place].serving.as_mut().expect("it has just been called");
         let polled = serving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending(), "the service answers half a question");
+        assert!(polled.is_pending(), "the service answers before the body has arrived");
         Ok(())
     }
 
-    /// The whole request is there: the server works on it.
+    /// The whole request has arrived: the server works on it.
     fn finish(&mut self, place: usize) -> Verdict {
         self.in_flight[place].gate.open();
         self.serve(place)
@@ -354,12 +354,12 @@ impl<'a> FaultyRun<'a> {
         let clock = self.clock();
         let flight = &mut self.in_flight[place];
         let Some(mut serving) = flight.serving.take() else {
-            // The server was restarted, or the caller is gone.
+            // The server has restarted since, or the client has disconnected.
             return Ok(());
         };
         let (step, order) = (flight.step, flight.order);
-        let mut room = KeyText::default();
-        let call = call_of(step, order, &mut room);
+        let mut buffer = KeyText::default();
+        let call = call_of(step, order, &mut buffer);
         let sent = SentCall { number: step.number, call };
         let (was_behind, must_wait) = (self.checker.behind, self.checker.must_wait(clock, call));
         if must_wait {
@@ -380,7 +380,7 @@ impl<'a> FaultyRun<'a> {
         };
         flight.channel.put_response(response);
         let Poll::Ready(received) = flight.calling.as_mut().poll(&mut context) else {
-            panic!("the client waits for something, and there is nothing");
+            panic!("the client waits although the response is there");
         };
         flight.retry_after = received.catching_up();
         if flight.retry_after.is_some() {
@@ -401,10 +401,10 @@ impl<'a> FaultyRun<'a> {
     fn send_reply(&mut self, place: usize) {
         let flight = &self.in_flight[place];
         let (mut back, mut lost) = (0, flight.duplicate);
-        for fault in self.schedule.over(flight.step.number, flight.attempt) {
-            if fault == NetworkFault::Lose {
+        for fault in self.schedule.faults_of(flight.step.number, flight.attempt) {
+            if fault == NetworkFault::ReplyLost {
                 lost = true;
-            } else if let NetworkFault::Back(span) = fault {
+            } else if let NetworkFault::ReplyDelayed(span) = fault {
                 back = span;
             } else {
                 continue;
@@ -418,7 +418,7 @@ impl<'a> FaultyRun<'a> {
         }
     }
 
-    /// Where keys are kept for ever, all attempts of a keyed create come to one order.
+    /// If keys never expire, all attempts of a create with a key give the same order.
     fn one_key_one_order(&mut self, place: usize, answer: &Answer) -> Verdict {
         let InFlight { step, .. } = self.in_flight[place];
         let keyed = matches!(step.op, Op::Create { key, .. } if key.name > 0);
@@ -469,20 +469,20 @@ impl<'a> FaultyRun<'a> {
         }
     }
 
-    /// The client has its answer.
+    /// The client has received its answer.
     fn resolve(&mut self, client: usize) {
         self.fault_counts.resolved += 1;
         self.turn_to_next(client);
     }
 
-    /// The client is done with its step, for better or worse.
+    /// The client has finished its step, with or without an answer.
     fn turn_to_next(&mut self, client: usize) {
         self.clients[client].waits_for = None;
         self.clients[client].steps.pop_front();
         self.send_next(client);
     }
 
-    /// The server is started anew, from its opening stock: what it was at is lost.
+    /// The server restarts with its opening stock and loses its state.
     fn restart(&mut self) {
         self.in_flight.iter_mut().for_each(|flight| flight.serving = None);
         self.server =

@@ -1,5 +1,5 @@
-//! The service layer: the shipped tonic service and the generated client in one process, without
-//! sockets, on a clock of the simulator's own.
+//! The service layer: the real tonic service and the generated client in one process, without
+//! sockets, on a simulated clock.
 //!
 //! | module | what it does |
 //! |---|---|

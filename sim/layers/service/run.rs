@@ -1,4 +1,4 @@
-//! Seeds of the service layer: each is played with faults off and with faults on.
+//! Runs seeds of the service layer: each one without faults and with faults.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -21,26 +21,29 @@ use crate::plan::{Kind, Plan};
 use crate::runner::{self, RunRequest, SeedResult, StopRule};
 use crate::shrink;
 
-/// The most steps of a seed, where nobody asks for more.
+/// Maximum number of steps of a seed by default.
 const LENGTH: u32 = 600;
 
-/// Stands in a plan's text in place of a schedule, where there is none.
-const NO_FAULTS: &str = "net calm";
+/// Replaces the fault schedule in the text of a plan without faults.
+const NO_FAULTS: &str = "net no-faults";
 
-/// What a step costs here, in the shrinker's commands.
+/// The cost of a step, in commands of the shrinker's budget.
 const COST: u64 = 8;
 
-/// A page, for people, and how it went.
+/// Maximum number of runs to shrink the fault schedule.
+const MOST_RUNS: u64 = 5_000;
+
+/// A text and an exit code.
 type Outcome = (String, Exit);
 
-/// A plan in its schedule; none for a calm.
+/// A plan with its fault schedule; `None`: no faults.
 #[derive(Clone, Debug)]
 struct Case {
     plan: Plan,
     schedule: Option<FaultSchedule>,
 }
 
-/// What a good run comes to.
+/// The counts of a run.
 #[derive(Debug, Default)]
 struct CaseResult {
     counts: Counts,
@@ -48,7 +51,7 @@ struct CaseResult {
 }
 
 impl Case {
-    /// A panic of the service is a failure like any other.
+    /// Runs the case; a panic of the service is a failure.
     fn play(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
         let panicked = |caught| Err(Box::new(Failure::of_panic(caught, None, 0, 0)));
         panic::caught(|| self.play_unguarded(injected)).unwrap_or_else(panicked)
@@ -70,7 +73,7 @@ impl Case {
         self.play(injected).err().is_some_and(|failure| failure.signature == signature)
     }
 
-    /// Fewer faults, then fewer and plainer steps, then fewer faults again.
+    /// Removes faults, shrinks the plan, and removes faults again.
     fn shrink(&self, injected: InjectedFaults, signature: Signature) -> Self {
         let mut case = self.clone();
         case.drop_faults(injected, signature);
@@ -91,27 +94,20 @@ impl Case {
         let steps: std::collections::BTreeSet<u32> =
             self.plan.steps.iter().map(|step| step.number).collect();
         schedule.faults.retain(|fault| steps.contains(&fault.step));
-        let mut length = schedule.faults.len().div_ceil(2);
-        while length > 0 {
-            let mut end = self.schedule.as_ref().map_or(0, |schedule| schedule.faults.len());
-            while end > 0 {
-                let from = end.saturating_sub(length);
-                let mut candidate = self.clone();
-                if let Some(schedule) = &mut candidate.schedule {
-                    schedule.faults.drain(from..end);
-                }
-                if candidate.fails(injected, signature) {
-                    *self = candidate;
-                }
-                end = from;
-            }
-            length /= 2;
+        let case = self.clone();
+        let fails = |schedule: &FaultSchedule| {
+            let candidate = Self { schedule: Some(schedule.clone()), ..case.clone() };
+            (candidate.fails(injected, signature), 1)
+        };
+        let mut shrinker = shrink::Shrinker::new(MOST_RUNS, fails);
+        if let Some(schedule) = &mut self.schedule {
+            shrinker.remove_ranges(schedule, |schedule| &mut schedule.faults);
         }
     }
 
     fn text(&self) -> String {
-        let calm = || format!("{NO_FAULTS}\n");
-        let schedule = self.schedule.as_ref().map_or_else(calm, FaultSchedule::to_string);
+        let no_faults = || format!("{NO_FAULTS}\n");
+        let schedule = self.schedule.as_ref().map_or_else(no_faults, FaultSchedule::to_string);
         format!("{}{schedule}", self.plan)
     }
 }
@@ -125,8 +121,8 @@ fn cases(seed: u64, steps: Option<u32>) -> Vec<Case> {
     let length = steps.unwrap_or(workload.length.min(LENGTH));
     let plan = plan_of(seed, &workload, false, length);
     let schedule = FaultSchedule::of(seed, &plan);
-    let calm = Case { plan: retimed(plan.clone()), schedule: None };
-    let mut cases = vec![calm, Case { plan, schedule: Some(schedule) }];
+    let no_faults = Case { plan: retimed(plan.clone()), schedule: None };
+    let mut cases = vec![no_faults, Case { plan, schedule: Some(schedule) }];
     if steps.is_none() && seed % BACKLOG_SAMPLE == 1 {
         let (plan, schedule) = backlog::of(seed);
         cases.push(Case { plan, schedule: Some(schedule) });
@@ -134,7 +130,7 @@ fn cases(seed: u64, steps: Option<u32>) -> Vec<Case> {
     cases
 }
 
-/// Plays a seed, calm and in its storm.
+/// Runs a seed without and with faults.
 #[must_use]
 pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Outcome {
     let mut text = format!("seed {seed} · service\n");
@@ -256,8 +252,7 @@ impl CaseResult {
     }
 }
 
-/// Plays a plan with its schedule, as pages of failures have them; `None` where there is no
-/// schedule in the text, or where it cannot be read.
+/// Runs a plan with a fault schedule; `None` if the text has no readable schedule.
 #[must_use]
 pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Outcome> {
     let case = if let Some((before, after)) = text.split_once(NO_FAULTS) {
@@ -299,14 +294,14 @@ fn report_failure(
     injected: InjectedFaults,
 ) -> Outcome {
     let small = case.shrink(injected, failure.signature);
-    let told = small.play(injected).err().unwrap_or_else(|| Box::new(failure.clone()));
+    let shrunk = small.play(injected).err().unwrap_or_else(|| Box::new(failure.clone()));
     let at =
-        told.signature.kind.map_or("in the end".to_owned(), |kind| format!("at {}", kind.name()));
-    let oracle = told.signature.oracle.name();
-    let schedule = if case.schedule.is_some() { "run" } else { "calm" };
+        shrunk.signature.kind.map_or("at the end".to_owned(), |kind| format!("at {}", kind.name()));
+    let oracle = shrunk.signature.oracle.name();
+    let schedule = if case.schedule.is_some() { "with faults" } else { "without faults" };
     let mut text = format!("FAIL {origin} · service, {schedule}: {oracle} differs {at}");
-    let _ = writeln!(text, ", step {}", told.number);
-    let _ = writeln!(text, "  server  {}\n  model   {}", told.actual, told.expected);
+    let _ = writeln!(text, ", step {}", shrunk.number);
+    let _ = writeln!(text, "  actual    {}\n  expected  {}", shrunk.actual, shrunk.expected);
     let _ = writeln!(
         text,
         "  shrunk from {} steps to {}\n",
@@ -320,7 +315,7 @@ fn report_failure(
 
 fn page(text: &mut String, case: &Case, result: &CaseResult) {
     let CaseResult { counts, fault_counts } = result;
-    let schedule = if case.schedule.is_some() { "run" } else { "calm" };
+    let schedule = if case.schedule.is_some() { "with faults" } else { "without faults" };
     let _ = writeln!(text, "\n{schedule}: {} calls, {}", counts.commands, counts.fingerprint());
     for kind in Kind::ALL {
         let counts = counts.by_class(kind);
@@ -333,7 +328,7 @@ fn page(text: &mut String, case: &Case, result: &CaseResult) {
     }
 }
 
-/// Calls and the time that they took; faults off, and on.
+/// Number of calls and their duration, without and with faults.
 #[derive(Debug, Default)]
 struct Speed([(u64, Duration); 2]);
 

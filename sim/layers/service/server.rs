@@ -1,5 +1,4 @@
-//! The server under test: the shipped service over the shipped machine, with a clock that is set
-//! by hand.
+//! The server under test: the real service and state machine, with a clock that is set by hand.
 
 use std::num::NonZeroUsize;
 use std::pin::pin;
@@ -18,7 +17,7 @@ use crate::layers::wire::{self, Received};
 use crate::model::World;
 use crate::model::contract::Call;
 
-/// A clock that shows what it is set to.
+/// A clock that is set by hand.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ManualClock(Arc<AtomicU64>);
 
@@ -28,7 +27,7 @@ impl ManualClock {
         self.0.store(now, Ordering::SeqCst);
     }
 
-    /// What it shows.
+    /// The time it is set to.
     #[must_use]
     pub(crate) fn now(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
@@ -45,22 +44,22 @@ impl ManualClock {
 /// How many orders the shipped server expires at once.
 pub(crate) const SHIPPED_EXPIRY_STEP: NonZeroUsize = NonZeroUsize::new(4_096).expect("above 0");
 
-/// The service as carts reach it, without the sockets.
+/// The service without sockets.
 pub(crate) type Loms = LomsServer<LomsService>;
 
-/// A server, and what it was started with.
+/// A server and its parts.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// Its clock.
     pub(crate) clock: ManualClock,
-    /// Its machine.
+    /// Its sequencer with the state machine.
     pub(crate) sequencer: Arc<Sequencer>,
     /// Its service.
     pub(crate) loms: Loms,
 }
 
 impl Server {
-    /// Starts with this world, and no orders. At most `expiry_step` orders expire at once.
+    /// A server with this world and no orders. It expires at most `expiry_step` orders at once.
     #[must_use]
     pub(crate) fn start(world: &World, clock: ManualClock, expiry_step: NonZeroUsize) -> Self {
         let state = Subject::open(world).state;
@@ -70,28 +69,28 @@ impl Server {
         Self { clock, sequencer, loms }
     }
 
-    /// A client that is wired straight to the service.
+    /// A client that calls the service directly.
     #[must_use]
     pub(crate) fn client(&self) -> LomsClient<Loms> {
         LomsClient::new(self.loms.clone())
     }
 }
 
-/// The edge's share of a world.
+/// The service options of a world.
 #[must_use]
 pub(crate) fn options(world: &World) -> ServiceOptions {
     let max_lines = u16::try_from(world.max_lines).unwrap_or(u16::MAX);
     ServiceOptions { max_lines, ..ServiceOptions::default() }
 }
 
-/// Makes a call on which nothing can be waited for: whoever answers is in this thread.
+/// Makes a call that completes without waiting: client and server share this thread.
 ///
 /// # Panics
-/// Where it does wait.
+/// If it waits.
 pub(crate) fn call_now(client: &mut LomsClient<Loms>, call: Call<'_>) -> Received {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(wire::call(client, call)).poll(&mut context) {
         Poll::Ready(received) => received,
-        Poll::Pending => panic!("the service waits for something, and there is nothing"),
+        Poll::Pending => panic!("the service waits, but nothing can wake it"),
     }
 }

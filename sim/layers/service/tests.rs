@@ -1,4 +1,4 @@
-//! The network's troubles, one by one and all together.
+//! Network faults, one by one and all together.
 
 use super::fault_counts::FaultCounts;
 use super::fault_free::{self, retimed};
@@ -32,7 +32,7 @@ fn run(faults: &[(u32, u8, NetworkFault)]) -> (Plan, FaultSchedule) {
     )
 }
 
-/// Plays [`PLAN`] with these faults and gives how many orders there are in the end.
+/// Runs [`PLAN`] with these faults; gives the final number of orders.
 fn orders(faults: &[(u32, u8, NetworkFault)]) -> usize {
     let (plan, schedule) = run(faults);
     let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
@@ -41,7 +41,7 @@ fn orders(faults: &[(u32, u8, NetworkFault)]) -> usize {
 }
 
 #[test]
-fn calm_seeds_answer_as_the_swarm_does() {
+fn without_faults_the_answers_equal_those_of_the_swarm() {
     for seed in 0..40 {
         let workload = Workload::of(seed);
         let plan = retimed(plan_of(seed, &workload, false, 100));
@@ -51,7 +51,7 @@ fn calm_seeds_answer_as_the_swarm_does() {
 }
 
 #[test]
-fn stormy_seeds_answer_as_the_model_does_and_meet_every_trouble() {
+fn with_faults_the_answers_equal_the_model_s_and_every_fault_happens() {
     let (text, exit) = run_covered(0..24, 1, InjectedFaults::default());
     assert_eq!(exit, Exit::Ok, "{text}");
     // The same text again, with any number of threads.
@@ -80,16 +80,19 @@ fn the_number_of_threads_changes_no_output() {
 }
 
 #[test]
-fn a_create_whose_reply_is_lost_is_retried_and_stays_one_order() {
-    assert_eq!(orders(&[(1, 0, NetworkFault::Lose)]), 1);
-    assert_eq!(orders(&[(1, 0, NetworkFault::Twice(7))]), 1);
-    assert_eq!(orders(&[(1, 0, NetworkFault::Late(101))]), 1);
+fn a_retried_create_makes_one_order() {
+    assert_eq!(orders(&[(1, 0, NetworkFault::ReplyLost)]), 1);
+    assert_eq!(orders(&[(1, 0, NetworkFault::Duplicate(7))]), 1);
+    assert_eq!(orders(&[(1, 0, NetworkFault::RequestDelayed(101))]), 1);
 }
 
 #[test]
-fn a_caller_gone_in_mid_call_has_ordered_nothing() {
-    assert_eq!(orders(&[(1, 0, NetworkFault::Gone(3)), (1, 1, NetworkFault::Drop)]), 0);
-    assert_eq!(orders(&[(1, 0, NetworkFault::Slow(3))]), 1);
+fn a_disconnected_client_creates_no_order() {
+    assert_eq!(
+        orders(&[(1, 0, NetworkFault::Disconnect(3)), (1, 1, NetworkFault::RequestLost)]),
+        0
+    );
+    assert_eq!(orders(&[(1, 0, NetworkFault::BodyDelayed(3))]), 1);
 }
 
 /// 3 orders that are due when step 4 moves the clock.
@@ -104,7 +107,7 @@ stock 1=5
 
 fn run_with_backlog(attempts: u8, deadline: u64) -> FaultCounts {
     let plan = Plan::parse(DUE).unwrap();
-    let ahead = NetworkFault::Ahead(600_000_000_000);
+    let ahead = NetworkFault::ClockForward(600_000_000_000);
     let faults = vec![ScheduledFault { step: 4, attempt: 0, fault: ahead }];
     let expiry_step = std::num::NonZeroUsize::MIN;
     let schedule = FaultSchedule { deadline, attempts, expiry_step, faults };
@@ -136,7 +139,7 @@ fn ten_thousand_due_orders_expire_in_steps() {
 #[test]
 fn a_server_that_answers_during_a_backlog_is_found() {
     let plan = Plan::parse(DUE).unwrap();
-    let ahead = NetworkFault::Ahead(600_000_000_000);
+    let ahead = NetworkFault::ClockForward(600_000_000_000);
     let faults = vec![ScheduledFault { step: 4, attempt: 0, fault: ahead }];
     let expiry_step = std::num::NonZeroUsize::MIN;
     let schedule = FaultSchedule { deadline: 100, attempts: 1, expiry_step, faults };
@@ -149,7 +152,7 @@ fn a_server_that_answers_during_a_backlog_is_found() {
 }
 
 #[test]
-fn a_restarted_server_starts_at_order_1_again() {
+fn a_restarted_server_starts_again_at_order_1() {
     assert_eq!(orders(&[(2, 0, NetworkFault::Restart)]), 0);
 }
 
@@ -165,10 +168,10 @@ fn a_planted_bug_is_found_and_shrunk_to_a_plan_that_replays() {
 }
 
 #[test]
-fn a_network_that_never_reorders_is_noticed() {
+fn a_network_that_never_reorders_is_detected() {
     let workload = Workload::of(0);
     let mut plan = plan_of(0, &workload, false, 100);
-    // One client alone, and nothing that is late.
+    // One client, and no delays.
     plan.steps.iter_mut().for_each(|step| step.client = 0);
     let schedule = FaultSchedule {
         deadline: 100,
@@ -182,7 +185,7 @@ fn a_network_that_never_reorders_is_noticed() {
 }
 
 #[test]
-fn weather_is_text_and_back() {
+fn a_fault_schedule_is_text_and_back() {
     let workload = Workload::of(5);
     let plan = plan_of(5, &workload, false, 60);
     for seed in 0..20 {
@@ -190,5 +193,5 @@ fn weather_is_text_and_back() {
         let (again, rest) = FaultSchedule::parse(&format!("{plan}{schedule}")).unwrap();
         assert_eq!((again, rest), (schedule, plan.to_string()));
     }
-    assert!(FaultSchedule::parse("fault 1 drop").is_err());
+    assert!(FaultSchedule::parse("fault 1 request-lost").is_err());
 }

@@ -1,9 +1,7 @@
-//! Calls over the generated client, and what comes back, as it came: nothing is made up for it,
-//! nothing is left out. [`Reply::answer`] reads it strictly, as the contract has it.
+//! Calls over the generated client. A [`Received`] keeps every field of the response as it came;
+//! [`Reply::answer`] reads it strictly by the contract.
 
 mod read;
-
-pub(crate) use self::read::{code_of, is_invalid, reason_of};
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -24,25 +22,25 @@ use tonic_types::pb;
 
 use crate::model::contract::{Call, Shortage};
 
-/// What came back for a call.
+/// The response to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
-    /// The command's place in the server's order, where the server tells it.
+    /// The command index, if the server sends one.
     pub(crate) index: Option<u64>,
-    /// The rest.
+    /// Everything else.
     pub(crate) reply: Reply,
 }
 
-/// A response, or a status in its stead, field by field.
+/// A response or an error, field by field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// OrderCreate.
     Created {
-        /// The order.
+        /// The order id.
         order: i64,
-        /// As the wire spells it; empty from a server that does not tell it.
+        /// The status text; empty if the server does not send it.
         status: String,
-        /// The short lines as they came.
+        /// The shortages as received.
         shortages: Vec<Shortage>,
     },
     /// OrderInfo.
@@ -51,28 +49,28 @@ pub(crate) enum Reply {
     Done,
     /// StocksInfo.
     Stock(u64),
-    /// A status.
+    /// An error status.
     Refused(Box<ErrorStatus>),
-    /// Nobody answered: what the transport says.
+    /// No response: the transport error.
     Nothing(String),
 }
 
 /// OrderInfoResponse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderReply {
-    /// As the wire spells it.
+    /// The text as received.
     pub(crate) status: String,
-    /// The owner.
+    /// The user.
     pub(crate) user: i64,
-    /// SKU and count, as they came.
+    /// SKU and count, as received.
     pub(crate) items: Vec<(u32, u32)>,
-    /// Nanoseconds since 1970, where told.
+    /// Nanoseconds since 1970, if the server sends it.
     pub(crate) created_at: Option<u64>,
-    /// Nanoseconds since 1970, where told.
+    /// Nanoseconds since 1970, if the server sends it.
     pub(crate) updated_at: Option<u64>,
-    /// As the wire spells it.
+    /// The text as received.
     pub(crate) reason: String,
-    /// The short lines as they came.
+    /// The shortages as received.
     pub(crate) shortages: Vec<Shortage>,
 }
 
@@ -81,7 +79,7 @@ pub(crate) struct OrderReply {
 pub(crate) struct ErrorStatus {
     /// The code.
     pub(crate) code: Code,
-    /// The sentence for people.
+    /// The message.
     pub(crate) message: String,
     /// The ErrorInfo, if there is one.
     pub(crate) info: Option<ErrorInfo>,
@@ -94,18 +92,18 @@ pub(crate) struct ErrorStatus {
 /// An ErrorInfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ErrorInfo {
-    /// Who speaks.
+    /// The domain.
     pub(crate) domain: String,
-    /// Why.
+    /// The reason.
     pub(crate) reason: String,
-    /// The facts.
+    /// The metadata.
     pub(crate) facts: BTreeMap<String, String>,
 }
 
-/// Makes a call and waits for what comes back.
+/// Makes a call and waits for the response.
 ///
 /// # Panics
-/// For a tick, which is no call of the wire.
+/// If the call is a tick, which is not a request.
 pub(crate) async fn call<T>(client: &mut LomsClient<T>, call: Call<'_>) -> Received
 where
     T: GrpcService<Body>,
@@ -140,7 +138,7 @@ where
             })
         }
         Call::Tick | Call::ChangeRules { .. } => {
-            unreachable!("ticks and changes of the rules are no calls of the wire")
+            unreachable!("ticks and rule changes are not requests")
         }
     }
 }
@@ -154,9 +152,9 @@ fn received<M>(
             let index = index(response.metadata());
             Received { index, reply: reply(response.into_inner()) }
         }
-        // A status with a source was made on this side, from whatever broke the connection.
+        // A status with a source was created by the client, for a broken connection.
         Err(status) => match status.source() {
-            Some(trouble) => Received { index: None, reply: Reply::Nothing(trouble.to_string()) },
+            Some(error) => Received { index: None, reply: Reply::Nothing(error.to_string()) },
             None => Received {
                 index: index(status.metadata()),
                 reply: Reply::Refused(Box::new(no(&status))),
@@ -187,7 +185,7 @@ fn order_reply(order: OrderInfoResponse) -> OrderReply {
     }
 }
 
-/// A moment that is in order: after 1970, and not with more nanoseconds than a second has.
+/// A valid timestamp as nanoseconds since 1970.
 fn nanos(stamp: prost_types::Timestamp) -> Option<u64> {
     let seconds = u64::try_from(stamp.seconds).ok()?.checked_mul(1_000_000_000)?;
     let nanos = u64::try_from(stamp.nanos).ok().filter(|&nanos| nanos < 1_000_000_000)?;

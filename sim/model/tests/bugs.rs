@@ -1,8 +1,8 @@
-//! For each planted bug a short program that it answers otherwise than the honest model.
+//! For each planted bug, a short program that it answers wrongly.
 
 use super::{Bug, Model, parse, run};
 
-/// Where the last answer, and no earlier one, is wrong under the bug. The worlds are those of
+/// With the bug the last answer is wrong, and no earlier one. The worlds are those of
 /// `contract.rs`.
 const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::FailedCreateKeepsLines, "create 1 1:3 2:6; stock 1"),
@@ -32,7 +32,7 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::IdReusedAfterFailure, "create 1 1:9; create 1 1:1"),
     (Bug::UnknownSkuRefused, "create 1 9:1"),
     (Bug::ShortagesFirstOnly, "create 1 1:9 2:6"),
-    (Bug::ShortageToldAfterTaking, "create 1 1:5 1:4"),
+    (Bug::ShortageAfterReserving, "create 1 1:5 1:4"),
     (Bug::FailedShownAwaiting, "create 1 1:9; info 1"),
     (Bug::LinesInClientOrder, "create 1 2:1 1:1 2:1; info 1"),
     (Bug::LinesUnmerged, "create 1 2:1 1:1 2:1; info 1"),
@@ -51,9 +51,9 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::KeyForgottenLate, "create 1 1:1 key=a; @1000 create 1 1:1 key=a"),
     (Bug::RepeatProlongsKey, "create 1 1:1 key=a; @1 create 1 1:1 key=a; @1000 create 1 1:1 key=a"),
     (Bug::OtherLinesAccepted, "create 1 1:1 key=a; create 1 1:2 key=a"),
-    (Bug::RepeatTellsStatusNow, "create 1 1:1 key=a; pay 1; create 1 1:1 key=a"),
+    (Bug::RepeatReturnsStatusNow, "create 1 1:1 key=a; pay 1; create 1 1:1 key=a"),
     (Bug::RepeatReservesAgain, "create 1 1:1 key=a; create 1 1:1 key=a; stock 1"),
-    (Bug::EmptyKeyRemembered, "create 1 1:1; create 1 1:1"),
+    (Bug::EmptyKeyStored, "create 1 1:1; create 1 1:1"),
     (
         Bug::KeyCutTo32Bytes,
         "create 1 1:1 key=0123456789abcdef0123456789abcdefX; \
@@ -62,12 +62,12 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::KeyOf64Refused, "create 1 1:1 key*64"),
     (Bug::MaxLinesAfterMerging, "create 1 1:1 1:1 1:1 1:1 1:1"),
     (Bug::ItemsBeforeUser, "create 0"),
-    (Bug::StockTellsTotal, "stock 1"),
+    (Bug::StockReturnsTotal, "stock 1"),
     (Bug::StockForgetsBase, "stock 1"),
 ];
 
 #[test]
-fn each_bug_is_seen_by_a_short_program() {
+fn each_bug_is_detected_by_a_short_program() {
     for (bug, program) in PROGRAMS {
         differs_at_the_end(*bug, program);
     }
@@ -80,16 +80,16 @@ fn each_bug_is_seen_by_a_short_program() {
 
 fn differs_at_the_end(bug: Bug, program: &str) {
     let (world, calls) = parse(program);
-    let mut honest = Model::new(&world, None);
-    let right = run(&mut honest, &calls);
+    let mut correct = Model::new(&world, None);
+    let right = run(&mut correct, &calls);
     let wrong = run(&mut Model::new(&world, Some(bug)), &calls);
-    assert_eq!(honest.audit(), Ok(()));
+    assert_eq!(correct.audit(), Ok(()));
     let first = right.iter().zip(&wrong).position(|(right, wrong)| right != wrong);
     assert_eq!(first, Some(calls.len() - 1), "{}: {right:#?} {wrong:#?}", bug.name());
 }
 
 #[test]
-fn each_bug_has_a_name_of_its_own_and_a_story() {
+fn each_bug_has_its_own_name_and_a_description() {
     for &bug in Bug::ALL {
         assert_eq!(Bug::parse(bug.name()), Some(bug));
         let kebab = |letter: char| letter.is_ascii_lowercase() || "-0123456789".contains(letter);

@@ -1,5 +1,6 @@
-//! The contract's rows, one story each. Unless a story says otherwise, SKU 1 opens with 10 units, 2
-//! of them base, and SKU 2 with 5; orders wait 100 ns, keys 1000 ns; a create has at most 4 lines.
+//! The rules of the contract, one program each. By default SKU 1 starts with 10 units, 2 of them
+//! base, and SKU 2 with 5; the payment timeout is 100 ns, the idempotency window 1000 ns; a create
+//! has at most 4 lines.
 
 use super::story;
 
@@ -62,7 +63,7 @@ fn create_merges_lines_of_one_sku() {
 }
 
 #[test]
-fn create_refuses_the_strongest_fault_first() {
+fn create_reports_the_strongest_refusal() {
     let key65 = "key*65";
     story(&format!(
         "
@@ -116,7 +117,7 @@ fn a_key_repeats_the_first_answer() {
 }
 
 #[test]
-fn a_key_is_forgotten_when_its_window_ends() {
+fn a_key_is_removed_at_the_end_of_its_window() {
     story(
         "
         world 1=10/0 timeout=0 window=50
@@ -147,7 +148,7 @@ fn a_key_is_forgotten_when_its_window_ends() {
 }
 
 #[test]
-fn pay_takes_the_units_for_good() {
+fn pay_removes_the_units_from_the_stock() {
     story(
         "
         create 1 1:3  => order 1 awaiting
@@ -231,7 +232,7 @@ fn an_unpaid_order_expires_at_its_deadline() {
 }
 
 #[test]
-fn expiry_comes_before_the_call_and_bears_its_deadline() {
+fn expiry_happens_before_the_call_with_the_time_of_the_deadline() {
     story(
         "
         create 1 1:8            => order 1 awaiting
@@ -247,7 +248,7 @@ fn expiry_comes_before_the_call_and_bears_its_deadline() {
 }
 
 #[test]
-fn without_a_deadline_in_time_an_order_waits_for_ever() {
+fn an_order_without_a_deadline_never_expires() {
     story(
         "
         world 1=10/0 timeout=0

@@ -1,8 +1,8 @@
-//! What holds on long mixed programs: the audit agrees, and no planted bug panics.
+//! Laws on long random programs: the audit passes, and no planted bug panics.
 
 use super::{Answer, Bug, Call, Model, World, parse, run};
 
-/// A fixed stream of numbers; the quality does not matter here.
+/// A fixed pseudorandom sequence; its quality does not matter here.
 struct Stream(u64);
 
 impl Stream {
@@ -27,7 +27,7 @@ fn worlds() -> Vec<World> {
     ]
 }
 
-/// One call, drawn and answered.
+/// One random call and its answer.
 fn step(model: &mut Model, stream: &mut Stream, at: &mut u64) -> Answer {
     *at += [0, 0, 1, 7, 40][usize::try_from(stream.below(5)).unwrap()];
     let newest = i64::try_from(model.orders()).unwrap();
@@ -55,14 +55,14 @@ fn step(model: &mut Model, stream: &mut Stream, at: &mut u64) -> Answer {
 }
 
 #[test]
-fn the_audit_agrees_all_along() {
+fn the_audit_passes_after_every_call() {
     for world in worlds() {
         let mut model = Model::new(&world, None);
         let (mut stream, mut at) = (Stream(7), 0);
         for _ in 0..1000 {
             step(&mut model, &mut stream, &mut at);
             assert_eq!(model.audit(), Ok(()));
-            // Nothing that is past its deadline awaits payment.
+            // No order past its deadline awaits payment.
             assert!(model.next_deadline().is_none_or(|deadline| deadline > model.now));
             let first = model.awaiting().next().and_then(|id| model.order(id));
             let deadline = first.map(|order| order.created_at.checked_add(world.payment_timeout));
@@ -74,7 +74,7 @@ fn the_audit_agrees_all_along() {
 }
 
 #[test]
-fn the_drain_leaves_the_base_alone_reserved() {
+fn the_drain_leaves_only_the_base_reserved() {
     for world in worlds() {
         let mut model = Model::new(&world, None);
         let (mut stream, mut at) = (Stream(8), 0);
@@ -101,7 +101,7 @@ fn a_refusal_changes_nothing() {
         let mut ticked = model.clone();
         let answer = step(&mut model, &mut stream, &mut at);
         if let Answer::Refused(_) = answer {
-            // Time passes for the rest.
+            // Move time for the remaining orders.
             ticked.answer(at, Call::Tick);
             model.answer(at, Call::Tick);
             assert_eq!(format!("{:?}", facts(&model)), format!("{:?}", facts(&ticked)));
@@ -112,7 +112,7 @@ fn a_refusal_changes_nothing() {
     assert!(refused > 100, "{refused}");
 }
 
-/// All that the model tells.
+/// Everything that the model returns.
 fn facts(model: &Model) -> impl std::fmt::Debug {
     let id = |place| i64::try_from(place).unwrap();
     let orders: Vec<_> = (1..=model.orders()).map(|place| model.order(id(place))).collect();
@@ -128,7 +128,7 @@ fn no_bug_panics() {
             for _ in 0..1500 {
                 step(&mut model, &mut stream, &mut at);
             }
-            // What it says is the bug's affair.
+            // With a bug the result may be anything.
             let _ = model.audit();
             let _ = (model.stock().count(), model.awaiting().count(), model.next_deadline());
         }
@@ -136,7 +136,7 @@ fn no_bug_panics() {
 }
 
 #[test]
-fn the_audit_sees_units_that_no_order_holds() {
+fn the_audit_detects_units_without_an_order() {
     let leak = "create 1 1:1; cancel newest; ".repeat(65);
     let programs = [
         (Bug::LeakAfter64Cancels, leak.as_str()),
@@ -149,7 +149,7 @@ fn the_audit_sees_units_that_no_order_holds() {
         let (world, calls) = parse(program);
         let mut model = Model::new(&world, Some(bug));
         run(&mut model, &calls);
-        let told = model.audit().expect_err(bug.name());
-        assert!(told.starts_with("SKU "), "{}: {told}", bug.name());
+        let error = model.audit().expect_err(bug.name());
+        assert!(error.starts_with("SKU "), "{}: {error}", bug.name());
     }
 }

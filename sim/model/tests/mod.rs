@@ -1,6 +1,6 @@
-//! Programs as text: one call a line or between semicolons, `@T` first where time passes, and what
-//! it is answered after `=>`. `contract.rs` tells the contract's rows so, `bugs.rs` has a program
-//! that shows each bug, `laws.rs` draws long ones.
+//! Programs as text: calls separated by semicolons or line ends, with an optional `@T` that moves
+//! time and the expected answer after `=>`. `contract.rs` has the rules of the contract, `bugs.rs`
+//! a program for each planted bug, `laws.rs` long random programs.
 
 mod bugs;
 mod contract;
@@ -9,18 +9,18 @@ mod laws;
 use super::{Bug, Model, World};
 use crate::model::contract::{Answer, Call, OrderInfo, Shortage, Status};
 
-/// Runs the program and compares every answer with the one written behind its call.
+/// Runs the program and compares every answer with the expected one.
 #[track_caller]
 fn story(text: &str) {
     let (world, calls) = parse(text);
     let mut model = Model::new(&world, None);
-    let told = run(&mut model, &calls);
+    let answers = run(&mut model, &calls);
     let expected: Vec<_> = calls.iter().map(|call| call.answer.clone()).collect();
     let paired = |answers: &[String]| {
         let lines = calls.iter().zip(answers);
         lines.map(|(call, answer)| format!("{} => {answer}\n", call.text)).collect::<String>()
     };
-    assert_eq!(paired(&told), paired(&expected));
+    assert_eq!(paired(&answers), paired(&expected));
 }
 
 /// A line of a program.
@@ -29,7 +29,7 @@ struct Line {
     answer: String,
 }
 
-/// A program's world, and its calls; its first line may say `world 1=10/2 timeout=100 …`.
+/// The world and the calls of a program; its first line may be `world 1=10/2 timeout=100 …`.
 fn parse(text: &str) -> (World, Vec<Line>) {
     let mut world = World {
         stock: vec![(1, 10, 2), (2, 5, 0)],
@@ -71,7 +71,7 @@ fn read_world(world: &mut World, words: &str) {
 
 fn run(model: &mut Model, lines: &[Line]) -> Vec<String> {
     let mut at = 0;
-    lines.iter().map(|line| told(&call(model, &mut at, &line.text))).collect()
+    lines.iter().map(|line| text(&call(model, &mut at, &line.text))).collect()
 }
 
 fn call(model: &mut Model, at: &mut u64, text: &str) -> Answer {
@@ -111,33 +111,33 @@ fn call(model: &mut Model, at: &mut u64, text: &str) -> Answer {
     }
 }
 
-fn told(answer: &Answer) -> String {
+fn text(answer: &Answer) -> String {
     match answer {
         Answer::Created { order, status, shortages } => {
-            format!("order {order} {}{}", status_told(*status), shortages_told(shortages))
+            format!("order {order} {}{}", status_text(*status), shortages_text(shortages))
         }
-        Answer::Order(order) => order_told(order),
+        Answer::Order(order) => order_text(order),
         Answer::Done => "ok".to_owned(),
         Answer::Stock(count) => count.to_string(),
         Answer::Refused(refusal) => format!("refused: {refusal:?}"),
     }
 }
 
-fn order_told(order: &OrderInfo) -> String {
+fn order_text(order: &OrderInfo) -> String {
     let items: Vec<_> = order.items.iter().map(|(sku, count)| format!("{sku}:{count}")).collect();
     format!(
         "{} {:?}, user {}, {}, created @{}, set @{}{}",
-        status_told(order.status),
+        status_text(order.status),
         order.reason,
         order.user,
         items.join(" "),
         order.created_at,
         order.updated_at,
-        shortages_told(&order.shortages),
+        shortages_text(&order.shortages),
     )
 }
 
-fn status_told(status: Status) -> &'static str {
+fn status_text(status: Status) -> &'static str {
     match status {
         Status::AwaitingPayment => "awaiting",
         Status::Failed => "failed",
@@ -146,7 +146,7 @@ fn status_told(status: Status) -> &'static str {
     }
 }
 
-fn shortages_told(shortages: &[Shortage]) -> String {
+fn shortages_text(shortages: &[Shortage]) -> String {
     let short = |of: &Shortage| format!(", short {}: {} of {}", of.sku, of.requested, of.available);
     shortages.iter().map(short).collect()
 }

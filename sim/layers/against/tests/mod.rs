@@ -1,4 +1,4 @@
-//! Our own server keeps every rule; servers with one bug each break just the rule of that bug.
+//! Our own server passes every rule; a server with one bug breaks exactly the rule of that bug.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -28,29 +28,29 @@ mod model_server;
 
 use model_server::ModelServer;
 
-/// What is wrong with a server.
+/// A bug of a test server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Nothing,
-    /// What is paid can be sold again.
+    /// Units of a paid order become available again.
     PayReleases,
     SecondCancelRefused,
     /// An empty OK for an order that does not exist.
     MissingOrderOk,
-    /// Refusals are a code and a sentence.
+    /// Refusals have no details.
     NoDetails,
-    /// It knows only what carts were first generated from.
+    /// It has only the fields of the first version of the API.
     OldFields,
-    /// It looks, lets others go first, and then believes what it saw.
+    /// It checks, yields to other calls, and then changes the state (check-then-act).
     ChecksThenActs,
-    /// The third pay of an order is refused: no rule says it in words.
+    /// The third pay of an order is refused: no rule describes this.
     ThirdPayRefused,
 }
 
 struct Fake {
     inner: LomsService,
     fault: Fault,
-    /// Orders that are paid, where that is done by cancelling them.
+    /// Orders that are paid, for the bug that pays by cancelling.
     paid: Mutex<BTreeSet<i64>>,
     pays: Mutex<BTreeMap<i64, u32>>,
 }
@@ -177,19 +177,19 @@ impl Loms for Fake {
     }
 }
 
-/// Judges a server with this fault; it opens as the shipped stock file says.
-fn checked(fault: Fault) -> (String, Exit) {
+/// Checks a server with this bug; it starts with the default stock file.
+fn check_faulty_server(fault: Fault) -> (String, Exit) {
     let rules = Rules { payment_timeout: Span::from_secs(0), ..Rules::default() };
     let state = LomsState::new(rules, &opening_stock::embedded(), 0);
     let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
     let inner = LomsService::new(sequencer, ServiceOptions::default());
     let (paid, pays) = Default::default();
-    // What no rule says takes more programs; and clients at once would see that it is wrong too.
+    // A bug without a rule needs more random programs.
     let (programs, rounds) = if fault == Fault::ThirdPayRefused { (40, 0) } else { (12, 8) };
-    judge_service(Fake { inner, fault, paid, pays }, Effort { programs, rounds })
+    check_service(Fake { inner, fault, paid, pays }, Effort { programs, rounds })
 }
 
-fn judge_service(service: impl Loms, effort: Effort) -> (String, Exit) {
+fn check_service(service: impl Loms, effort: Effort) -> (String, Exit) {
     let runtime = Runtime::new().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -201,86 +201,86 @@ fn judge_service(service: impl Loms, effort: Effort) -> (String, Exit) {
     result
 }
 
-/// Judges the model itself, with a planted bug.
-fn judged_model(bug: Option<Bug>, effort: Effort) -> (String, Exit) {
+/// Checks a server made of the model, with a planted bug.
+fn check_model(bug: Option<Bug>, effort: Effort) -> (String, Exit) {
     let opening = opening_stock::embedded();
     let stock =
-        opening.records().iter().map(|shelf| (shelf.sku.get(), shelf.total, shelf.reserved));
+        opening.records().iter().map(|record| (record.sku.get(), record.total, record.reserved));
     let stock = stock.collect();
     let world = World { stock, payment_timeout: 0, idempotency_window: u64::MAX, max_lines: 1_000 };
-    judge_service(ModelServer::open(&world, bug), effort)
+    check_service(ModelServer::open(&world, bug), effort)
 }
 
-/// The names of the rules that are told as broken.
+/// The names of the broken rules.
 fn broken(fault: Fault) -> Vec<String> {
-    let (text, exit) = checked(fault);
+    let (text, exit) = check_faulty_server(fault);
     assert_eq!(exit, Exit::Oracle, "{text}");
     text.lines().filter_map(|line| line.strip_prefix("BROKEN  ")).map(str::to_owned).collect()
 }
 
 #[test]
-fn our_own_server_keeps_every_rule() {
-    let (text, exit) = checked(Fault::Nothing);
+fn our_server_passes_every_rule() {
+    let (text, exit) = check_faulty_server(Fault::Nothing);
     assert_eq!((text.lines().count(), exit), (1, Exit::Ok), "{text}");
 }
 
 #[test]
-fn a_server_without_the_new_fields_keeps_the_rules_that_are_left() {
-    let (text, exit) = checked(Fault::OldFields);
+fn a_server_without_the_new_fields_passes_the_other_rules() {
+    let (text, exit) = check_faulty_server(Fault::OldFields);
     assert_eq!(exit, Exit::Ok, "{text}");
-    assert_eq!(text.matches("not offered").count(), 2, "{text}");
+    assert_eq!(text.matches("not sent by the server").count(), 2, "{text}");
 }
 
 #[test]
-fn pay_that_releases_is_named() {
-    assert_eq!(broken(Fault::PayReleases), ["a pay leaves what is available alone"]);
+fn a_pay_that_releases_is_reported() {
+    assert_eq!(broken(Fault::PayReleases), ["a pay does not change the available units"]);
 }
 
 #[test]
-fn a_second_cancel_refused_is_named() {
+fn a_refused_second_cancel_is_reported() {
     assert_eq!(broken(Fault::SecondCancelRefused), ["a cancel of a cancelled order is OK"]);
 }
 
 #[test]
-fn an_empty_ok_for_a_missing_order_is_named() {
+fn an_ok_for_a_missing_order_is_reported() {
     let rule = "OrderInfo of an unknown order is NOT_FOUND";
     assert_eq!(broken(Fault::MissingOrderOk), [rule]);
 }
 
 #[test]
-fn refusals_without_details_are_named_once_for_each_detail() {
+fn refusals_without_details_are_reported_once_for_each_detail() {
     let rules = ["a refusal has an ErrorInfo", "INVALID_ARGUMENT names the field"];
     assert_eq!(broken(Fault::NoDetails), rules);
 }
 
 #[test]
-fn check_then_act_is_seen_by_clients_at_once() {
-    assert_eq!(broken(Fault::ChecksThenActs), ["calls at once are as if one by one"]);
+fn check_then_act_is_found_by_concurrent_clients() {
+    assert_eq!(broken(Fault::ChecksThenActs), ["concurrent calls are linearizable"]);
 }
 
 #[test]
-fn what_no_rule_says_is_found_by_random_programs_and_made_small() {
-    let (text, exit) = checked(Fault::ThirdPayRefused);
+fn a_bug_without_a_rule_is_found_by_random_programs_and_shrunk() {
+    let (text, exit) = check_faulty_server(Fault::ThirdPayRefused);
     assert_eq!(exit, Exit::Oracle, "{text}");
-    let story: Vec<&str> = text.lines().collect();
-    assert_eq!(story[0], "BROKEN  a pay of a paid order is answered as the contract has it");
-    let steps = story.iter().filter(|line| line.contains("pay order#")).count();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "BROKEN  a pay of a paid order is answered as the contract requires");
+    let steps = lines.iter().filter(|line| line.contains("pay order#")).count();
     assert_eq!(steps, 3, "{text}");
 }
 
 #[test]
-fn the_model_itself_keeps_every_rule() {
-    let (text, exit) = judged_model(None, Effort { programs: 8, rounds: 2 });
+fn the_model_passes_every_rule() {
+    let (text, exit) = check_model(None, Effort { programs: 8, rounds: 2 });
     assert_eq!((text.lines().count(), exit), (1, Exit::Ok), "{text}");
 }
 
-/// Bugs of servers that real teams shipped, and what is said of them.
-const SHIPPED: [(Bug, &[&str]); 10] = [
+/// Bugs of real servers, and the rules that they break.
+const REAL_BUGS: [(Bug, &[&str]); 10] = [
     (Bug::FailedCreateKeepsLines, &["a failed create reserves nothing"]),
-    (Bug::PayReturnsStock, &["a pay leaves what is available alone"]),
+    (Bug::PayReturnsStock, &["a pay does not change the available units"]),
     (Bug::CancelFailedReleases, &["a cancel of a failed order is FAILED_PRECONDITION"]),
-    (Bug::ReleaseClamps, &["a cancel of a cancelled order gives nothing back"]),
-    (Bug::DoublePayTakesTwice, &["a pay of a paid order takes nothing more"]),
+    (Bug::ReleaseClamps, &["a cancel of a cancelled order releases nothing"]),
+    (Bug::DoublePayTakesTwice, &["a pay of a paid order changes nothing"]),
     (
         Bug::MissingOrderDone,
         &["a pay of an unknown order is NOT_FOUND", "a cancel of an unknown order is NOT_FOUND"],
@@ -288,13 +288,13 @@ const SHIPPED: [(Bug, &[&str]); 10] = [
     (Bug::PayAfterCancel, &["a pay of a cancelled order is FAILED_PRECONDITION"]),
     (Bug::UpdatedAtKeptOnPay, &["a pay sets updatedAt"]),
     (Bug::IdReusedAfterFailure, &["a failed create takes an id"]),
-    (Bug::KeyForWrongUser, &["keys of two users never meet"]),
+    (Bug::KeyForWrongUser, &["keys of different users are independent"]),
 ];
 
 #[test]
-fn bugs_that_real_services_shipped_are_named() {
-    for (bug, rules) in SHIPPED {
-        let (text, exit) = judged_model(Some(bug), Effort { programs: 3, rounds: 0 });
+fn bugs_of_real_services_are_reported() {
+    for (bug, rules) in REAL_BUGS {
+        let (text, exit) = check_model(Some(bug), Effort { programs: 3, rounds: 0 });
         let broken = text.lines().filter_map(|line| line.strip_prefix("BROKEN  "));
         assert_eq!((broken.collect::<Vec<_>>().as_slice(), exit), (rules, Exit::Oracle), "{text}");
     }

@@ -1,4 +1,4 @@
-//! A server made of the model: right in all, or wrong by one planted bug.
+//! A server made of the model, correct or with one planted bug.
 
 use std::sync::Mutex;
 use std::time::SystemTime;
@@ -10,14 +10,12 @@ use loms::grpc::proto::{
     StocksInfoRequest, StocksInfoResponse,
 };
 use prost_types::Timestamp;
-use tonic::{Code, Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, async_trait};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::layers::wire::{code_of, reason_of};
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal};
 use crate::model::{Model, World};
 use crate::mutation::planted_bugs::Bug;
-use crate::report::words::status_name;
 
 pub(super) struct ModelServer(Mutex<Model>);
 
@@ -43,37 +41,21 @@ fn refused(refusal: Refusal, call: Call<'_>) -> Status {
         Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => order,
         Call::Create { .. } | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. } => 0,
     };
-    let (mut about, mut stands) = (order, "");
+    let (mut about, mut status_now) = (order, "");
     if let Refusal::OrderNotAwaitingPayment(status) = refusal {
-        stands = status_name(status);
+        status_now = status.name();
     }
     if let Refusal::IdempotencyKeyReused(order) = refusal {
         about = order;
     }
-    let facts = [("order_id", about.to_string()), ("status", stands.to_owned())];
+    let facts = [("order_id", about.to_string()), ("status", status_now.to_owned())];
     let facts = facts.map(|(name, fact)| (name.to_owned(), fact));
     let mut details = ErrorDetails::new();
-    details.set_error_info(reason_of(refusal), "loms", facts);
-    if code_of(refusal) == Code::InvalidArgument {
-        let field = match refusal {
-            Refusal::InvalidUser => "user".to_owned(),
-            Refusal::InvalidItemSku(line) => format!("items[{line}].sku"),
-            Refusal::InvalidItemCount(line) => format!("items[{line}].count"),
-            Refusal::KeyTooLong => "idempotencyKey".to_owned(),
-            Refusal::InvalidOrderId => "orderID".to_owned(),
-            Refusal::InvalidSku => "sku".to_owned(),
-            Refusal::NoItems | Refusal::TooManyItems | Refusal::CountOverflow(_) => {
-                "items".to_owned()
-            }
-            Refusal::OrderNotFound
-            | Refusal::SkuNotFound
-            | Refusal::OrderNotAwaitingPayment(_)
-            | Refusal::OrderExpired
-            | Refusal::IdempotencyKeyReused(_) => unreachable!("these are not INVALID_ARGUMENT"),
-        };
+    details.set_error_info(refusal.reason(), "loms", facts);
+    if let Some(field) = refusal.field() {
         details.add_bad_request_violation(field, "no");
     }
-    Status::with_error_details(code_of(refusal), refusal.to_string(), details)
+    Status::with_error_details(refusal.code(), refusal.to_string(), details)
 }
 
 fn shortages(shortages: &[crate::model::contract::Shortage]) -> Vec<Shortage> {
@@ -97,7 +79,7 @@ fn info(info: &OrderInfo) -> OrderInfoResponse {
         Reason::PaymentTimeout => "PAYMENT_TIMEOUT",
     };
     OrderInfoResponse {
-        status: status_name(info.status).to_owned(),
+        status: info.status.name().to_owned(),
         user: info.user,
         items: info.items.iter().map(|&(sku, count)| Item { sku, count }).collect(),
         created_at: Some(stamp(info.created_at)),
@@ -119,7 +101,7 @@ impl Loms for ModelServer {
         let Answer::Created { order, status, shortages: short } = self.answer(call)? else {
             unreachable!("a create creates")
         };
-        let (status, shortages) = (status_name(status).to_owned(), shortages(&short));
+        let (status, shortages) = (status.name().to_owned(), shortages(&short));
         Ok(Response::new(OrderCreateResponse { order_id: order, status, shortages }))
     }
 
@@ -128,7 +110,7 @@ impl Loms for ModelServer {
         request: Request<OrderInfoRequest>,
     ) -> Result<Response<OrderInfoResponse>, Status> {
         let answer = self.answer(Call::Info(request.get_ref().order_id))?;
-        let Answer::Order(order) = answer else { unreachable!("OrderInfo tells an order") };
+        let Answer::Order(order) = answer else { unreachable!("OrderInfo returns an order") };
         Ok(Response::new(info(&order)))
     }
 
@@ -153,7 +135,7 @@ impl Loms for ModelServer {
         request: Request<StocksInfoRequest>,
     ) -> Result<Response<StocksInfoResponse>, Status> {
         let answer = self.answer(Call::Stock(request.get_ref().sku))?;
-        let Answer::Stock(count) = answer else { unreachable!("StocksInfo tells units") };
+        let Answer::Stock(count) = answer else { unreachable!("StocksInfo returns units") };
         Ok(Response::new(StocksInfoResponse { count }))
     }
 }
