@@ -61,7 +61,7 @@ impl FaultCounts {
     }
 
     pub(super) fn write(&self, text: &mut String) {
-        for row in self.all().chunks(8) {
+        for row in self.all().chunks(5) {
             let row: Vec<String> =
                 row.iter().map(|(name, count)| format!("{count} {name}")).collect();
             let _ = writeln!(text, "  {}", row.join(", "));
