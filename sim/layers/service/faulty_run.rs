@@ -231,14 +231,14 @@ impl<'a> FaultyRun<'a> {
             self.fault_counts.faults[fault.kind()] += 1;
         }
         self.server.clock.set(self.clock());
-        if let Op::Tick | Op::Rules { .. } = step.op {
-            let (clock, server) = (self.clock(), &self.server.sequencer);
-            match step.op {
-                Op::Rules { timeout, window } => {
-                    self.checker.change_rules(clock, step.number, timeout, window, server)?;
-                }
-                _ => self.checker.tick(clock, step.number, server)?,
-            }
+        let (clock, server) = (self.clock(), &self.server.sequencer);
+        if let Op::Rules { timeout, window } = step.op {
+            self.checker.change_rules(clock, step.number, timeout, window, server)?;
+            self.resolve(client);
+            return Ok(());
+        }
+        if step.op == Op::Tick {
+            self.checker.tick(clock, step.number, server)?;
             self.resolve(client);
             return Ok(());
         }
