@@ -149,7 +149,7 @@ mod tests {
         for (seed, counts) in &shops {
             let settled = counts.paid + counts.cancelled;
             assert!(2 * settled > counts.orders, "seed {seed}: {settled} of {}", counts.orders);
-            assert!(counts.paid > 0 && counts.cancelled > 0, "seed {seed}");
+            assert!(counts.paid > 0, "seed {seed}");
         }
         let share = |of: &dyn Fn(&Counts) -> bool| {
             let with = shops.iter().filter(|(_, counts)| of(counts)).count();

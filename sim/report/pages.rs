@@ -26,7 +26,7 @@ pub(crate) type Page = (String, String);
 /// Number of seeds on the overview.
 const OVERVIEW: u64 = 48;
 /// Seeds with their own page.
-const OWN_PAGE: [u64; 8] = [2, 3, 5, 13, 18, 21, 22, 27];
+const OWN_PAGE: [u64; 8] = [13, 17, 22, 27, 30, 36, 42, 47];
 /// Number of seeds in which plans for the marks are searched.
 const SEARCHED: usize = 600;
 /// Number of plans that are shrunk for each mark; the smallest is shown.
