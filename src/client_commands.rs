@@ -10,8 +10,6 @@ use clap::{Args, Subcommand};
 use loms::client::{Client, ClientError, Item, Options, Order, OrderPlaced, OrderStatus, Shortage};
 use serde_json::{Value, json};
 
-use crate::print_error;
-
 /// The end of `loms --help`. Scripts depend on the field names.
 pub(crate) const LONG_HELP: &str = r#"With --json, each answer is one object on one line of stdout:
   stock        {"sku", "available"}, for each SKU
@@ -362,4 +360,9 @@ fn show(text: &str) -> Result<ExitCode, CommandError> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(CommandError::Output(error)),
     }
+}
+
+/// Prints one line to stderr. A closed stderr is no reason to fail.
+pub(crate) fn print_error(problem: &str) {
+    let _ = writeln!(io::stderr(), "loms: {problem}");
 }

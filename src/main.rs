@@ -4,7 +4,6 @@
 mod client_commands;
 mod serve_command;
 
-use std::io::Write;
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
@@ -109,7 +108,7 @@ fn main() -> ExitCode {
         Some(Command::Client(command)) => call(file, &flags.server, flags.call, command),
     };
     result.unwrap_or_else(|problem| {
-        print_error(&problem);
+        client_commands::print_error(&problem);
         ExitCode::FAILURE
     })
 }
@@ -161,9 +160,4 @@ fn load(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<Config,
 /// Ends the process as clap does for wrong arguments.
 fn wrong_arguments(problem: &str) -> ! {
     Flags::command().error(ErrorKind::ArgumentConflict, problem).exit()
-}
-
-/// Prints one line to stderr. A closed stderr is no reason to fail.
-fn print_error(problem: &str) {
-    let _ = writeln!(std::io::stderr(), "loms: {problem}");
 }

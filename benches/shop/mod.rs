@@ -299,16 +299,21 @@ impl Day {
         self.events.len()
     }
 
-    #[inline]
+    #[inline(always)]
     fn create(&mut self, at: Timestamp, place: usize, number: Option<u64>) {
         let entry = &mut self.creates[place];
         (entry.index, entry.at) = (self.state.index() + 1, at);
-        if let Command::CreateOrder { key, .. } = &mut entry.command {
-            *key = number
-                .map(|number| IdempotencyKey::new(&number.to_le_bytes()).expect("eight bytes"));
-        }
         self.events.clear();
-        let _ = black_box(self.state.apply(entry, &mut self.events));
+        match number {
+            None => {
+                black_box(&self.state.apply(entry, &mut self.events));
+            }
+            Some(number) => {
+                set_key(entry, IdempotencyKey::new(&number.to_le_bytes()));
+                black_box(&self.state.apply(entry, &mut self.events));
+                set_key(entry, None);
+            }
+        }
     }
 
     /// Which create of the pool is next, in the order of memory, so that waiting for the pool is no
@@ -332,11 +337,17 @@ impl Day {
         OrderId::new(order.cast_signed()).expect("above 0")
     }
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, at: Timestamp, command: Command) {
         self.events.clear();
         let entry = Entry { index: self.state.index() + 1, at, command };
         // Some orders were paid or cancelled before, or have expired: then the command is refused.
-        let _ = black_box(self.state.apply(&entry, &mut self.events));
+        black_box(&self.state.apply(&entry, &mut self.events));
+    }
+}
+
+fn set_key(entry: &mut Entry, to: Option<IdempotencyKey>) {
+    if let Command::CreateOrder { key, .. } = &mut entry.command {
+        *key = to;
     }
 }

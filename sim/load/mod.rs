@@ -1,5 +1,5 @@
 //! `sim load`: puts a server under load, measures its latencies, and reads back every order at the
-//! end to check it. Start at [`run`].
+//! end to check it. Start at [`run()`].
 //!
 //! | module | holds |
 //! |---|---|

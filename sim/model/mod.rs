@@ -278,6 +278,13 @@ impl Model {
         self.now
     }
 
+    /// The deadlines of the orders that await payment and expire, soonest first.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = u64> {
+        self.awaiting().map_while(|order| {
+            self.with_order(order, |fields| self.deadline(fields.created_at)).flatten()
+        })
+    }
+
     /// How many entries the server's log holds: the index of the last one.
     pub(crate) fn entries(&self) -> u64 {
         self.entries

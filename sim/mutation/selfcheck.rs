@@ -11,7 +11,7 @@ use crate::mutation::planted_bugs::Bug;
 use crate::plan::Kind;
 use crate::plan::generator::plan_of;
 use crate::plan::workload::Workload;
-use crate::runner::{RunOptions, run_seeds};
+use crate::runner::{RunOptions, RunRequest, run_seeds};
 use crate::shrink;
 
 /// The result of a check.
@@ -36,6 +36,7 @@ pub(crate) fn all(jobs: usize) -> Vec<Check> {
         determinism("one thread and several give the same", 1, jobs.max(3)),
     ];
     let none = InjectedFaults::default();
+    checks.push(service_determinism(jobs.max(3)));
     for check in [
         every_answer_is_compared,
         shrinking_keeps_the_failure,
@@ -77,6 +78,25 @@ fn determinism(name: &str, jobs: usize, other_jobs: usize) -> Check {
             let (one, other) = (one.counts.fingerprint(), other.counts.fingerprint());
             format!("fingerprints {one} and {other}")
         }),
+        of_determinism: true,
+    }
+}
+
+fn service_determinism(jobs: usize) -> Check {
+    const SEEDS: u64 = 16;
+    let run = |jobs| {
+        service::run_many(RunRequest {
+            seeds: 0..SEEDS,
+            jobs,
+            steps: Some(200),
+            time: None,
+            until_stable: false,
+            injected: InjectedFaults::default(),
+        })
+    };
+    Check {
+        name: format!("service layer: one thread and several give the same: {SEEDS} seeds"),
+        wrong: (run(1) != run(jobs)).then(|| "the output differs".to_owned()),
         of_determinism: true,
     }
 }

@@ -94,7 +94,8 @@ pub(crate) fn failure(
     let Failure { signature, number, commands, actual, expected } = failure;
     let at = signature.kind.map_or("at the end".to_owned(), |kind| format!("at {}", kind.name()));
     let mut text = String::new();
-    let _ = writeln!(text, "FAIL {origin}: {} {at}, step {number}", signature.oracle.name());
+    let _ =
+        writeln!(text, "FAIL {origin}: {} differs {at}, step {number}", signature.oracle.name());
     let _ = writeln!(text, "  actual    {actual}");
     let _ = writeln!(text, "  expected  {expected}");
     let steps = plan.steps.len();
@@ -126,7 +127,7 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
         }
         if failed_at > 0 && step.number >= failed_at {
             if step.number == failed_at {
-                side_by_side(&mut text, &line, "the answers differ here:");
+                side_by_side(&mut text, &line, "subject and model differ here:");
             }
             break;
         }

@@ -123,7 +123,7 @@ impl Orders {
         let record = self.records.at_mut(place);
         (record.status, record.cause, record.updated) = (status, cause, updated);
         if status == OrderStatus::AwaitingPayment {
-            self.awaiting.insert(place);
+            self.awaiting.insert_last();
         }
         let mut lines = demand.lines().iter().zip(0..);
         for Shortage { sku, requested, available } in shortages {
@@ -161,7 +161,8 @@ impl Orders {
         record.cause = cause;
         record.updated = time;
         if to == OrderStatus::AwaitingPayment {
-            self.awaiting.insert(order);
+            // Only a new order comes to await payment, and that is the last one.
+            self.awaiting.insert_last();
         } else if from == OrderStatus::AwaitingPayment {
             self.awaiting.remove(order);
         }

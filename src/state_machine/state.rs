@@ -19,6 +19,8 @@ pub struct LomsState {
     rules_since: Timestamp,
     now: Timestamp,
     index: u64,
+    /// The index of the entry that is being applied.
+    applying: u64,
     events: u64,
     stock: Stock,
     orders: Orders,
@@ -58,6 +60,7 @@ impl LomsState {
             rules_since: Timestamp::default(),
             now: Timestamp::default(),
             index: 0,
+            applying: 0,
             events: 0,
             stock: Stock::with_room_for(stock.len()),
             orders: Orders::default(),
@@ -92,15 +95,15 @@ impl LomsState {
         if *at < self.now {
             return Err(Rejection::ClockWentBack { now: self.now, at: *at });
         }
-        let before = self.events;
         self.now = *at;
+        self.applying = *index;
         if self.next_deadline.is_some_and(|deadline| deadline <= *at) {
             self.expire_due(events);
         }
         if self.keys.oldest_end().is_some_and(|end| end <= *at) {
             self.keys.remove_some(*at);
         }
-        let result = match command {
+        match command {
             Command::CreateOrder { user, demand, key } => {
                 self.create(*user, demand, key.as_ref(), events)
             }
@@ -108,11 +111,7 @@ impl LomsState {
             Command::CancelOrder(order) => self.cancel(*order, events),
             Command::Tick => Ok(Outcome::Ticked),
             Command::ChangeRules(rules) => Ok(self.change_rules(*rules, events)),
-        };
-        if self.events != before {
-            self.index = *index;
         }
-        result
     }
 
     /// The machine's time: that of the last command.
@@ -246,8 +245,7 @@ impl LomsState {
         // Nothing below can fail.
         let order = self.orders.push(user, demand, self.now);
         let id = OrderId::at_place(order);
-        let (to, cause) = (OrderStatus::New, Cause::Placement);
-        self.emit(self.now, Fact::Order(Transition { order: id, from: None, to, cause }), events);
+        self.emit_change(order, None, OrderStatus::New, Cause::Placement, self.now, events);
         if let Some((hash, key)) = key {
             self.keys.insert(hash, key, order, self.now);
         }
@@ -375,6 +373,19 @@ impl LomsState {
         if self.orders.oldest_awaiting() != oldest {
             self.update_next_deadline();
         }
+        self.emit_change(order, from, to, cause, at, events);
+    }
+
+    #[inline(always)]
+    fn emit_change(
+        &mut self,
+        order: u32,
+        from: Option<OrderStatus>,
+        to: OrderStatus,
+        cause: Cause,
+        at: Timestamp,
+        events: &mut Vec<Event>,
+    ) {
         let order = OrderId::at_place(order);
         self.emit(at, Fact::Order(Transition { order, from, to, cause }), events);
     }
@@ -383,6 +394,7 @@ impl LomsState {
     fn emit(&mut self, at: Timestamp, fact: Fact, events: &mut Vec<Event>) {
         let sequence = self.events.checked_add(1).expect("2⁶⁴ events never happen");
         self.events = sequence;
+        self.index = self.applying;
         events.push(Event { sequence, at, fact });
     }
 

@@ -168,8 +168,7 @@ impl Stock {
 
     #[inline(always)]
     fn reserved_units(&mut self, sku: Sku) -> &mut Units {
-        let slot = self.find(sku).expect("a SKU of a reserved line has a record");
-        self.units.at_mut(slot)
+        self.units.get_mut(sku.key()).expect("a SKU of a reserved line has a record")
     }
 }
 

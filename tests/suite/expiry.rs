@@ -12,7 +12,7 @@ use loms::grpc::proto::loms_server::Loms;
 use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::sequencer::{Behind, Sequencer, wall_clock};
 use loms::server::serve;
-use loms::state_machine::{Cause, Command, LomsState, OrderStatus, Rules, Sku};
+use loms::state_machine::{Cause, Command, LomsState, OrderStatus, Rules, Sku, Timestamp};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tonic::Request;
@@ -88,7 +88,8 @@ fn backlog_expires_in_steps_before_any_command() {
     let state = present.state();
     let awaiting = state.orders().filter(|o| o.status() == OrderStatus::AwaitingPayment);
     let awaiting: Vec<_> = awaiting.map(|order| (order.id().get(), order.created())).collect();
-    assert_eq!(awaiting, [(10_001, clock.clock()())], "the new order has the present time");
+    let after_the_last_step = Timestamp::from_nanos(clock.clock()().as_nanos() + 1);
+    assert_eq!(awaiting, [(10_001, after_the_last_step)], "the new order has the present time");
     state.check_invariants().unwrap();
     assert!(state.stock().all(|stock| stock.available() == 19_998));
 }

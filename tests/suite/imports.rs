@@ -339,21 +339,10 @@ fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> 
     reached.keys().map(circle_of).filter(|circle| !circle.is_empty()).collect()
 }
 
-/// Modules with circles that are still to be removed. An entry without a circle is an error.
-const OLD_CIRCLES: &[&str] = &["main", "state_machine"];
-
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
     let circles = [false, true].map(|binary| circles(&graph(binary)));
-    let (old, new): (Vec<_>, Vec<_>) = circles.iter().flatten().partition(|circle| {
-        OLD_CIRCLES.iter().any(|old| circle.iter().any(|module| is_within(module, old)))
-    });
-    assert!(new.is_empty(), "{new:#?}");
-    for entry in OLD_CIRCLES {
-        let in_entry = |module: &String| is_within(module, entry);
-        let remains = old.iter().any(|circle| circle.iter().any(in_entry));
-        assert!(remains, "{entry} has no circle left: remove it from OLD_CIRCLES");
-    }
+    assert!(circles.iter().flatten().next().is_none(), "{circles:#?}");
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn not_awaiting(order: i64, status: &str) -> Reply {
         message: "no".to_owned(),
         info: Some(ErrorInfo { domain: "loms".to_owned(), reason, facts }),
         violations: Vec::new(),
+        retry_after: None,
     }))
 }
 

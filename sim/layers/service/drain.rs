@@ -11,6 +11,7 @@ impl FaultyRun<'_> {
     /// Pays, cancels or expires each order that awaits payment; then compares every order and the
     /// stock.
     pub(super) fn drain(&mut self) -> Verdict {
+        self.catch_up()?;
         let awaiting: Vec<i64> = self.checker.model.awaiting().collect();
         let expires = self.checker.model.next_deadline().is_some();
         for (turn, order) in awaiting.into_iter().enumerate() {
@@ -25,6 +26,7 @@ impl FaultyRun<'_> {
             self.server.clock.set(clock);
             self.checker.tick(clock, 0, &self.server.sequencer)?;
         }
+        self.catch_up()?;
         // Orders with a deadline past the end of time never expire; cancel them.
         let left: Vec<i64> = self.checker.model.awaiting().collect();
         left.into_iter().try_for_each(|order| self.ask(Call::Cancel(order)))?;
@@ -33,7 +35,17 @@ impl FaultyRun<'_> {
         self.checker.audit(self.server.clock.now(), &self.server.sequencer)
     }
 
+    /// The ticker works off what is due.
+    fn catch_up(&mut self) -> Verdict {
+        let clock = self.server.clock.now();
+        while self.checker.must_wait(clock, Call::Tick) {
+            self.checker.tick(clock, 0, &self.server.sequencer)?;
+        }
+        Ok(())
+    }
+
     fn ask(&mut self, call: Call<'_>) -> Verdict {
+        self.catch_up()?;
         let received = call_now(&mut self.server.client(), call);
         let clock = self.server.clock.now();
         self.checker.answered(clock, SentCall { number: 0, call }, &received).map(drop)

@@ -4,7 +4,7 @@
 use loms::grpc::proto::loms_client::LomsClient;
 
 use super::checker::{SentCall, ServiceChecker};
-use super::server::{Loms, ManualClock, Server, call_now};
+use super::server::{Loms, ManualClock, SHIPPED_EXPIRY_STEP, Server, call_now};
 use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
 use crate::check::swarm::{self, Ending};
@@ -50,9 +50,9 @@ impl FaultFreeRun {
     /// A server that starts with the plan's world.
     #[must_use]
     pub(crate) fn open(plan: &Plan, injected: InjectedFaults) -> Self {
-        let server = Server::start(&plan.world, ManualClock::default());
+        let server = Server::start(&plan.world, ManualClock::default(), SHIPPED_EXPIRY_STEP);
         let client = server.client();
-        let checker = ServiceChecker::open(&plan.world, injected);
+        let checker = ServiceChecker::open(&plan.world, SHIPPED_EXPIRY_STEP, injected);
         Self { server, client, checker, created: CreatedOrders::default(), start: plan.start }
     }
 

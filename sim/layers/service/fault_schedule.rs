@@ -2,7 +2,7 @@
 //! step of a plan.
 //!
 //! ```text
-//! net deadline=10ns attempts=3
+//! net deadline=10ns attempts=3 expiry_step=2
 //! fault 3.0 request-lost            step 3, first attempt: the request never arrives
 //! fault 3.1 reply-lost              step 3, second attempt: the server acts, the reply is lost
 //! fault 4.0 duplicate 7ns           the request arrives again 7 ns later
@@ -13,7 +13,9 @@
 //! ```
 
 use std::fmt::{self, Display};
+use std::num::NonZeroUsize;
 
+use super::server::SHIPPED_EXPIRY_STEP;
 use crate::plan::Plan;
 use crate::plan::rng::{Domain, Draws, Purpose};
 use crate::plan::text::Nanos;
@@ -124,6 +126,8 @@ pub(crate) struct FaultSchedule {
     pub(crate) deadline: u64,
     /// Maximum number of attempts.
     pub(crate) attempts: u8,
+    /// How many orders the server expires at once. If more are due, it has a backlog.
+    pub(crate) expiry_step: NonZeroUsize,
     /// The faults, by step and attempt.
     pub(crate) faults: Vec<ScheduledFault>,
 }
@@ -137,6 +141,8 @@ impl FaultSchedule {
         let deadline = draw(0).pick(&[1, 10, 100, 10_000, 5_000_000_000]);
         let attempts = draw(1).pick(&[1, 2, 3, 5]);
         let mut often = draw(2);
+        let expiry_step = draw(3).pick(&[1, 1, 2, 3, 8, 4_096]);
+        let expiry_step = NonZeroUsize::new(expiry_step).expect("above 0");
         let mut odds = [0; NetworkFault::KINDS].map(|_: u64| often.pick(&[0, 0, 2, 8]));
         // Frequent restarts would leave no time for anything else.
         odds[NetworkFault::Restart.kind()] = odds[NetworkFault::Restart.kind()].min(1);
@@ -160,7 +166,7 @@ impl FaultSchedule {
                 }
             }
         }
-        Self { deadline, attempts, faults }
+        Self { deadline, attempts, expiry_step, faults }
     }
 
     /// The faults of an attempt.
@@ -178,18 +184,26 @@ impl FaultSchedule {
     /// # Errors
     /// The first invalid line.
     pub(crate) fn parse(text: &str) -> Result<(Self, String), String> {
-        let mut schedule = Self { deadline: 5_000_000_000, attempts: 1, faults: Vec::new() };
+        let mut schedule = Self {
+            deadline: 5_000_000_000,
+            attempts: 1,
+            expiry_step: SHIPPED_EXPIRY_STEP,
+            faults: Vec::new(),
+        };
         let mut rest = String::new();
         for line in text.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             let unreadable = || format!("unreadable: {line}");
             match words.as_slice() {
-                ["net", deadline, attempts] => {
+                ["net", deadline, attempts, expiry_step] => {
                     let deadline = deadline.strip_prefix("deadline=").and_then(span);
                     let attempts = attempts.strip_prefix("attempts=");
                     schedule.deadline = deadline.ok_or_else(unreadable)?;
                     schedule.attempts =
                         attempts.and_then(|count| count.parse().ok()).ok_or_else(unreadable)?;
+                    let expiry_step = expiry_step.strip_prefix("expiry_step=");
+                    schedule.expiry_step =
+                        expiry_step.and_then(|step| step.parse().ok()).ok_or_else(unreadable)?;
                 }
                 ["fault", place, name, ..] => {
                     let (step, attempt) = place.split_once('.').ok_or_else(unreadable)?;
@@ -222,8 +236,10 @@ fn span(text: &str) -> Option<u64> {
 
 impl Display for FaultSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "net deadline={} attempts={}", Nanos(self.deadline), self.attempts)?;
-        for ScheduledFault { step, attempt, fault } in &self.faults {
+        let Self { deadline, attempts, expiry_step, faults } = self;
+        let deadline = Nanos(*deadline);
+        writeln!(f, "net deadline={deadline} attempts={attempts} expiry_step={expiry_step}")?;
+        for ScheduledFault { step, attempt, fault } in faults {
             write!(f, "fault {step}.{attempt} {}", NetworkFault::NAMES[fault.kind()])?;
             match fault.span() {
                 Some(span) => writeln!(f, " {}", Nanos(span))?,

@@ -14,13 +14,15 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
 use super::channel::{Channel, Gate};
-use super::checker::{SentCall, ServiceChecker};
+use super::checker::{SentCall, ServiceChecker, call_of};
+use super::fault_counts::FaultCounts;
 use super::fault_schedule::{FaultSchedule, NetworkFault};
 use super::server::{Loms, ManualClock, Server};
+use super::timers::Timers;
 use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
 use crate::layers::wire::{self, Received};
-use crate::model::contract::{Answer, Call};
+use crate::model::contract::Answer;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::rng::{Domain, Draws, Purpose};
 use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
@@ -28,26 +30,9 @@ use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 type ClientCall<'a> = Pin<Box<dyn Future<Output = Received> + 'a>>;
 type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
 
-/// Counts of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FaultCounts {
-    /// Number of faults that happened, by kind.
-    pub(crate) faults: [u64; NetworkFault::KINDS],
-    /// Steps whose client received an answer.
-    pub(crate) resolved: u64,
-    /// Steps whose client gave up after its last attempt.
-    pub(crate) given_up: u64,
-    /// Attempts after the first.
-    pub(crate) retries: u64,
-    /// Requests that arrived after one that was sent later.
-    pub(crate) reordered: u64,
-    /// Answers that no client received.
-    pub(crate) unseen: u64,
-}
-
 /// An event in the queue.
 #[derive(Clone, Copy, Debug)]
-enum Event {
+pub(super) enum Event {
     /// A client sends its step; `attempt` counts from 0.
     Send { client: usize, attempt: u8 },
     /// A request arrives.
@@ -60,10 +45,14 @@ enum Event {
     Reply(usize),
     /// The timeout of the client.
     Deadline(usize),
+    /// The ticker works on the backlog.
+    Tick,
+    /// The server has let a call wait long enough.
+    Refuse(usize),
 }
 
 /// A request in flight.
-struct InFlight<'a> {
+pub(super) struct InFlight<'a> {
     client: usize,
     attempt: u8,
     step: &'a Step,
@@ -74,8 +63,10 @@ struct InFlight<'a> {
     channel: Channel,
     gate: Gate,
     calling: ClientCall<'a>,
-    serving: Option<ServerCall>,
+    pub(super) serving: Option<ServerCall>,
     answer: Option<Answer>,
+    /// When to send the call again, after a refusal because of a backlog.
+    retry_after: Option<u64>,
 }
 
 /// A client with its remaining steps; the first one is current.
@@ -96,19 +87,25 @@ pub(crate) struct FaultyRun<'a> {
     pub(super) created: CreatedOrders,
     plan: &'a Plan,
     schedule: &'a FaultSchedule,
-    now: u64,
+    pub(super) now: u64,
     /// The error of the server's clock.
     ahead: u64,
     behind: u64,
     queue: BTreeMap<(u64, u64, u64), Event>,
-    queued: u64,
-    draws: Draws,
+    pub(super) queued: u64,
+    pub(super) draws: Draws,
     clients: Vec<Client<'a>>,
-    in_flight: Vec<InFlight<'a>>,
+    pub(super) in_flight: Vec<InFlight<'a>>,
     /// The requests in sending order, for a network that never reorders.
     in_order: Option<VecDeque<usize>>,
     /// The request with the latest sending time that has arrived.
     latest_arrived: usize,
+    /// The calls that wait for the end of a backlog.
+    pub(super) waiting: Vec<usize>,
+    /// Whether the ticker is about to work on the backlog.
+    pub(super) ticking: bool,
+    /// Runs the service's timers, whose time is that of the run.
+    pub(super) timers: Timers,
     /// The first order of each create by step, if keys never expire.
     keyed: BTreeMap<u32, i64>,
 }
@@ -128,9 +125,9 @@ impl<'a> FaultyRun<'a> {
             clients[usize::from(step.client)].steps.push_back(step);
         }
         let mut run = Self {
-            checker: ServiceChecker::open(&plan.world, injected),
+            checker: ServiceChecker::open(&plan.world, schedule.expiry_step, injected),
             fault_counts: FaultCounts::default(),
-            server: Server::start(&plan.world, ManualClock::default()),
+            server: Server::start(&plan.world, ManualClock::default(), schedule.expiry_step),
             created: CreatedOrders::default(),
             plan,
             schedule,
@@ -144,6 +141,9 @@ impl<'a> FaultyRun<'a> {
             in_flight: Vec::new(),
             in_order: injected.has(SimulatorFault::NoReordering).then(VecDeque::new),
             latest_arrived: 0,
+            waiting: Vec::new(),
+            ticking: false,
+            timers: Timers::start(plan.start),
             keyed: BTreeMap::new(),
         };
         for client in 0..run.clients.len() {
@@ -161,6 +161,7 @@ impl<'a> FaultyRun<'a> {
             self.now = at;
             self.server.clock.set(self.clock());
             self.handle(event)?;
+            self.follow_backlog()?;
         }
         let resolved = self.fault_counts.resolved + self.fault_counts.given_up;
         let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
@@ -176,7 +177,7 @@ impl<'a> FaultyRun<'a> {
         self.now.saturating_add(self.ahead).saturating_sub(self.behind)
     }
 
-    fn push(&mut self, after: u64, event: Event) {
+    pub(super) fn push(&mut self, after: u64, event: Event) {
         self.queued += 1;
         self.draws.turn_to(self.queued);
         let tie = self.draws.draw(Purpose::KIND).below(u64::MAX);
@@ -208,6 +209,8 @@ impl<'a> FaultyRun<'a> {
                 self.deadline(flight);
                 Ok(())
             }
+            Event::Tick => self.tick_backlog(),
+            Event::Refuse(flight) => self.refuse(flight),
         }
     }
 
@@ -228,14 +231,14 @@ impl<'a> FaultyRun<'a> {
             self.fault_counts.faults[fault.kind()] += 1;
         }
         self.server.clock.set(self.clock());
-        if let Op::Tick | Op::Rules { .. } = step.op {
-            let (clock, server) = (self.clock(), &self.server.sequencer);
-            match step.op {
-                Op::Rules { timeout, window } => {
-                    self.checker.change_rules(clock, step.number, timeout, window, server)?;
-                }
-                _ => self.checker.tick(clock, step.number, server)?,
-            }
+        let (clock, server) = (self.clock(), &self.server.sequencer);
+        if let Op::Rules { timeout, window } = step.op {
+            self.checker.change_rules(clock, step.number, timeout, window, server)?;
+            self.resolve(client);
+            return Ok(());
+        }
+        if step.op == Op::Tick {
+            self.checker.tick(clock, step.number, server)?;
             self.resolve(client);
             return Ok(());
         }
@@ -302,6 +305,7 @@ impl<'a> FaultyRun<'a> {
             calling,
             serving: None,
             answer: None,
+            retry_after: None,
         });
         self.in_flight.len() - 1
     }
@@ -338,30 +342,64 @@ impl<'a> FaultyRun<'a> {
         Ok(())
     }
 
-    /// The whole request has arrived: the server answers, and the checker checks it.
+    /// The whole request has arrived: the server works on it.
     fn finish(&mut self, place: usize) -> Verdict {
+        self.in_flight[place].gate.open();
+        self.serve(place)
+    }
+
+    /// The server answers a complete request. While it has a backlog of due orders, it lets the
+    /// call wait, and refuses it in the end.
+    pub(super) fn serve(&mut self, place: usize) -> Verdict {
         let clock = self.clock();
         let flight = &mut self.in_flight[place];
         let Some(mut serving) = flight.serving.take() else {
-            // The server has restarted since.
+            // The server has restarted since, or the client has disconnected.
             return Ok(());
         };
-        flight.gate.open();
+        let (step, order) = (flight.step, flight.order);
+        let mut buffer = KeyText::default();
+        let call = call_of(step, order, &mut buffer);
+        let sent = SentCall { number: step.number, call };
+        let (was_behind, must_wait) = (self.checker.behind, self.checker.must_wait(clock, call));
+        if must_wait {
+            self.timers.advance_to(self.now);
+            // Earlier wake-ups of the ticker do not count.
+            self.ticker_is_woken();
+        }
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok(response)) = serving.as_mut().poll(&mut context) else {
-            panic!("the service waits, but nothing can wake it");
+        let polled = {
+            let _timers = self.timers.enter();
+            serving.as_mut().poll(&mut context)
+        };
+        let flight = &mut self.in_flight[place];
+        let Poll::Ready(Ok(response)) = polled else {
+            flight.serving = Some(serving);
+            self.checker.not_answered(sent, must_wait, "no answer")?;
+            return self.wait_for_ticker(place, was_behind);
         };
         flight.channel.put_response(response);
         let Poll::Ready(received) = flight.calling.as_mut().poll(&mut context) else {
             panic!("the client waits although the response is there");
         };
-        let mut buffer = KeyText::default();
-        let call = call_of(flight.step, flight.order, &mut buffer);
-        let created = SentCall { number: flight.step.number, call };
-        let answer = self.checker.answered(clock, created, &received)?;
-        self.one_key_one_order(place, &answer)?;
-        let flight = &mut self.in_flight[place];
-        flight.answer = Some(answer);
+        flight.retry_after = received.catching_up();
+        if flight.retry_after.is_some() {
+            self.checker.not_answered(sent, must_wait, "CATCHING_UP")?;
+            self.fault_counts.catching_up += 1;
+        } else if must_wait {
+            return Err(self.checker.answered_behind(sent, &received));
+        } else {
+            let answer = self.checker.answered(clock, sent, &received)?;
+            self.one_key_one_order(place, &answer)?;
+            self.in_flight[place].answer = Some(answer);
+        }
+        self.send_reply(place);
+        Ok(())
+    }
+
+    /// The server has answered: its reply is on the way to the client, or lost.
+    fn send_reply(&mut self, place: usize) {
+        let flight = &self.in_flight[place];
         let (mut back, mut lost) = (0, flight.duplicate);
         for fault in self.schedule.faults_of(flight.step.number, flight.attempt) {
             if fault == NetworkFault::ReplyLost {
@@ -378,15 +416,14 @@ impl<'a> FaultyRun<'a> {
         } else {
             self.push(back, Event::Reply(place));
         }
-        Ok(())
     }
 
     /// If keys never expire, all attempts of a create with a key give the same order.
     fn one_key_one_order(&mut self, place: usize, answer: &Answer) -> Verdict {
         let InFlight { step, .. } = self.in_flight[place];
         let keyed = matches!(step.op, Op::Create { key, .. } if key.name > 0);
-        let (true, u64::MAX, Answer::Created { order, .. }) =
-            (keyed, self.plan.world.idempotency_window, answer)
+        let (true, true, Answer::Created { order, .. }) =
+            (keyed, self.plan.keys_never_expire(), answer)
         else {
             return Ok(());
         };
@@ -399,9 +436,13 @@ impl<'a> FaultyRun<'a> {
     }
 
     fn reply(&mut self, place: usize) {
-        let InFlight { client, step, .. } = self.in_flight[place];
+        let InFlight { client, step, attempt, .. } = self.in_flight[place];
         if self.clients[client].waits_for != Some(place) {
             self.fault_counts.unseen += 1;
+            return;
+        }
+        if let Some(delay) = self.in_flight[place].retry_after {
+            self.retry(client, attempt, delay);
             return;
         }
         if let Some(Answer::Created { order, .. }) = self.in_flight[place].answer {
@@ -412,12 +453,16 @@ impl<'a> FaultyRun<'a> {
 
     fn deadline(&mut self, place: usize) {
         let InFlight { client, attempt, .. } = self.in_flight[place];
-        if self.clients[client].waits_for != Some(place) {
-            return;
+        if self.clients[client].waits_for == Some(place) {
+            self.retry(client, attempt, 0);
         }
+    }
+
+    /// The client sends its step again after this delay, or gives up after its last attempt.
+    fn retry(&mut self, client: usize, attempt: u8, delay: u64) {
         if attempt + 1 < self.schedule.attempts {
             self.clients[client].waits_for = None;
-            self.push(0, Event::Send { client, attempt: attempt + 1 });
+            self.push(delay, Event::Send { client, attempt: attempt + 1 });
         } else {
             self.fault_counts.given_up += 1;
             self.turn_to_next(client);
@@ -440,22 +485,11 @@ impl<'a> FaultyRun<'a> {
     /// The server restarts with its opening stock and loses its state.
     fn restart(&mut self) {
         self.in_flight.iter_mut().for_each(|flight| flight.serving = None);
-        self.server = Server::start(&self.plan.world, self.server.clock.clone());
+        self.server =
+            Server::start(&self.plan.world, self.server.clock.clone(), self.schedule.expiry_step);
         self.checker.restart();
+        self.waiting.clear();
         self.created = CreatedOrders::default();
         self.keyed.clear();
-    }
-}
-
-/// The call of a step on this order.
-fn call_of<'a>(step: &'a Step, order: i64, buffer: &'a mut KeyText) -> Call<'a> {
-    let no_orders = CreatedOrders::default();
-    match step.op {
-        Op::Info(_) => Call::Info(order),
-        Op::Pay(_) => Call::Pay(order),
-        Op::Cancel(_) => Call::Cancel(order),
-        Op::Create { .. } | Op::Stock(_) | Op::Tick | Op::Rules { .. } => {
-            step.call(&no_orders, buffer)
-        }
     }
 }

@@ -1,18 +1,24 @@
 //! The service layer: the real tonic service and the generated client in one process, without
 //! sockets, on a simulated clock.
 //!
-//! | part | what it does |
+//! | module | what it does |
 //! |---|---|
-//! | `server` | the service under test, with a clock set by hand |
-//! | `checker` | compares each answer with the model, in the server's order |
-//! | `fault_free` | without faults: the same answers as the swarm layer |
-//! | `faulty_run` | with faults: one queue of messages over `channel`s; then the `drain` |
-//! | `fault_schedule` | the faults as data |
-//! | `run` | seeds, and shrinking of failures |
+//! | `server` | the service under test, with a clock set by the run |
+//! | `timers` | the service's timers, whose time is that of the run |
+//! | `checker` | the model, called in the order of the server's answers |
+//! | `fault_free` | without faults: the answers of the swarm layer to the same plan |
+//! | `faulty_run` | with faults: one queue of messages over a `channel` each; `drain` ends it |
+//! | `fault_schedule` | the faults, as data |
+//! | `waiting` | calls that come while the server has a backlog of due orders |
+//! | `fault_counts` | how often each fault happened, and what came of it |
+//! | `backlog` | plans with more due orders than the shipped server expires at once |
+//! | `run` | seeds, and failures made small |
 
+mod backlog;
 mod channel;
 mod checker;
 mod drain;
+mod fault_counts;
 mod fault_free;
 mod fault_schedule;
 mod faulty_run;
@@ -20,6 +26,8 @@ mod run;
 mod server;
 #[cfg(test)]
 mod tests;
+mod timers;
+mod waiting;
 
 pub(crate) use self::checker::kind_of;
 pub(crate) use self::run::{replay, run_covered, run_many, seed};

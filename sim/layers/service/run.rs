@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::backlog;
+use super::fault_counts::FaultCounts;
 use super::fault_free::{self, retimed};
-use super::fault_schedule::{FaultSchedule, NetworkFault};
-use super::faulty_run::{FaultCounts, FaultyRun};
+use super::fault_schedule::FaultSchedule;
+use super::faulty_run::FaultyRun;
 use crate::check::failure::{Failure, Signature};
 use crate::check::panic;
 use crate::clock::Stopwatch;
@@ -110,14 +112,22 @@ impl Case {
     }
 }
 
-/// Both cases of a seed.
-fn cases(seed: u64, steps: Option<u32>) -> [Case; 2] {
+/// One seed in this many also has a backlog of thousands of orders.
+const BACKLOG_SAMPLE: u64 = 64;
+
+/// The cases of a seed: without faults, with faults, and for some seeds with a large backlog.
+fn cases(seed: u64, steps: Option<u32>) -> Vec<Case> {
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length.min(LENGTH));
     let plan = plan_of(seed, &workload, false, length);
     let schedule = FaultSchedule::of(seed, &plan);
     let no_faults = Case { plan: retimed(plan.clone()), schedule: None };
-    [no_faults, Case { plan, schedule: Some(schedule) }]
+    let mut cases = vec![no_faults, Case { plan, schedule: Some(schedule) }];
+    if steps.is_none() && seed % BACKLOG_SAMPLE == 1 {
+        let (plan, schedule) = backlog::of(seed);
+        cases.push(Case { plan, schedule: Some(schedule) });
+    }
+    cases
 }
 
 /// Runs a seed without and with faults.
@@ -341,42 +351,5 @@ impl Speed {
             let each = took.as_nanos() / u128::from(calls.max(1));
             eprintln!("sim: service, faults {name}: {calls} calls in {took:.2?}, {each} ns each");
         }
-    }
-}
-
-impl FaultCounts {
-    fn add(&mut self, next: &Self) {
-        self.faults.iter_mut().zip(next.faults).for_each(|(mine, more)| *mine += more);
-        self.resolved += next.resolved;
-        self.given_up += next.given_up;
-        self.retries += next.retries;
-        self.reordered += next.reordered;
-        self.unseen += next.unseen;
-    }
-
-    /// All counts with their names.
-    fn all(&self) -> Vec<(&'static str, u64)> {
-        let faults = NetworkFault::NAMES.iter().copied().zip(self.faults);
-        let others = [
-            ("resolved", self.resolved),
-            ("given up", self.given_up),
-            ("retries", self.retries),
-            ("reordered", self.reordered),
-            ("replies not received", self.unseen),
-        ];
-        faults.chain(others).collect()
-    }
-
-    fn write(&self, text: &mut String) {
-        for row in self.all().chunks(8) {
-            let row: Vec<String> =
-                row.iter().map(|(name, count)| format!("{count} {name}")).collect();
-            let _ = writeln!(text, "  {}", row.join(", "));
-        }
-    }
-
-    /// The names of the counts that are 0.
-    fn missing(&self) -> Vec<&'static str> {
-        self.all().into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
     }
 }

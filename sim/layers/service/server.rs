@@ -1,5 +1,6 @@
 //! The server under test: the real service and state machine, with a clock that is set by hand.
 
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +41,9 @@ impl ManualClock {
     }
 }
 
+/// How many orders the shipped server expires at once.
+pub(crate) const SHIPPED_EXPIRY_STEP: NonZeroUsize = NonZeroUsize::new(4_096).expect("above 0");
+
 /// The service without sockets.
 pub(crate) type Loms = LomsServer<LomsService>;
 
@@ -55,11 +59,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server with this world and no orders.
+    /// A server with this world and no orders. It expires at most `expiry_step` orders at once.
     #[must_use]
-    pub(crate) fn start(world: &World, clock: ManualClock) -> Self {
+    pub(crate) fn start(world: &World, clock: ManualClock, expiry_step: NonZeroUsize) -> Self {
         let state = Subject::open(world).state;
-        let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
+        let sequencer = Sequencer::new(state, clock.clock()).with_expiry_step(expiry_step);
+        let sequencer = Arc::new(sequencer);
         let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options(world)));
         Self { clock, sequencer, loms }
     }

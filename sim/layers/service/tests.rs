@@ -1,9 +1,12 @@
 //! Network faults, one by one and all together.
 
+use super::fault_counts::FaultCounts;
 use super::fault_free::{self, retimed};
 use super::fault_schedule::{FaultSchedule, NetworkFault, ScheduledFault};
 use super::faulty_run::FaultyRun;
+use super::server::{SHIPPED_EXPIRY_STEP, Server};
 use super::*;
+use crate::check::failure::Oracle;
 use crate::exit::Exit;
 use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
@@ -23,7 +26,10 @@ stock 1=5
 fn run(faults: &[(u32, u8, NetworkFault)]) -> (Plan, FaultSchedule) {
     let fault = |&(step, attempt, fault)| ScheduledFault { step, attempt, fault };
     let faults = faults.iter().map(fault).collect();
-    (Plan::parse(PLAN).unwrap(), FaultSchedule { deadline: 100, attempts: 2, faults })
+    (
+        Plan::parse(PLAN).unwrap(),
+        FaultSchedule { deadline: 100, attempts: 2, expiry_step: SHIPPED_EXPIRY_STEP, faults },
+    )
 }
 
 /// Runs [`PLAN`] with these faults; gives the final number of orders.
@@ -89,6 +95,62 @@ fn a_disconnected_client_creates_no_order() {
     assert_eq!(orders(&[(1, 0, NetworkFault::BodyDelayed(3))]), 1);
 }
 
+/// 3 orders that are due when step 4 moves the clock.
+const DUE: &str = "plan v1
+world timeout=10s window=0s max_lines=9 start=0s
+stock 1=5
+1 @1s c0 create user=1 1x1
+2 @1s c1 create user=1 1x1
+3 @1s c2 create user=1 1x1
+4 @2s c0 create user=1 1x5
+";
+
+fn run_with_backlog(attempts: u8, deadline: u64) -> FaultCounts {
+    let plan = Plan::parse(DUE).unwrap();
+    let ahead = NetworkFault::ClockForward(600_000_000_000);
+    let faults = vec![ScheduledFault { step: 4, attempt: 0, fault: ahead }];
+    let expiry_step = std::num::NonZeroUsize::MIN;
+    let schedule = FaultSchedule { deadline, attempts, expiry_step, faults };
+    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    run.play().unwrap();
+    // The last create finds the stock of the expired orders, and no other.
+    assert_eq!(run.checker.model.orders(), 4);
+    run.fault_counts
+}
+
+#[test]
+fn a_call_that_finds_a_backlog_waits_or_is_refused_and_sent_again() {
+    let counts = run_with_backlog(3, 5_000_000_000);
+    assert_eq!((counts.backlogs, counts.resolved), (1, 4));
+    assert!(counts.backlog_steps >= 2, "{counts:?}");
+    assert_eq!(counts.waited + counts.retries, 1, "{counts:?}");
+    assert_eq!(counts.catching_up, counts.retries);
+}
+
+#[test]
+fn ten_thousand_due_orders_expire_in_steps() {
+    let (plan, schedule) = backlog::of(1);
+    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    run.play().unwrap();
+    assert!(run.fault_counts.backlog_steps >= 3, "{:?}", run.fault_counts);
+    assert!(run.fault_counts.waited > 0, "{:?}", run.fault_counts);
+}
+
+#[test]
+fn a_server_that_answers_during_a_backlog_is_found() {
+    let plan = Plan::parse(DUE).unwrap();
+    let ahead = NetworkFault::ClockForward(600_000_000_000);
+    let faults = vec![ScheduledFault { step: 4, attempt: 0, fault: ahead }];
+    let expiry_step = std::num::NonZeroUsize::MIN;
+    let schedule = FaultSchedule { deadline: 100, attempts: 1, expiry_step, faults };
+    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    // This server expires more orders at once than the checker knows.
+    run.server = Server::start(&plan.world, run.server.clock.clone(), SHIPPED_EXPIRY_STEP);
+    let failure = run.play().unwrap_err();
+    assert_eq!((failure.signature.oracle, failure.number), (Oracle::Answer, 4));
+    assert!(failure.expected.starts_with("CATCHING_UP"), "{}", failure.expected);
+}
+
 #[test]
 fn a_restarted_server_starts_again_at_order_1() {
     assert_eq!(orders(&[(2, 0, NetworkFault::Restart)]), 0);
@@ -111,7 +173,12 @@ fn a_network_that_never_reorders_is_detected() {
     let mut plan = plan_of(0, &workload, false, 100);
     // One client, and no delays.
     plan.steps.iter_mut().for_each(|step| step.client = 0);
-    let schedule = FaultSchedule { deadline: 100, attempts: 1, faults: Vec::new() };
+    let schedule = FaultSchedule {
+        deadline: 100,
+        attempts: 1,
+        expiry_step: SHIPPED_EXPIRY_STEP,
+        faults: Vec::new(),
+    };
     let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
     run.play().unwrap();
     assert_eq!(run.fault_counts.reordered, 0);

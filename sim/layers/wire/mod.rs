@@ -85,6 +85,8 @@ pub(crate) struct ErrorStatus {
     pub(crate) info: Option<ErrorInfo>,
     /// The field violations of a BadRequest: field and description.
     pub(crate) violations: Vec<(String, String)>,
+    /// The delay of a RetryInfo in nanoseconds, if there is one.
+    pub(crate) retry_after: Option<u64>,
 }
 
 /// An ErrorInfo.
@@ -196,6 +198,7 @@ fn no(status: &Status) -> ErrorStatus {
         message: status.message().to_owned(),
         info: None,
         violations: Vec::new(),
+        retry_after: None,
     };
     let Ok(details) = pb::Status::decode(status.details()) else { return no };
     for detail in details.details {
@@ -212,6 +215,12 @@ fn no(status: &Status) -> ErrorStatus {
                 let request = pb::BadRequest::decode(value).unwrap_or_default();
                 let violations = request.field_violations.into_iter();
                 no.violations.extend(violations.map(|one| (one.field, one.description)));
+            }
+            "type.googleapis.com/google.rpc.RetryInfo" => {
+                let delay = pb::RetryInfo::decode(value).unwrap_or_default().retry_delay;
+                no.retry_after = delay.and_then(|delay| {
+                    nanos(prost_types::Timestamp { seconds: delay.seconds, nanos: delay.nanos })
+                });
             }
             _ => {}
         }

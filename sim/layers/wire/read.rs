@@ -16,6 +16,20 @@ impl Received {
     }
 }
 
+impl Received {
+    /// The delay after which to send the call again, in nanoseconds, if this is the refusal of a
+    /// server that is working a backlog off: UNAVAILABLE, CATCHING_UP, with a RetryInfo.
+    pub(crate) fn catching_up(&self) -> Option<u64> {
+        let Reply::Refused(status) = &self.reply else { return None };
+        let info = status.info.as_ref()?;
+        let fits = status.code == tonic::Code::Unavailable
+            && (info.domain.as_str(), info.reason.as_str()) == ("loms", "CATCHING_UP")
+            && !status.message.is_empty()
+            && self.index.is_none();
+        status.retry_after.filter(|&delay| fits && delay > 0)
+    }
+}
+
 impl Reply {
     /// The answer, if every detail follows the contract.
     ///

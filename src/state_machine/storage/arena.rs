@@ -67,6 +67,11 @@ impl<T> Arena<T> {
             .expect("entries are never removed")
     }
 
+    /// The last entry, to change. There is one.
+    pub(in super::super) fn last_mut(&mut self) -> &mut T {
+        self.chunks.last_mut().and_then(|chunk| chunk.last_mut()).expect("an entry was added")
+    }
+
     /// All entries, in order.
     pub(in super::super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten()

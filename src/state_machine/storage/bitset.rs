@@ -2,18 +2,19 @@
 
 use super::Arena;
 
-/// Levels that 2³² places need, at 64 to a word.
-const LEVELS: usize = 6;
+/// Summaries that the bits of 2³² places need, at 64 to a word.
+const SUMMARIES: usize = 5;
 
 /// A set of places, from 0 to 2³² − 2, with a bit for each place that was added.
 ///
-/// Above the bits are summaries: a bit of level `n + 1` says whether a word of level `n` has any
-/// bit set. So inserting, removing and finding the next member touch at most one word a level on
+/// Above the bits are summaries: a bit of the first says whether a word of the bits is not zero, a
+/// bit of the second whether a word of the first is not zero, and so on. So inserting, removing and finding the next member touch at most one word a level on
 /// the way up and one on the way down, however sparse the set is. The summaries take 1/63 of the
 /// memory of the bits.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct BitSet {
-    levels: [Arena<u64>; LEVELS],
+    bits: Arena<u64>,
+    summaries: [Arena<u64>; SUMMARIES],
     len: u32,
     first: Option<u32>,
 }
@@ -22,9 +23,17 @@ impl BitSet {
     /// Adds a place, the next after those added before. It is not a member.
     #[inline]
     pub(in super::super) fn push(&mut self) {
-        let mut place = self.len;
+        let place = self.len;
         self.len = place.checked_add(1).expect("callers add at most 2³² − 1 places");
-        for level in &mut self.levels {
+        if place % u64::BITS == 0 {
+            self.push_words(place);
+        }
+    }
+
+    /// Adds the words that begin at this place.
+    #[cold]
+    fn push_words(&mut self, mut place: u32) {
+        for level in std::iter::once(&mut self.bits).chain(&mut self.summaries) {
             if place % u64::BITS != 0 {
                 return;
             }
@@ -33,12 +42,25 @@ impl BitSet {
         }
     }
 
-    /// Makes a place a member.
+    /// Makes the place that was added last a member.
     #[inline]
-    pub(in super::super) fn insert(&mut self, place: u32) {
-        self.first = Some(self.first.map_or(place, |first| first.min(place)));
-        let mut place = place;
-        for level in &mut self.levels {
+    pub(in super::super) fn insert_last(&mut self) {
+        let place = self.len.checked_sub(1).expect("a place was added");
+        if self.first.is_none() {
+            self.first = Some(place);
+        }
+        let word = self.bits.last_mut();
+        let was_empty = *word == 0;
+        *word |= bit(place);
+        if was_empty {
+            self.summarize(place / u64::BITS);
+        }
+    }
+
+    /// Marks a word of the bits as not empty, in all summaries.
+    #[cold]
+    fn summarize(&mut self, mut place: u32) {
+        for level in &mut self.summaries {
             let word = level.at_mut(place / u64::BITS);
             let was_empty = *word == 0;
             *word |= bit(place);
@@ -52,17 +74,31 @@ impl BitSet {
     /// Removes a member.
     #[inline]
     pub(in super::super) fn remove(&mut self, place: u32) {
-        let mut at = place;
-        for level in &mut self.levels {
-            let word = level.at_mut(at / u64::BITS);
-            *word &= !bit(at);
-            if *word != 0 {
-                break;
-            }
-            at /= u64::BITS;
+        let word = self.bits.at_mut(place / u64::BITS);
+        *word &= !bit(place);
+        let bits = *word;
+        if bits == 0 {
+            self.unsummarize(place / u64::BITS);
         }
         if self.first == Some(place) {
-            self.first = self.next(place);
+            // There is no member before it, so the first of its word is the next one.
+            self.first = match bits {
+                0 => self.next_by_summaries(place / u64::BITS),
+                _ => Some(member(place / u64::BITS, bits)),
+            };
+        }
+    }
+
+    /// Marks a word of the bits as empty, in all summaries that it concerns.
+    #[cold]
+    fn unsummarize(&mut self, mut place: u32) {
+        for level in &mut self.summaries {
+            let word = level.at_mut(place / u64::BITS);
+            *word &= !bit(place);
+            if *word != 0 {
+                return;
+            }
+            place /= u64::BITS;
         }
     }
 
@@ -77,23 +113,34 @@ impl BitSet {
     }
 
     /// The lowest member at or after this place.
+    #[inline]
     fn next(&self, from: u32) -> Option<u32> {
-        let mut at = from;
-        for (height, level) in self.levels.iter().enumerate() {
+        let word = from / u64::BITS;
+        let bits = self.bits.get(word)? & !bit(from).wrapping_sub(1);
+        if bits != 0 {
+            return Some(member(word, bits));
+        }
+        self.next_by_summaries(word)
+    }
+
+    /// The lowest member in a word after this one.
+    #[cold]
+    fn next_by_summaries(&self, word: u32) -> Option<u32> {
+        let mut at = word;
+        for (height, level) in self.summaries.iter().enumerate() {
+            at = at.checked_add(1).expect("a word's number is far below 2³²");
             let word = at / u64::BITS;
             let bits = level.get(word)? & !bit(at).wrapping_sub(1);
             if bits != 0 {
-                return Some(self.lowest_below(height, member(word, bits)));
+                // Down again: the lowest bit of each word that the bit above stands for.
+                let (below, _) = self.summaries.split_at(height);
+                let down = |word, level: &Arena<u64>| member(word, *level.at(word));
+                let word = below.iter().rev().fold(member(word, bits), down);
+                return Some(down(word, &self.bits));
             }
-            at = word.checked_add(1).expect("a word's number is far below 2³²");
+            at = word;
         }
         None
-    }
-
-    /// The lowest member that a set bit of this level stands for.
-    fn lowest_below(&self, height: usize, bit: u32) -> u32 {
-        let (below, _) = self.levels.split_at(height);
-        below.iter().rev().fold(bit, |word, level| member(word, *level.at(word)))
     }
 }
 
@@ -119,20 +166,23 @@ mod tests {
     /// Every pair of places around the ends of words, at each level that 300,000 places have.
     #[test]
     fn next_member_is_found_across_words_and_levels() {
-        let mut set = BitSet::default();
-        (0..300_000).for_each(|_| set.push());
         let ends = [1, 64, 4_096, 262_144];
-        let places: Vec<u32> = ends
-            .iter()
-            .flat_map(|end| [end - 1, *end, end + 1])
-            .chain([0, 299_999])
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect();
-        for (number, low) in places.iter().enumerate() {
-            for high in &places[number + 1..] {
-                set.insert(*high);
-                set.insert(*low);
+        let places: BTreeSet<u32> =
+            ends.iter().flat_map(|end| [end - 1, *end, end + 1]).chain([0, 299_999]).collect();
+        let mut all = BitSet::default();
+        for place in 0..300_000 {
+            all.push();
+            if places.contains(&place) {
+                all.insert_last();
+            }
+        }
+        assert_eq!(members(&all), places.iter().copied().collect::<Vec<_>>());
+        for low in &places {
+            for high in places.range(low + 1..) {
+                let mut set = all.clone();
+                places.iter().filter(|place| ![low, high].contains(place)).for_each(|place| {
+                    set.remove(*place);
+                });
                 assert_eq!(members(&set), [*low, *high]);
                 set.remove(*low);
                 assert_eq!(set.first(), Some(*high), "after {low} was removed");
@@ -151,7 +201,7 @@ mod tests {
             set.push();
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             if random >> 62 != 0 {
-                set.insert(len - 1);
+                set.insert_last();
                 expected.insert(len - 1);
             }
             // Half of the removals are of the first member, as expiry does it.

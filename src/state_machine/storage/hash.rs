@@ -30,12 +30,6 @@ pub(in super::super) struct Buckets {
 }
 
 impl Buckets {
-    /// A power of two of buckets, at least one.
-    pub(in super::super) fn power_of_two(log: u32) -> Self {
-        let count = 1_u32.checked_shl(log).expect("at most 2³¹ buckets");
-        Self { count, mask: count.wrapping_sub(1) }
-    }
-
     /// How many buckets there are.
     pub(in super::super) fn count(self) -> u32 {
         self.count

@@ -6,7 +6,7 @@
 //! | `arena` | a list that only grows |
 //! | `queue` | a list that grows at the back and shrinks at the front |
 //! | `bitset` | a set of places, with its first member at hand |
-//! | `table` | a hash table that grows one bucket at a time |
+//! | `table` | a hash table of fixed size, with room for more beside it |
 //! | `hash` | hash functions, and which bucket a hash belongs to |
 
 mod arena;
