@@ -31,6 +31,14 @@ impl Plan {
             World { stock: Vec::new(), payment_timeout: 0, idempotency_window: 0, max_lines: 0 };
         Self { world, start: 0, steps: Vec::new() }
     }
+
+    /// Whether the idempotency window is as long as it can be, at all times.
+    #[must_use]
+    pub(crate) fn keys_never_expire(&self) -> bool {
+        let shorter =
+            |step: &Step| matches!(step.op, Op::Rules { window, .. } if window < u64::MAX);
+        self.world.idempotency_window == u64::MAX && !self.steps.iter().any(shorter)
+    }
 }
 
 /// One call, with its time and its client.

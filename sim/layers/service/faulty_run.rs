@@ -108,8 +108,6 @@ pub(crate) struct FaultyRun<'a> {
     pub(super) timers: Timers,
     /// The first order of each create by step, if keys never expire.
     keyed: BTreeMap<u32, i64>,
-    /// Whether keys expire under the rules of this world, or have expired under earlier ones.
-    keys_expire: bool,
 }
 
 impl<'a> FaultyRun<'a> {
@@ -147,7 +145,6 @@ impl<'a> FaultyRun<'a> {
             ticking: false,
             timers: Timers::start(plan.start),
             keyed: BTreeMap::new(),
-            keys_expire: plan.world.idempotency_window != u64::MAX,
         };
         for client in 0..run.clients.len() {
             run.send_next(client);
@@ -236,7 +233,6 @@ impl<'a> FaultyRun<'a> {
         self.server.clock.set(self.clock());
         let (clock, server) = (self.clock(), &self.server.sequencer);
         if let Op::Rules { timeout, window } = step.op {
-            self.keys_expire |= window != u64::MAX;
             self.checker.change_rules(clock, step.number, timeout, window, server)?;
             self.resolve(client);
             return Ok(());
@@ -426,7 +422,8 @@ impl<'a> FaultyRun<'a> {
     fn one_key_one_order(&mut self, place: usize, answer: &Answer) -> Verdict {
         let InFlight { step, .. } = self.in_flight[place];
         let keyed = matches!(step.op, Op::Create { key, .. } if key.name > 0);
-        let (true, false, Answer::Created { order, .. }) = (keyed, self.keys_expire, answer)
+        let (true, true, Answer::Created { order, .. }) =
+            (keyed, self.plan.keys_never_expire(), answer)
         else {
             return Ok(());
         };
@@ -494,6 +491,5 @@ impl<'a> FaultyRun<'a> {
         self.waiting.clear();
         self.created = CreatedOrders::default();
         self.keyed.clear();
-        self.keys_expire = self.plan.world.idempotency_window != u64::MAX;
     }
 }
