@@ -377,7 +377,8 @@ fn generator(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(GENERATOR) => Ok(GENERATOR),
         Ok(_) => Err(format!(
-            "this build knows only generator {GENERATOR}: check out the commit that printed the seed"
+            "this build knows only generator {GENERATOR}; check out the commit that printed the \
+             seed"
         )),
         Err(_) => Err(format!("a generator version is a number; this build knows {GENERATOR}")),
     }

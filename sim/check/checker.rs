@@ -11,6 +11,7 @@
 
 use loms::state_machine::{Cause, Event, Fact, OrderStatus, StockView, Transition};
 
+use crate::check::expiries::Expiries;
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::panic::CaughtPanic;
 use crate::check::subject::{Subject, SubjectReply};
@@ -488,21 +489,5 @@ impl Checker {
             actual,
             expected,
         }))
-    }
-}
-
-/// The orders that expired in one call.
-#[derive(Debug, Default)]
-struct Expiries {
-    orders: Vec<i64>,
-    last: Option<u64>,
-    in_turn: bool,
-}
-
-impl Expiries {
-    fn note(&mut self, order: i64, time: u64) {
-        self.in_turn |= self.last.is_some_and(|last| last != time);
-        self.last = Some(time);
-        self.orders.push(order);
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod checker;
 pub(crate) mod exhaustive;
+pub(crate) mod expiries;
 pub(crate) mod failure;
 pub(crate) mod laws;
 pub(crate) mod panic;

@@ -1,6 +1,6 @@
-//! Extreme workloads: values at the limits of the contract, and unusual clients. Every seed draws its
-//! own and omits many features, which leaves more time for the others (swarm testing, Groce et al.
-//! 2012).
+//! Extreme workloads: values at the limits of the contract, and unusual clients. Every seed draws
+//! its own and omits many features, which leaves more time for the others (swarm testing, Groce et
+//! al. 2012).
 
 use crate::model::World;
 use crate::plan::Kind;

@@ -1,5 +1,5 @@
-//! The steps of a seed, one by one. They depend on the seed and on [`GENERATOR`] alone, and never on
-//! an answer, so that a change of the service does not change a plan.
+//! The steps of a seed, one by one. They depend on the seed and on [`GENERATOR`] alone, and never
+//! on an answer, so that a change of the service does not change a plan.
 //!
 //! # Versions
 //!

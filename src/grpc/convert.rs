@@ -11,12 +11,12 @@ use crate::state_machine::{
     Outcome, Shortage, Sku, Timestamp, UserId,
 };
 
-/// A request that breaks a rule of the contract. It never reaches the machine: nothing is stored, and
-/// no order id is used.
+/// A request that breaks a rule of the contract. It never reaches the machine: nothing is stored,
+/// and no order id is used.
 ///
 /// If a create breaks several rules, the first in this list is reported: [`InvalidRequest::User`],
-/// [`InvalidRequest::NoItems`], [`InvalidRequest::TooManyItems`]; then line by line, in the order of
-/// the request, [`InvalidRequest::ItemSku`] and [`InvalidRequest::ItemCount`]; then
+/// [`InvalidRequest::NoItems`], [`InvalidRequest::TooManyItems`]; then line by line, in request
+/// order, [`InvalidRequest::ItemSku`] and [`InvalidRequest::ItemCount`]; then
 /// [`InvalidRequest::CountOverflow`] of the lowest such SKU; then [`InvalidRequest::KeyTooLong`].
 /// All of them come before any refusal by the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

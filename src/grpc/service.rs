@@ -1,5 +1,5 @@
-//! The service `loms.LOMS`, one method for each call: validate and convert the request, submit it to
-//! the sequencer, convert the answer.
+//! The service `loms.LOMS`, one method for each call: validate and convert the request, submit it
+//! to the sequencer, convert the answer.
 
 use std::sync::Arc;
 use std::time::Duration;

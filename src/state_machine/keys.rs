@@ -199,8 +199,8 @@ impl Keys {
     }
 
     /// The place of the entry that a link leads to; `None` at the end of the chain, and where the
-    /// entry has been removed. Chains go from new to old, so nothing behind a removed entry is left:
-    /// removing the oldest key need not touch its chain.
+    /// entry has been removed. Chains go from new to old, so nothing behind a removed entry is
+    /// left: removing the oldest key need not touch its chain.
     fn follow(&self, link: Link) -> Option<u64> {
         link.next.checked_sub(1).map(u64::from).filter(|place| *place >= self.entries.front())
     }

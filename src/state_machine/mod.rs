@@ -10,8 +10,8 @@
 //! so ([`LomsState::next_deadline`]). What happened it returns as [`Event`]s; it never logs.
 //!
 //! A command is all or nothing: everything that can be refused is decided before the first change.
-//! What cannot happen is asserted. A failed assertion stops the process, because a wrong stock count
-//! is worse than no answer.
+//! What cannot happen is asserted. A failed assertion stops the process, because a wrong stock
+//! count is worse than no answer.
 //!
 //! Reads take `&LomsState` and change nothing.
 //!

@@ -168,7 +168,7 @@ fn check_opening_stock(session: &mut Session, opening: &OpeningStock, findings: 
         if there != Some(expected) {
             let there = there.map_or_else(|| "none".to_owned(), |units| units.to_string());
             findings.pages.push(format!(
-                "BROKEN  available is total - reserved of the stock file\n  stock {}\n    actual    \
+                "BROKEN  available is total - reserved of the stock file\n  stock {}\n    actual  \
                  {there}\n    file    {expected} (has the server been used since its start?)\n",
                 record.sku
             ));

@@ -68,8 +68,8 @@ pub(super) fn call_of<'a>(step: &'a Step, order: i64, buffer: &'a mut KeyText) -
 }
 
 impl ServiceChecker {
-    /// The checker of a server that starts with this world. The server expires at most `expiry_step`
-    /// orders at once.
+    /// The checker of a server that starts with this world. The server expires at most
+    /// `expiry_step` orders at once.
     #[must_use]
     pub(crate) fn open(world: &World, expiry_step: NonZeroUsize, injected: InjectedFaults) -> Self {
         Self {

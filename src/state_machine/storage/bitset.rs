@@ -8,9 +8,9 @@ const SUMMARIES: usize = 5;
 /// A set of places, from 0 to 2³² − 2, with a bit for each place that was added.
 ///
 /// Above the bits are summaries: a bit of the first says whether a word of the bits is not zero, a
-/// bit of the second whether a word of the first is not zero, and so on. So inserting, removing and finding the next member touch at most one word a level on
-/// the way up and one on the way down, however sparse the set is. The summaries take 1/63 of the
-/// memory of the bits.
+/// bit of the second whether a word of the first is not zero, and so on. So inserting, removing and
+/// finding the next member touch at most one word a level on the way up and one on the way down,
+/// however sparse the set is. The summaries take 1/63 of the memory of the bits.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct BitSet {
     bits: Arena<u64>,
