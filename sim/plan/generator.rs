@@ -210,7 +210,7 @@ impl Generator {
         let mut draw = self.draw(Purpose::RULES);
         let World { payment_timeout, idempotency_window, .. } = self.workload.world;
         let mut around = |opening: u64| {
-            let (shorter, longer) = (opening / 2, opening.checked_mul(2).unwrap_or(u64::MAX));
+            let (shorter, longer) = (opening / 2, opening.saturating_mul(2));
             draw.pick(&[opening, shorter, longer, 0, 1, u64::MAX])
         };
         let (timeout, window) = match self.workload.style {

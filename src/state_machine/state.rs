@@ -161,11 +161,11 @@ impl LomsState {
         let Some(first) = self.next_deadline.filter(|deadline| *deadline <= at) else {
             return at;
         };
-        let due = self.orders.awaiting().map_while(|order| {
+        let mut due = self.orders.awaiting().map_while(|order| {
             // An order without a deadline is never due.
             self.deadline(order).filter(|deadline| *deadline <= at)
         });
-        match due.skip(most).next() {
+        match due.nth(most) {
             None => at,
             Some(beyond) if beyond == first => beyond,
             Some(beyond) => {

@@ -454,13 +454,12 @@ fn keys_of_every_length_are_remembered_until_the_window_ends() {
             let mut key = vec![7; length];
             key[..2].copy_from_slice(&number.to_le_bytes());
             let command = create(1, vec![line(1, 1)], IdempotencyKey::new(&key));
-            match apply(&mut state, Timestamp::from_nanos(at), command, &mut Vec::new()).unwrap() {
-                Outcome::OutOfStock { order, .. } => ("new", order.get()),
-                Outcome::Repeated { order, answered: OrderStatus::Failed, .. } => {
-                    ("repeated", order.get())
-                }
-                other => panic!("{other:?}"),
+            let outcome = apply(&mut state, Timestamp::from_nanos(at), command, &mut Vec::new());
+            if let Ok(Outcome::Repeated { order, answered: OrderStatus::Failed, .. }) = outcome {
+                return ("repeated", order.get());
             }
+            let Ok(Outcome::OutOfStock { order, .. }) = outcome else { panic!("{outcome:?}") };
+            ("new", order.get())
         };
         for number in 0..3_000 {
             assert_eq!(create(number, u64::from(number)), ("new", i64::from(number) + 1));

@@ -25,7 +25,7 @@ impl BitSet {
     pub(in super::super) fn push(&mut self) {
         let place = self.len;
         self.len = place.checked_add(1).expect("callers add at most 2³² − 1 places");
-        if place % u64::BITS == 0 {
+        if place.is_multiple_of(u64::BITS) {
             self.push_words(place);
         }
     }
@@ -34,7 +34,7 @@ impl BitSet {
     #[cold]
     fn push_words(&mut self, mut place: u32) {
         for level in std::iter::once(&mut self.bits).chain(&mut self.summaries) {
-            if place % u64::BITS != 0 {
+            if !place.is_multiple_of(u64::BITS) {
                 return;
             }
             level.push(0);
