@@ -9,14 +9,14 @@ use crate::plan::{Key, Op, Plan, Step, Target};
 
 /// The fewest orders of a backlog.
 const ORDERS: u64 = 10_000;
-/// Calls that come while the backlog is worked off, and after.
+/// Calls after the jump of the clock: during the backlog and after it.
 const CALLS: u64 = 200;
 
 const SECOND: u64 = 1_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
 
-/// The plan of a seed: orders that nobody pays, a jump of the clock past all their deadlines, and
-/// calls of all kinds a few microseconds apart.
+/// The plan of a seed: orders that are not paid before the clock jumps past all their deadlines,
+/// and then calls of all kinds, at most 20 µs apart.
 #[must_use]
 pub(crate) fn of(seed: u64) -> (Plan, FaultSchedule) {
     let mut draws = Draws::new(seed, Domain::Network);
@@ -32,12 +32,12 @@ pub(crate) fn of(seed: u64) -> (Plan, FaultSchedule) {
     let mut at = 0;
     for number in 1..=orders + CALLS {
         draws.turn_to(number);
-        let backlog = number > orders;
-        at += if backlog { draws.draw(Purpose::GAP).below(20_000) } else { 1_000 };
+        let is_late = number > orders;
+        at += if is_late { draws.draw(Purpose::GAP).below(20_000) } else { 1_000 };
         let newest = i64::try_from(orders.min(number)).expect("a few thousand");
         let order =
             newest - i64::try_from(draws.draw(Purpose::TARGET).below(50)).expect("below 50");
-        let kind = if backlog { draws.draw(Purpose::KIND).below(5) } else { 0 };
+        let kind = if is_late { draws.draw(Purpose::KIND).below(5) } else { 0 };
         let create = Op::Create { user: 1, key: Key::NONE };
         let target = Target::Id(order.max(1));
         let op = [create, Op::Info(target), Op::Pay(target), Op::Cancel(target), Op::Stock(2)]

@@ -17,15 +17,15 @@ use crate::mutation::injected::InjectedFaults;
 use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
 use crate::report::answers::Class;
 
-/// A server's model, from the start of the server.
+/// The model of a server since its start, and the comparison with it.
 #[derive(Debug)]
 pub(crate) struct ServiceChecker {
     /// Counts of the run so far.
     pub(crate) counts: Counts,
     /// The model.
     pub(crate) model: Model,
-    /// Whether the server has found a backlog of due orders that it has not worked off.
-    pub(crate) behind: bool,
+    /// Whether the server has a backlog: it knows of due orders that have not yet expired.
+    pub(crate) has_backlog: bool,
     world: World,
     expiry_step: NonZeroUsize,
     injected: InjectedFaults,
@@ -54,7 +54,7 @@ pub(crate) const fn kind_of(call: Call<'_>) -> Kind {
     }
 }
 
-/// The call of a step about an order.
+/// The call of a step. If the call is about an order, it is this one.
 pub(super) fn call_of<'a>(step: &'a Step, order: i64, buffer: &'a mut KeyText) -> Call<'a> {
     let no_orders = CreatedOrders::default();
     match step.op {
@@ -67,6 +67,10 @@ pub(super) fn call_of<'a>(step: &'a Step, order: i64, buffer: &'a mut KeyText) -
     }
 }
 
+fn is_invalid(answer: &Answer) -> bool {
+    matches!(answer, Answer::Refused(refusal) if refusal.is_invalid())
+}
+
 impl ServiceChecker {
     /// The checker of a server that starts with this world. The server expires at most
     /// `expiry_step` orders at once.
@@ -75,7 +79,7 @@ impl ServiceChecker {
         Self {
             counts: Counts::default(),
             model: Model::new(world, injected.bug),
-            behind: false,
+            has_backlog: false,
             world: world.clone(),
             expiry_step,
             injected,
@@ -85,25 +89,27 @@ impl ServiceChecker {
     /// The server is restarted and has lost its state.
     pub(crate) fn restart(&mut self) {
         self.model = Model::new(&self.world, self.injected.bug);
-        self.behind = false;
+        self.has_backlog = false;
     }
 
-    /// Whether the server must not answer this call now, its clock at `clock`: more orders are due
-    /// than it expires at once. What the edge refuses, it refuses all the same.
+    /// Whether this call must wait when the server's clock shows `clock`: more orders are due than
+    /// the server expires at once. An invalid request is refused without waiting.
     pub(crate) fn must_wait(&mut self, clock: u64, call: Call<'_>) -> bool {
         let now = clock.max(self.model.now());
-        if !self.behind && self.horizon(now) >= now {
+        if !self.has_backlog && self.end_of_next_step(now) >= now {
             return false;
         }
-        let edge = Model::new(&self.world, self.injected.bug).answer(now, call);
-        let valid = !matches!(edge, Answer::Refused(refusal) if refusal.is_invalid());
-        self.behind |= valid;
+        // An invalid request is refused in any state, so a new model is enough.
+        let answer = Model::new(&self.world, self.injected.bug).answer(now, call);
+        let valid = !is_invalid(&answer);
+        self.has_backlog |= valid;
         valid
     }
 
-    /// The latest time, up to `now`, by which the server expires no more orders than one step has;
-    /// more only if they expire at the same time.
-    fn horizon(&self, now: u64) -> u64 {
+    /// The time up to which the server's next step expires orders: as late as possible, but not
+    /// after `now`, and with at most `expiry_step` orders. Only orders with the same deadline can
+    /// make a step larger.
+    fn end_of_next_step(&self, now: u64) -> u64 {
         let mut due = self.model.deadlines().take_while(|&deadline| deadline <= now);
         let Some(first) = due.next() else { return now };
         match due.nth(self.expiry_step.get() - 1) {
@@ -113,32 +119,33 @@ impl ServiceChecker {
         }
     }
 
-    /// The server has not answered a call, or refuses it while it works a backlog off. Nothing has
-    /// changed: all later answers show that.
+    /// The server has not answered a call, or has refused it with `CATCHING_UP`. The call changes
+    /// nothing; all later answers show that.
     ///
     /// # Errors
-    /// It has no backlog.
+    /// The call did not have to wait.
     pub(crate) fn not_answered(&self, sent: SentCall<'_>, must_wait: bool, what: &str) -> Verdict {
         if must_wait {
             return Ok(());
         }
-        let class = Class::Impossible;
-        let mut failure =
-            self.differs(Oracle::Liveness, sent, class, what.to_owned(), &Answer::Done);
-        failure.expected = "an answer: the server has no backlog".to_owned();
-        Err(failure)
+        let actual = (Class::Impossible, what.to_owned());
+        let expected = "an answer: the server has no backlog".to_owned();
+        Err(self.differs(Oracle::Liveness, sent, actual, (Class::Done, expected)))
     }
 
-    /// A call was answered although the server has a backlog.
-    pub(crate) fn answered_behind(&self, sent: SentCall<'_>, received: &Received) -> Box<Failure> {
-        let (class, said) = (Class::Impossible, received.reply.to_string());
-        let mut failure = self.differs(Oracle::Answer, sent, class, said, &Answer::Done);
-        failure.expected = "CATCHING_UP: more orders are due than expire at once".to_owned();
-        failure
+    /// The failure of a server that answers a call although it has a backlog.
+    pub(crate) fn answered_during_backlog(
+        &self,
+        sent: SentCall<'_>,
+        received: &Received,
+    ) -> Box<Failure> {
+        let actual = (Class::Impossible, received.reply.to_string());
+        let expected = "CATCHING_UP: more orders are due than expire at once".to_owned();
+        self.differs(Oracle::Answer, sent, actual, (Class::Done, expected))
     }
 
-    /// Checks an answer of the server, given at clock time `clock`, whether or not a client
-    /// receives it. Gives the answer.
+    /// Checks and returns an answer that the server gave when its clock showed `clock`. It does not
+    /// matter whether a client receives the answer.
     ///
     /// # Errors
     /// The answer or its command index is wrong.
@@ -150,43 +157,29 @@ impl ServiceChecker {
     ) -> Result<Answer, Box<Failure>> {
         let at = self.time_of(clock, sent.call);
         let expected = self.model.answer(at, sent.call);
-        let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
-        match received.answer(sent.call) {
-            Ok(answer) if answer == expected => {}
-            Ok(answer) => {
-                let class = Class::of(Some(&answer));
-                return Err(self.differs(
-                    Oracle::Answer,
-                    sent,
-                    class,
-                    answer.to_string(),
-                    &expected,
-                ));
-            }
-            Err(unexpected) => {
-                return Err(self.differs(
-                    Oracle::Answer,
-                    sent,
-                    Class::Impossible,
-                    unexpected,
-                    &expected,
-                ));
-            }
+        let expected_class = Class::of(Some(&expected));
+        let answer = received.answer(sent.call);
+        if answer.as_ref() != Ok(&expected) {
+            let actual = match answer {
+                Ok(answer) => (Class::of(Some(&answer)), answer.to_string()),
+                Err(unexpected) => (Class::Impossible, unexpected),
+            };
+            let expected = (expected_class, expected.to_string());
+            return Err(self.differs(Oracle::Answer, sent, actual, expected));
         }
-        let place = (!invalid).then_some(self.model.entries());
-        if received.index != place {
+        // An invalid request does not reach the state machine, so its answer has no index.
+        let index = (!is_invalid(&expected)).then_some(self.model.entries());
+        if received.index != index {
             let text = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
-            let mut failure =
-                self.differs(Oracle::Index, sent, Class::Done, text(received.index), &expected);
-            failure.expected = text(place);
-            return Err(failure);
+            let actual = (Class::Done, text(received.index));
+            return Err(self.differs(Oracle::Index, sent, actual, (expected_class, text(index))));
         }
         self.counts.note(kind_of(sent.call), &expected);
         Ok(expected)
     }
 
-    /// The time that the machine gives this call when the clock shows `clock`. A command is later
-    /// than every command before it; a read sees the present.
+    /// The time of this call in the state machine when the server's clock shows `clock`. A command
+    /// is later than every command before it; a read may have the time of the last command.
     fn time_of(&self, clock: u64, call: Call<'_>) -> u64 {
         match call {
             Call::Info(_) | Call::Stock(_) | Call::Tick => clock.max(self.model.now()),
@@ -196,33 +189,30 @@ impl ServiceChecker {
         }
     }
 
-    /// The server's ticker expires what is due, with the server's clock at `clock`, but no more
-    /// orders than one step has.
+    /// The server's ticker does one step when the server's clock shows `clock`: it expires due
+    /// orders, but no more than `expiry_step`.
     ///
     /// # Errors
-    /// They have different deadlines, or different entries.
+    /// The next deadline or the number of log entries differs.
     pub(crate) fn tick(&mut self, clock: u64, number: u32, server: &Sequencer) -> Verdict {
         let now = clock.max(self.model.now());
-        let step = self.horizon(now);
-        self.behind = step < now;
-        self.model.pass(step.max(self.model.now()));
+        let end = self.end_of_next_step(now);
+        self.has_backlog = end < now;
+        self.model.pass(end.max(self.model.now()));
         let wait = server.tick().map(|wait| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
         let sent = SentCall { number, call: Call::Tick };
         let expected = self.model.next_deadline().map(|deadline| deadline.saturating_sub(clock));
         if wait != expected {
-            let words = |wait: Option<u64>| format!("next tick in {wait:?} ns");
-            let (class, said) = (Class::Done, words(wait));
-            let mut failure = self.differs(Oracle::Deadline, sent, class, said, &Answer::Done);
-            failure.expected = words(expected);
-            return Err(failure);
+            let text = |wait: Option<u64>| (Class::Done, format!("next tick in {wait:?} ns"));
+            return Err(self.differs(Oracle::Deadline, sent, text(wait), text(expected)));
         }
         self.compare_deadlines(sent, server)?;
         self.counts.note(Kind::Tick, &Answer::Done);
         Ok(())
     }
 
-    /// The operator changes the rules on both sides, with the server's clock at `clock`. A server
-    /// with a backlog refuses that, and nothing changes.
+    /// The operator changes the rules on both sides when the server's clock shows `clock`. A server
+    /// with a backlog refuses the change.
     ///
     /// # Errors
     /// As for [`ServiceChecker::tick`].
@@ -238,7 +228,7 @@ impl ServiceChecker {
         let sent = SentCall { number, call };
         if !self.must_wait(clock, call) {
             let Ok(present) = server.present() else {
-                return self.not_answered(sent, false, "behind");
+                return self.not_answered(sent, false, "a backlog");
             };
             let changed = present.submit(Command::ChangeRules(rules(timeout, window)));
             changed.value.expect("a change of the rules is never refused");
@@ -248,30 +238,27 @@ impl ServiceChecker {
         self.compare_deadlines(sent, server)
     }
 
-    /// Compares the next deadline and the number of entries; of a server with a backlog, only that
-    /// it has one.
+    /// Compares the next deadline and the number of log entries. If the server has a backlog, checks
+    /// only that the model expects one.
     fn compare_deadlines(&self, sent: SentCall<'_>, server: &Sequencer) -> Verdict {
         let present = match server.present() {
             Ok(present) => present,
-            Err(Behind) => return self.not_answered(sent, self.behind, "behind"),
+            Err(Behind) => return self.not_answered(sent, self.has_backlog, "a backlog"),
         };
         let state = present.state();
         let deadline = state.next_deadline().map(|time| time.as_nanos());
         let machine = (deadline, state.index());
         let model = (self.model.next_deadline(), self.model.entries());
-        if machine == model && !self.behind {
+        if machine == model && !self.has_backlog {
             return Ok(());
         }
-        let words =
-            |(at, index): (Option<u64>, u64)| format!("next deadline {at:?}, entry {index}");
-        let done = Class::Done;
-        let said = words(machine);
-        let mut failure = self.differs(Oracle::Deadline, sent, done, said, &Answer::Done);
-        failure.expected = if self.behind { "a backlog".to_owned() } else { words(model) };
-        Err(failure)
+        let text = |(at, index): (Option<u64>, u64)| format!("next deadline {at:?}, entry {index}");
+        let actual = (Class::Done, text(machine));
+        let expected = if self.has_backlog { "a backlog".to_owned() } else { text(model) };
+        Err(self.differs(Oracle::Deadline, sent, actual, (Class::Done, expected)))
     }
 
-    /// Looks at the shelves of both sides.
+    /// Checks the invariants, and compares the stock of both sides.
     ///
     /// # Errors
     /// They differ, an invariant is violated, or units are reserved although no order awaits
@@ -280,7 +267,7 @@ impl ServiceChecker {
         let nothing_awaits = self.model.awaiting().next().is_none();
         self.model.pass(self.time_of(clock, Call::Tick));
         let stock: Vec<_> = self.model.stock().collect();
-        let look = |state: &LomsState| {
+        let difference = |state: &LomsState| {
             if let Err(violation) = state.check_invariants() {
                 return Some((Oracle::Invariant, violation.to_string(), String::new()));
             }
@@ -297,18 +284,18 @@ impl ServiceChecker {
             None
         };
         let Ok(present) = server.present() else {
-            let (actual, expected) = ("behind".to_owned(), "caught up".to_owned());
-            return Err(self.at_the_end(Oracle::Liveness, actual, expected));
+            let (actual, expected) = ("a backlog".to_owned(), "no backlog".to_owned());
+            return Err(self.without_call(Oracle::Liveness, actual, expected));
         };
-        match look(present.state()) {
+        match difference(present.state()) {
             None => Ok(()),
-            Some((oracle, actual, expected)) => Err(self.at_the_end(oracle, actual, expected)),
+            Some((oracle, actual, expected)) => Err(self.without_call(oracle, actual, expected)),
         }
     }
 
     /// A failure that belongs to no call.
     #[must_use]
-    pub(crate) fn at_the_end(
+    pub(crate) fn without_call(
         &self,
         oracle: Oracle,
         actual: String,
@@ -319,26 +306,26 @@ impl ServiceChecker {
         Box::new(Failure { signature, number: 0, commands, actual, expected })
     }
 
+    /// A failure at this call. Each side has a class, for the signature, and a text.
     #[cold]
     fn differs(
         &self,
         oracle: Oracle,
         sent: SentCall<'_>,
-        actual_class: Class,
-        actual: String,
-        expected: &Answer,
+        (actual_class, actual): (Class, String),
+        (expected_class, expected): (Class, String),
     ) -> Box<Failure> {
         Box::new(Failure {
             signature: Signature {
                 oracle,
                 kind: Some(kind_of(sent.call)),
                 actual: actual_class,
-                expected: Class::of(Some(expected)),
+                expected: expected_class,
             },
             number: sent.number,
             commands: self.counts.commands + 1,
             actual,
-            expected: expected.to_string(),
+            expected,
         })
     }
 }

@@ -35,7 +35,7 @@ impl FaultyRun<'_> {
         self.checker.audit(self.server.clock.now(), &self.server.sequencer)
     }
 
-    /// The ticker works off what is due.
+    /// The ticker expires the whole backlog, step by step.
     fn catch_up(&mut self) -> Verdict {
         let clock = self.server.clock.now();
         while self.checker.must_wait(clock, Call::Tick) {

@@ -1,4 +1,4 @@
-//! Counts of what happened in runs with faults.
+//! Counts of the faults in a run, and of their consequences.
 
 use std::fmt::Write as _;
 
@@ -21,22 +21,22 @@ pub(crate) struct FaultCounts {
     pub(crate) backlogs: u64,
     /// Steps of the ticker that worked on a backlog.
     pub(crate) backlog_steps: u64,
-    /// Calls that waited for the end of a backlog and were answered then.
+    /// Calls that waited for the end of a backlog and were then answered.
     pub(crate) waited: u64,
     /// Calls that were refused because of a backlog.
     pub(crate) catching_up: u64,
     /// Answers that no client received.
-    pub(crate) unseen: u64,
+    pub(crate) not_received: u64,
 }
 
 impl FaultCounts {
     pub(super) fn add(&mut self, next: &Self) {
-        self.faults.iter_mut().zip(next.faults).for_each(|(mine, more)| *mine += more);
+        self.faults.iter_mut().zip(next.faults).for_each(|(sum, more)| *sum += more);
         self.resolved += next.resolved;
         self.given_up += next.given_up;
         self.retries += next.retries;
         self.reordered += next.reordered;
-        self.unseen += next.unseen;
+        self.not_received += next.not_received;
         self.backlogs += next.backlogs;
         self.backlog_steps += next.backlog_steps;
         self.waited += next.waited;
@@ -51,7 +51,7 @@ impl FaultCounts {
             ("given up", self.given_up),
             ("retries", self.retries),
             ("reordered", self.reordered),
-            ("replies not received", self.unseen),
+            ("replies not received", self.not_received),
             ("backlogs", self.backlogs),
             ("backlog steps", self.backlog_steps),
             ("waited", self.waited),
@@ -68,7 +68,7 @@ impl FaultCounts {
         }
     }
 
-    /// The names of the counts that are 0.
+    /// The names of all counts that are 0.
     pub(super) fn missing(&self) -> Vec<&'static str> {
         self.all().into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
     }

@@ -97,7 +97,7 @@ pub(crate) fn play(
     if service != swarm {
         let text = |fingerprint| format!("answers {fingerprint}");
         let swarm = format!("{} in the swarm layer", text(swarm));
-        return Err(run.checker.at_the_end(Oracle::Replay, text(service), swarm));
+        return Err(run.checker.without_call(Oracle::Replay, text(service), swarm));
     }
     Ok(run.checker.counts)
 }

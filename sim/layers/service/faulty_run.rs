@@ -43,11 +43,11 @@ pub(super) enum Event {
     Disconnect(usize),
     /// The reply arrives.
     Reply(usize),
-    /// The timeout of the client.
+    /// The client's timeout for the call ends.
     Deadline(usize),
-    /// The ticker works on the backlog.
+    /// The ticker does one step of the backlog.
     Tick,
-    /// The server has let a call wait long enough.
+    /// The server must refuse a call that still waits.
     Refuse(usize),
 }
 
@@ -56,7 +56,7 @@ pub(super) struct InFlight<'a> {
     client: usize,
     attempt: u8,
     step: &'a Step,
-    /// The order of the call, as the client knew it.
+    /// The order of the call, as the client knew it when it sent the call.
     order: i64,
     /// A duplicate by the network: no client waits for its reply.
     duplicate: bool,
@@ -88,25 +88,25 @@ pub(crate) struct FaultyRun<'a> {
     plan: &'a Plan,
     schedule: &'a FaultSchedule,
     pub(super) now: u64,
-    /// The error of the server's clock.
-    ahead: u64,
-    behind: u64,
+    /// The error of the server's clock: it is this far ahead of `now`, and this far behind it.
+    clock_ahead: u64,
+    clock_behind: u64,
     queue: BTreeMap<(u64, u64, u64), Event>,
     pub(super) queued: u64,
     pub(super) draws: Draws,
     clients: Vec<Client<'a>>,
     pub(super) in_flight: Vec<InFlight<'a>>,
-    /// The requests in sending order, for a network that never reorders.
+    /// The requests in the order in which they were sent, for a network that never reorders.
     in_order: Option<VecDeque<usize>>,
-    /// The request with the latest sending time that has arrived.
+    /// The most recently sent request among those that have arrived.
     latest_arrived: usize,
     /// The calls that wait for the end of a backlog.
     pub(super) waiting: Vec<usize>,
-    /// Whether the ticker is about to work on the backlog.
+    /// Whether a [`Event::Tick`] is in the queue.
     pub(super) ticking: bool,
-    /// Runs the service's timers, whose time is that of the run.
+    /// The service's timers, in virtual time.
     pub(super) timers: Timers,
-    /// The first order of each create by step, if keys never expire.
+    /// If keys never expire: the first order of each create, by step.
     keyed: BTreeMap<u32, i64>,
 }
 
@@ -132,8 +132,8 @@ impl<'a> FaultyRun<'a> {
             plan,
             schedule,
             now: plan.start,
-            ahead: 0,
-            behind: 0,
+            clock_ahead: 0,
+            clock_behind: 0,
             queue: BTreeMap::new(),
             queued: 0,
             draws: Draws::new(plan.start, Domain::Network),
@@ -152,7 +152,7 @@ impl<'a> FaultyRun<'a> {
         run
     }
 
-    /// Runs and drains it.
+    /// Runs the plan, and then the drain.
     ///
     /// # Errors
     /// An answer is wrong, or a call never ends.
@@ -167,14 +167,14 @@ impl<'a> FaultyRun<'a> {
         let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
         if resolved != steps || self.clients.iter().any(|client| !client.steps.is_empty()) {
             let text = |count| format!("{count} calls resolved");
-            return Err(self.checker.at_the_end(Oracle::Liveness, text(resolved), text(steps)));
+            return Err(self.checker.without_call(Oracle::Liveness, text(resolved), text(steps)));
         }
         self.drain()
     }
 
     /// The time of the server's clock.
     pub(super) fn clock(&self) -> u64 {
-        self.now.saturating_add(self.ahead).saturating_sub(self.behind)
+        self.now.saturating_add(self.clock_ahead).saturating_sub(self.clock_behind)
     }
 
     pub(super) fn push(&mut self, after: u64, event: Event) {
@@ -222,9 +222,9 @@ impl<'a> FaultyRun<'a> {
             if fault == NetworkFault::Restart {
                 self.restart();
             } else if let NetworkFault::ClockForward(span) = fault {
-                self.ahead = self.ahead.saturating_add(span);
+                self.clock_ahead = self.clock_ahead.saturating_add(span);
             } else if let NetworkFault::ClockBack(span) = fault {
-                self.behind = self.behind.saturating_add(span);
+                self.clock_behind = self.clock_behind.saturating_add(span);
             } else {
                 continue;
             }
@@ -349,7 +349,7 @@ impl<'a> FaultyRun<'a> {
     }
 
     /// The server answers a complete request. While it has a backlog of due orders, it lets the
-    /// call wait, and refuses it in the end.
+    /// call wait, and refuses it if it waits too long.
     pub(super) fn serve(&mut self, place: usize) -> Verdict {
         let clock = self.clock();
         let flight = &mut self.in_flight[place];
@@ -361,10 +361,11 @@ impl<'a> FaultyRun<'a> {
         let mut buffer = KeyText::default();
         let call = call_of(step, order, &mut buffer);
         let sent = SentCall { number: step.number, call };
-        let (was_behind, must_wait) = (self.checker.behind, self.checker.must_wait(clock, call));
+        let had_backlog = self.checker.has_backlog;
+        let must_wait = self.checker.must_wait(clock, call);
         if must_wait {
             self.timers.advance_to(self.now);
-            // Earlier wake-ups of the ticker do not count.
+            // Only a wake-up by this call counts, so clear earlier ones.
             self.ticker_is_woken();
         }
         let mut context = Context::from_waker(Waker::noop());
@@ -376,18 +377,18 @@ impl<'a> FaultyRun<'a> {
         let Poll::Ready(Ok(response)) = polled else {
             flight.serving = Some(serving);
             self.checker.not_answered(sent, must_wait, "no answer")?;
-            return self.wait_for_ticker(place, was_behind);
+            return self.wait_for_ticker(place, had_backlog);
         };
         flight.channel.put_response(response);
         let Poll::Ready(received) = flight.calling.as_mut().poll(&mut context) else {
-            panic!("the client waits although the response is there");
+            panic!("the client still waits after the response has arrived");
         };
         flight.retry_after = received.catching_up();
         if flight.retry_after.is_some() {
             self.checker.not_answered(sent, must_wait, "CATCHING_UP")?;
             self.fault_counts.catching_up += 1;
         } else if must_wait {
-            return Err(self.checker.answered_behind(sent, &received));
+            return Err(self.checker.answered_during_backlog(sent, &received));
         } else {
             let answer = self.checker.answered(clock, sent, &received)?;
             self.one_key_one_order(place, &answer)?;
@@ -412,7 +413,7 @@ impl<'a> FaultyRun<'a> {
             self.fault_counts.faults[fault.kind()] += u64::from(!flight.duplicate);
         }
         if lost {
-            self.fault_counts.unseen += 1;
+            self.fault_counts.not_received += 1;
         } else {
             self.push(back, Event::Reply(place));
         }
@@ -431,14 +432,15 @@ impl<'a> FaultyRun<'a> {
         if first == *order {
             return Ok(());
         }
-        let (actual, expected) = (format!("order {order}, asked again"), format!("order {first}"));
-        Err(self.checker.at_the_end(Oracle::Retry, actual, expected))
+        let (actual, expected) =
+            (format!("order {order} for a repeated create"), format!("order {first}"));
+        Err(self.checker.without_call(Oracle::Retry, actual, expected))
     }
 
     fn reply(&mut self, place: usize) {
         let InFlight { client, step, attempt, .. } = self.in_flight[place];
         if self.clients[client].waits_for != Some(place) {
-            self.fault_counts.unseen += 1;
+            self.fault_counts.not_received += 1;
             return;
         }
         if let Some(delay) = self.in_flight[place].retry_after {
@@ -465,18 +467,18 @@ impl<'a> FaultyRun<'a> {
             self.push(delay, Event::Send { client, attempt: attempt + 1 });
         } else {
             self.fault_counts.given_up += 1;
-            self.turn_to_next(client);
+            self.start_next_step(client);
         }
     }
 
     /// The client has received its answer.
     fn resolve(&mut self, client: usize) {
         self.fault_counts.resolved += 1;
-        self.turn_to_next(client);
+        self.start_next_step(client);
     }
 
     /// The client has finished its step, with or without an answer.
-    fn turn_to_next(&mut self, client: usize) {
+    fn start_next_step(&mut self, client: usize) {
         self.clients[client].waits_for = None;
         self.clients[client].steps.pop_front();
         self.send_next(client);

@@ -4,15 +4,15 @@
 //! | module | what it does |
 //! |---|---|
 //! | `server` | the service under test, with a clock set by the run |
-//! | `timers` | the service's timers, whose time is that of the run |
+//! | `timers` | the service's timers, in virtual time |
 //! | `checker` | the model, called in the order of the server's answers |
 //! | `fault_free` | without faults: the answers of the swarm layer to the same plan |
 //! | `faulty_run` | with faults: one queue of messages over a `channel` each; `drain` ends it |
 //! | `fault_schedule` | the faults, as data |
-//! | `waiting` | calls that come while the server has a backlog of due orders |
-//! | `fault_counts` | how often each fault happened, and what came of it |
+//! | `waiting` | calls that arrive while the server has a backlog of due orders |
+//! | `fault_counts` | how often each fault and each of its consequences happened |
 //! | `backlog` | plans with more due orders than the shipped server expires at once |
-//! | `run` | seeds, and failures made small |
+//! | `run` | runs seeds and shrinks failures |
 
 mod backlog;
 mod channel;

@@ -24,10 +24,10 @@ use crate::shrink;
 /// Maximum number of steps of a seed by default.
 const LENGTH: u32 = 600;
 
-/// Replaces the fault schedule in the text of a plan without faults.
+/// Marks the text of a plan without faults, in the place of a fault schedule.
 const NO_FAULTS: &str = "net no-faults";
 
-/// The cost of a step, in commands of the shrinker's budget.
+/// The cost of a step in the shrinker's budget, which counts commands of the state machine.
 const COST: u64 = 8;
 
 /// Maximum number of runs to shrink the fault schedule.
@@ -136,9 +136,7 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> O
     let mut text = format!("seed {seed} · generator {GENERATOR} · service\n");
     for case in cases(seed, steps) {
         match case.play(injected) {
-            Ok(result) => {
-                page(&mut text, &case, &result);
-            }
+            Ok(result) => page(&mut text, &case, &result),
             Err(failure) => {
                 return report_seed_failure(seed, steps, &case, &failure, injected);
             }
@@ -147,13 +145,14 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> O
     (text, Exit::Ok)
 }
 
-/// Plays many seeds, up to the first that fails.
+/// Runs many seeds, up to the first that fails.
 #[must_use]
 pub(crate) fn run_many(request: RunRequest) -> Outcome {
     play_seeds(request).report()
 }
 
-/// Plays many seeds, and fails where one of the faults never happened.
+/// Runs many seeds, up to the first that fails. It is also a failure if a count of
+/// [`FaultCounts`] is 0 at the end.
 #[must_use]
 pub(crate) fn run_covered(seeds: Range<u64>, jobs: usize, injected: InjectedFaults) -> Outcome {
     let (steps, time, until_stable) = (None, None, false);
@@ -164,17 +163,17 @@ pub(crate) fn run_covered(seeds: Range<u64>, jobs: usize, injected: InjectedFaul
     (text, if uncovered { Exit::Coverage } else { exit })
 }
 
-/// What many seeds come to.
+/// The result of many seeds.
 struct Summary {
     request: RunRequest,
-    /// Number of seeds played.
+    /// Number of seeds that ran.
     seeds: u64,
     total: CaseResult,
     /// The lowest seed that failed, and how.
     failed: Option<(u64, Case, Box<Failure>)>,
 }
 
-/// What one seed comes to.
+/// The counts of one seed.
 #[derive(Default)]
 struct SeedTotals {
     total: CaseResult,
@@ -203,8 +202,8 @@ fn play_seed(seed: u64, request: &RunRequest) -> SeedResult<SeedTotals> {
 fn play_seeds(request: RunRequest) -> Summary {
     let mut stop = StopRule::new(&request);
     let bar = runner::progress(request.seeds.end - request.seeds.start);
-    let (mut seeds, mut total, mut speed) = (0, CaseResult::default(), Speed::default());
-    let mut failed = None;
+    let (mut seeds, mut failed) = (0, None);
+    let (mut total, mut speed) = (CaseResult::default(), Speed::default());
     let play = |seed| play_seed(seed, &request);
     runner::play_in_order(request.seeds.clone(), request.jobs, play, |result| {
         let SeedResult { seed, counts: played, failure } = result;
@@ -272,7 +271,7 @@ pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Outcome> {
     })
 }
 
-/// The report of a seed that failed, with the command that plays it again.
+/// The report of a seed that failed, with the command that reproduces it.
 fn report_seed_failure(
     seed: u64,
     steps: Option<u32>,
@@ -329,7 +328,7 @@ fn page(text: &mut String, case: &Case, result: &CaseResult) {
     }
 }
 
-/// Number of calls and their duration, without and with faults.
+/// Number of calls and their total duration: first without faults, then with faults.
 #[derive(Debug, Default)]
 struct Speed([(u64, Duration); 2]);
 
