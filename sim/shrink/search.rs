@@ -11,7 +11,7 @@ pub(crate) struct Shrinker<F> {
 }
 
 impl<F> Shrinker<F> {
-    /// `holds` tells whether a value has the property, and what the test cost. The budget is a
+    /// `holds` says whether a value has the property, and what the test cost. The budget is a
     /// sum of these costs, not a time, so that the same value always shrinks to the same result.
     pub(crate) const fn new(budget: u64, holds: F) -> Self {
         Self { holds, budget, spent: 0, runs: 0 }

@@ -1,9 +1,9 @@
-//! The check by witness: each answer has the index of the last log entry that it depends on, and
-//! one pass shows whether these indexes explain everything.
+//! The check by command index: each answer has the index of the last log entry that it depends on.
+//! The indexes give the order of the calls, so one pass over the history decides.
 //!
-//! A command that changed something has an index of its own. Reads, refusals and repeats change
-//! nothing, and share the index of the entry before them: the answers that share an index see the
-//! same state, so they may come in any order that agrees with time.
+//! A command that changes something has its own index. Reads, refusals and repeats change nothing:
+//! they share the index of the entry before them. Answers that share an index depend on the same
+//! state, so they may come in any order that agrees with real time.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::plan::{KeyText, Kind};
 
 use super::history::CallRecord;
 
-/// Why the history does not follow the order of the indexes.
+/// Why the order of the indexes does not explain the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderViolation {
     /// A description.
@@ -23,10 +23,10 @@ pub(crate) struct OrderViolation {
     pub(crate) entries: Vec<usize>,
 }
 
-/// Checks that the order of the indexes agrees with the order in which calls were made and
-/// returned, and that the model, called in that order, gives the same answers and the same indexes.
-/// The server's clock stands still at `start`, so that the first command has that time, and each
-/// command after it is a nanosecond later.
+/// Checks that the order of the indexes agrees with real time: with the order in which calls were
+/// sent and returned. Also checks that the model, called in that order, gives the same answers and
+/// the same indexes. The server's clock is fixed at `start`: the first command has that time, and
+/// each later command is one nanosecond later than the one before.
 ///
 /// # Errors
 /// The first violation.
@@ -51,7 +51,8 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The places of all calls that the machine took, by index; of one index by when they were made.
+/// All calls that reached the state machine, as places in the history, grouped by index. Within a
+/// group they are in the order in which they were sent.
 fn by_index(history: &[CallRecord]) -> BTreeMap<u64, Vec<usize>> {
     let mut groups: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (place, entry) in history.iter().enumerate() {
@@ -74,8 +75,8 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Takes the calls that share an index: at most one that changes something, then the other
-    /// commands, then the reads. Appends them to `order` as they are taken.
+    /// Replays the calls that share an index: first the command that changes something, if there is
+    /// one, then the other commands, then the reads. Appends them to `order`.
     fn group(
         &mut self,
         index: u64,
@@ -89,7 +90,7 @@ impl Replay<'_> {
             group.into_iter().partition(|place| is_read(*place));
         let mut first = None;
         if !commands.is_empty() {
-            // What is due expires before the first of them.
+            // Due orders expire before the first command.
             let before = self.model.entries();
             self.model.answer(self.next_at, Call::Tick);
             let changing = commands.iter().position(|&place| self.may_change(place));
@@ -101,13 +102,13 @@ impl Replay<'_> {
             }
         }
         for &place in &commands {
-            self.take(self.next_at, index, place)?;
+            self.replay(self.next_at, index, place)?;
             self.next_at += 1;
         }
         for &place in &reads {
-            self.take(self.model.now(), index, place)?;
+            self.replay(self.model.now(), index, place)?;
         }
-        // Only the one that made the entry has to come first.
+        // The command that made the entry comes first; the others are in the order of sending.
         let mut others: Vec<usize> =
             commands.into_iter().chain(reads).filter(|place| Some(*place) != first).collect();
         others.sort_unstable_by_key(|&place| history[place].invoked);
@@ -116,15 +117,16 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Whether this command was accepted, and would change something now.
+    /// Whether this command was accepted, and changes something in the present state.
     fn may_change(&self, place: usize) -> bool {
         let entry = &self.history[place];
-        let mut room = KeyText::default();
+        let mut buffer = KeyText::default();
         !matches!(entry.received.reply, Reply::Refused(_))
-            && self.model.would_change(entry.call(&mut room))
+            && self.model.would_change(entry.call(&mut buffer))
     }
 
-    fn take(&mut self, at: u64, index: u64, place: usize) -> Result<(), OrderViolation> {
+    /// Calls the model, and compares its answer and its index.
+    fn replay(&mut self, at: u64, index: u64, place: usize) -> Result<(), OrderViolation> {
         agrees(&mut self.model, at, self.history, place)?;
         match self.model.entries() {
             entries if entries == index => Ok(()),
@@ -136,8 +138,9 @@ impl Replay<'_> {
     }
 }
 
-/// A call that returned before another was sent must come before it.
+/// Checks that a call which returned before another one was sent comes before it in `order`.
 fn agrees_with_time(order: &[usize], history: &[CallRecord]) -> Result<(), OrderViolation> {
+    // Of the calls after `place` in the order, the one that returned first.
     let mut soonest: Option<usize> = None;
     for &place in order.iter().rev() {
         let returned = |place: usize| history[place].returned;
@@ -154,6 +157,7 @@ fn agrees_with_time(order: &[usize], history: &[CallRecord]) -> Result<(), Order
     Ok(())
 }
 
+/// Calls the model at this time, and compares its answer with that of the server.
 fn agrees(
     model: &mut Model,
     at: u64,

@@ -27,7 +27,7 @@ pub(crate) enum SearchResult {
 }
 
 /// Searches for an order. `offset` is the difference between the server's order ids and the
-/// model's; `fits` tells whether a reply is valid for the model's answer, which has the model's
+/// model's; `fits` says whether a reply is valid for the model's answer, which has the model's
 /// ids.
 #[must_use]
 pub(crate) fn search(

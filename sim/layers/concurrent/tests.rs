@@ -167,8 +167,8 @@ fn a_call_without_a_reply_may_have_had_an_effect() {
 
 #[test]
 fn a_history_with_too_many_orders_is_undecided() {
-    // Nobody knows which of these creates were done, nor in which order: there are too many
-    // possibilities to see that none of them leaves 6 of SKU 1.
+    // It is unknown which of these creates were executed, and in which order. There are too many
+    // possibilities to prove that none of them leaves 6 units of SKU 1.
     let lost = |place| (place, u64::MAX, 1, "create user=1 1x1", Reply::Nothing("gone".to_owned()));
     let mut calls: Vec<_> = (0..12).map(lost).collect();
     calls.push((12, 13, 2, "stock 1", Reply::Stock(6)));
