@@ -4,9 +4,9 @@
 //! | when | what must agree |
 //! |---|---|
 //! | every command | the full answer, every changed order, the whole stock, the next deadline |
-//! | | the transitions: without gaps, and consistent with the statuses of the orders |
-//! | steps 64, 1,024, 16,384 | the digest: it changes if and only if there is a transition |
-//! | these steps and the end | every order; the invariants of both sides |
+//! | | the transitions: numbered without gaps, and consistent with the statuses of the orders |
+//! | steps 64, 1,024, 16,384 | the digest: it changes if and only if there is an event |
+//! | the same steps, and the end | every order; the invariants of both sides |
 //! | the end | every order reaches a final status, and only the opening reservation is left |
 
 use loms::state_machine::{Cause, Event, Fact, OrderStatus, StockView, Transition};
@@ -129,7 +129,8 @@ impl Checker {
         let mut expiries = Expiries::default();
         let probe = is_probe(step.number);
         let digest = if probe {
-            // A tick at the same time changes only what the call itself would expire.
+            // This tick expires the orders that the call would expire, so the digest changes only
+            // by the call itself.
             let reply = self.subject.call(at, Call::Tick);
             let answer = self.model.answer(at, Call::Tick);
             self.fold(Comparison { step, at, reply, answer: &answer }, &mut expiries)?;
@@ -162,12 +163,12 @@ impl Checker {
         self.compare_stock(comparison)?;
         self.compare_deadlines(comparison)?;
         if let Some(digest) = digest {
-            let moved = digest != self.subject.state.digest();
-            let happened = !self.subject.events.is_empty();
-            if moved != happened {
+            let changed = digest != self.subject.state.digest();
+            let has_events = !self.subject.events.is_empty();
+            if changed != has_events {
                 let actual =
-                    format!("the digest {}", if moved { "changed" } else { "is the same" });
-                let expected = format!("there are transitions: {happened}");
+                    format!("the digest {}", if changed { "changed" } else { "is the same" });
+                let expected = format!("there are events: {has_events}");
                 return self.fail(Oracle::Digest, Some(comparison), actual, expected);
             }
         }
@@ -216,7 +217,7 @@ impl Checker {
             before: if due { OrderState::Due } else { before },
             new_order,
             expired: expiries.orders.len(),
-            in_turn: expiries.in_turn,
+            expired_at_different_times: expiries.at_different_times,
             subject: &self.subject,
             available: &self.available,
         });
@@ -241,11 +242,11 @@ impl Checker {
             let Fact::Order(transition) = fact else {
                 continue;
             };
-            let Transition { order, from: told_from, to, cause } = transition;
+            let Transition { order, from: claimed_from, to, cause } = transition;
             let order = order.get();
             let index = usize::try_from(order - 1).expect("order ids start at 1");
             let from = self.orders.get(index).map(|found| found.status);
-            let is_valid = told_from == from
+            let is_valid = claimed_from == from
                 && OrderStatus::may_change(from, to, cause)
                 && (from.is_some() || index == self.orders.len());
             if !is_valid {
@@ -300,7 +301,7 @@ impl Checker {
         }
         let status = self
             .model
-            .with_order(order, |look| (look.status, look.reason == Reason::PaymentTimeout));
+            .with_order(order, |fields| (fields.status, fields.reason == Reason::PaymentTimeout));
         let folded = usize::try_from(order.saturating_sub(1))
             .ok()
             .and_then(|place| self.orders.get(place))

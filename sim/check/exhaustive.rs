@@ -3,14 +3,14 @@
 //! The world has two SKUs, at most [`ORDERS`] orders, a payment timeout of 2 ns and an idempotency
 //! window of 3 ns. In each state every command is tried: creates that fit, that fail and that can
 //! never fit, with and without a key; payment and cancellation of every order and of a missing one;
-//! reads; and time steps, alone and with a call. The checker compares after each command, and
-//! compares the whole state in every new state.
+//! reads; and time steps, alone and with a call. The checker compares both sides after each
+//! command, and their whole state once for every new state.
 //!
 //! In [`Scope::ChangingRules`] the operator also changes the rules, at any time.
 //!
-//! States that behave the same count as one ([`Behavior`]): details of finished orders do not
-//! matter any more, and of the time only what is left until the next deadlines. The search is
-//! breadth first, so a counterexample has the fewest possible commands.
+//! States that behave the same count as one ([`Behavior`]). The details of finished orders do not
+//! matter, and of the time only the rest until the deadlines does. The search is breadth first, so
+//! a counterexample has the fewest possible commands.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,9 +25,9 @@ use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
 use crate::runner;
 
-/// Maximum number of orders.
+/// Maximum number of orders in [`Scope::FixedRules`].
 pub(crate) const ORDERS: usize = 4;
-/// The most orders where the rules change.
+/// Maximum number of orders in [`Scope::ChangingRules`].
 pub(crate) const ORDERS_WITH_CHANGES: usize = 3;
 /// Payment timeout, in nanoseconds.
 const TIMEOUT: u64 = 2;
@@ -35,7 +35,7 @@ const TIMEOUT: u64 = 2;
 const WINDOW: u64 = 3;
 /// Timeouts and windows that the rules change between, in [`Scope::ChangingRules`].
 const RULES: [(u64, u64); 3] = [(TIMEOUT, WINDOW), (1, 1), (0, WINDOW + 1)];
-/// An age past which no timeout and no window of [`RULES`] makes a difference.
+/// From this age on, no timeout and no window of [`RULES`] makes a difference.
 const OLD: u64 = WINDOW + 2;
 
 /// What may happen in the tiny world.
@@ -54,15 +54,15 @@ pub(crate) struct Exploration {
     pub(crate) states: usize,
     /// Number of checked commands.
     pub(crate) commands: u64,
-    /// The longest shortest path to a state, in commands.
+    /// Number of commands to the state that is farthest from the start.
     pub(crate) depth: usize,
-    /// Whether no command leads to another state.
+    /// Whether every state was reached: no command leads to a new one.
     pub(crate) closed: bool,
     /// The first failure, with its plan.
     pub(crate) failed: Option<(Plan, Box<Failure>)>,
 }
 
-/// Everything that decides how a state answers.
+/// Everything in a state that decides its answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Behavior {
     /// The timeout and the window.
@@ -73,7 +73,7 @@ struct Behavior {
     keys: [Option<KeyBehavior>; 2],
 }
 
-/// What decides how a key will be answered: its order, that order's lines, and the order's age.
+/// What decides the answers to a key: its order, that order's lines, and the order's age.
 type KeyBehavior = (u8, Vec<(u32, u32)>, u64);
 
 /// The order and the time of each user's key.
@@ -82,8 +82,8 @@ type Keys = [Option<(u8, u64)>; 2];
 /// Decides how calls on an order are answered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum OrderBehavior {
-    /// The moments that are left until it expires (none: it never does), and its age, which counts
-    /// when the rules change.
+    /// `left`: nanoseconds until it expires, or `None` if it never does. `age`: nanoseconds since
+    /// its create; it matters when the rules change.
     Awaiting {
         left: Option<u64>,
         age: u64,
@@ -152,17 +152,17 @@ fn commands(orders: i64, scope: Scope) -> Vec<Command> {
 /// What is explored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExploreOptions {
-    /// Number of orders that there is room for.
+    /// Maximum number of orders.
     pub(crate) orders: usize,
     /// What may happen.
     pub(crate) scope: Scope,
     /// Number of threads.
     pub(crate) jobs: usize,
-    /// The most commands of a program; `None` for no limit.
+    /// Maximum number of commands of a program; `None` for no limit.
     pub(crate) steps: Option<u32>,
-    /// Stops after this time, once all programs of one length are tried.
+    /// Stop after this time, when all programs of the present length have been tried.
     pub(crate) time: Option<Duration>,
-    /// What is deliberately wrong.
+    /// Injected faults.
     pub(crate) injected: InjectedFaults,
 }
 
@@ -176,18 +176,18 @@ pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
         idempotency_window: WINDOW,
         max_lines: 3,
     };
-    let room = i64::try_from(options.orders).expect("a few");
+    let orders = i64::try_from(options.orders).expect("there are a few orders");
     let mut search = Search {
         known: BTreeSet::new(),
         visited: vec![Visited { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
         orders: options.orders,
-        commands: commands(room, options.scope),
+        commands: commands(orders, options.scope),
         world,
         injected: options.injected,
         checked: 0,
     };
     let mut first = 0;
-    // All states that so many commands lead to, level by level.
+    // Level by level: all states that the same number of commands leads to.
     while first < search.visited.len() {
         let depth = search.visited[first].depth;
         let in_time = options.time.is_none_or(|time| began.elapsed() < time);
@@ -222,12 +222,12 @@ struct Search {
     checked: u64,
 }
 
-/// A plan that fails, and how.
+/// A plan that fails, and its failure.
 type FailedPlan = (Plan, Box<Failure>);
 
-/// What comes of every command in one state.
+/// The results of every command in one state.
 struct Expanded {
-    /// Whether everything in the state itself agrees.
+    /// The comparison of the state itself, before any command.
     audited: Result<(), FailedPlan>,
     /// The new states, by the commands that lead to them.
     next: Vec<(usize, Behavior, Keys)>,
@@ -248,8 +248,8 @@ impl Search {
         }
     }
 
-    /// Adds what came of the states from `first` on, in order. A failure of a state itself comes
-    /// before those of its commands: its plan is shorter.
+    /// Adds the results of a level, whose first state is `first`. A failure of a state itself comes
+    /// before all failures of commands, because its plan is shorter.
     fn take(&mut self, first: usize, expanded: Vec<Expanded>) -> Result<(), FailedPlan> {
         let mut results = Vec::with_capacity(expanded.len());
         for Expanded { audited, next, checked, failed } in expanded {
@@ -271,7 +271,7 @@ impl Search {
         Ok(())
     }
 
-    /// Looks at everything in a state, and tries every command in it if `deeper`.
+    /// Compares a whole state, and tries every command in it if `deeper`.
     fn expand(&self, state: usize, deeper: bool) -> Expanded {
         let (mut steps, keys) = (self.retrace(state), self.visited[state].keys);
         let here = self.replay(&steps);
@@ -296,8 +296,8 @@ impl Search {
             }
             let window = here.subject.state.rules().idempotency_window.as_nanos();
             let keys = keys_after(keys, op, orders, &checker, (window, step.at));
-            let moved = checker.subject.state.events() != before || gap > 0;
-            if moved {
+            let changed = checker.subject.state.events() != before || gap > 0;
+            if changed {
                 let behavior = behavior(&checker, keys, step.at);
                 if !self.known.contains(&behavior) {
                     expanded.next.push((command, behavior, keys));
@@ -345,7 +345,7 @@ impl Search {
     }
 }
 
-/// What the users' keys stand for after a command.
+/// The order of each user's key after a command.
 fn keys_after(
     mut keys: Keys,
     op: Op,
@@ -353,11 +353,13 @@ fn keys_after(
     checker: &Checker,
     (window, now): (u64, u64),
 ) -> Keys {
-    // One that has run out is kept for a moment: the edge is where bugs live. A change of the
-    // rules ends that: what is forgotten then stays so.
-    let changes = matches!(op, Op::Rules { .. });
+    // A key is kept until one nanosecond after its window, because bugs are likely at this limit.
+    // A change of the rules removes it at the limit: a forgotten key stays forgotten.
+    let rules_change = matches!(op, Op::Rules { .. });
     keys = keys.map(|key| {
-        key.filter(|&(_, since)| if changes { now < since + window } else { now <= since + window })
+        key.filter(
+            |&(_, since)| if rules_change { now < since + window } else { now <= since + window },
+        )
     });
     if let Op::Create { user, key } = op
         && key.name > 0
@@ -388,14 +390,14 @@ fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
         (OrderStatus::Cancelled, _) => OrderBehavior::Cancelled,
     });
     let key = |(order, since): (u8, u64)| {
-        let info = checker.subject.order(i64::from(order)).expect("a key stands for an order");
+        let info = checker.subject.order(i64::from(order)).expect("a key refers to an order");
         (order, info.items, (now - since).min(OLD))
     };
     Behavior {
         rules: (timeout, rules.idempotency_window.as_nanos()),
         orders: orders.collect(),
         stock: state.stock().map(|record| (record.total, record.reserved)).collect(),
-        keys: keys.map(|given| given.map(key)),
+        keys: keys.map(|known| known.map(key)),
     }
 }
 

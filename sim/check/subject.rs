@@ -13,7 +13,7 @@ use loms::state_machine::{
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
 use crate::model::{Model, OrderFields, World};
 
-/// The secret of every machine under test. It never shows in an answer.
+/// The secret of every state machine under test. No answer depends on it.
 pub(crate) const KEY_HASH_SECRET: u64 = 0x5eed;
 
 /// The rules of these durations, in nanoseconds.
@@ -48,7 +48,7 @@ pub(crate) enum SubjectReply {
     Stock(u64),
     /// A refusal of the contract.
     Refused(Refusal),
-    /// A rejection that no request can cause: time went backwards, or the state is full.
+    /// A rejection that no plan can cause: time went backwards, or the state is full.
     Impossible(Rejection),
 }
 
@@ -119,7 +119,7 @@ impl Subject {
         }
     }
 
-    /// Executes a command as the sequencer does: what is due expires first, as an entry of its own.
+    /// Executes a command as the sequencer does: due orders expire first, in their own log entry.
     fn submit(&mut self, at: Timestamp, command: Command) -> SubjectReply {
         self.expire_until(at);
         match self.apply(at, command) {
@@ -217,11 +217,11 @@ impl Subject {
         order_info(&self.state.order(OrderId::new(id)?)?)
     }
 
-    /// Whether this order equals the model's; both may lack it.
+    /// Whether this order equals the model's, or both sides have no such order.
     #[must_use]
     pub(crate) fn agrees_on_order(&self, id: i64, model: &Model) -> bool {
         let view = OrderId::new(id).and_then(|id| self.state.order(id));
-        let same = model.with_order(id, |look| view.is_some_and(|view| is_order(&view, look)));
+        let same = model.with_order(id, |fields| view.is_some_and(|view| is_order(&view, fields)));
         same.unwrap_or(view.is_none())
     }
 }

@@ -25,8 +25,8 @@ pub(crate) struct Observation<'a> {
     pub(crate) new_order: bool,
     /// Number of orders that expired.
     pub(crate) expired: usize,
-    /// Whether they had different deadlines.
-    pub(crate) in_turn: bool,
+    /// Whether they expired at different times.
+    pub(crate) expired_at_different_times: bool,
     /// The subject, after the call.
     pub(crate) subject: &'a Subject,
     /// Available units after the call, by ascending SKU as in the world.
@@ -74,7 +74,7 @@ impl Marker {
                     1 => Mark::TickOne,
                     _ => Mark::TickSeveral,
                 });
-                self.mark_if(observation.in_turn, Mark::TickInTurn);
+                self.mark_if(observation.expired_at_different_times, Mark::TickInTurn);
             }
             Call::ChangeRules { timeout, window } => {
                 self.observe_change(observation, timeout, window);

@@ -26,11 +26,11 @@ pub(crate) enum Call<'a> {
     Stock(u32),
     /// Not a request: time moves forward and due orders expire.
     Tick,
-    /// Not a call of the wire: the operator changes the rules.
+    /// Not a request: the operator changes the rules.
     ChangeRules {
-        /// The payment timeout in nanoseconds; 0 for ever.
+        /// The payment timeout in nanoseconds; 0 means that orders never expire.
         timeout: u64,
-        /// The idempotency window in nanoseconds; 0 not at all.
+        /// The idempotency window in nanoseconds; 0 means that keys are not stored.
         window: u64,
     },
 }

@@ -50,12 +50,12 @@ pub(crate) struct Model {
     max_lines: usize,
     /// Time of the last command that passed validation. Reads do not move it.
     now: u64,
-    /// Since when the rules hold.
+    /// When the rules last changed; 0 if never.
     rules_since: u64,
-    /// Orders made before this place have keys that were forgotten under earlier rules.
+    /// The keys of the orders before this place were forgotten under earlier rules.
     forgotten: usize,
-    /// Entries that the server's log holds: what expires before a call is one, and a command that
-    /// changes something is one.
+    /// Number of entries in the server's log. A command that changes something is one entry. All
+    /// orders that expire before a call are one more.
     entries: u64,
     /// By ascending SKU.
     accounts: Vec<SkuAccount>,

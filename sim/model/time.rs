@@ -1,10 +1,11 @@
-//! Time: what expires when, the rules that decide it, and the entries of the server's log.
+//! Time: when orders expire and keys are forgotten, changes of the rules, and log entries.
 
 use super::{Bug, Model};
 use crate::model::contract::{Answer, Reason, Refusal, Status};
 
 impl Model {
-    /// A command: time passes first, and what the command itself changes is an entry of its own.
+    /// Executes a command. Time passes first; if the command then changes something, this is a log
+    /// entry of its own.
     pub(super) fn command(
         &mut self,
         at: u64,
@@ -25,14 +26,14 @@ impl Model {
         self.now = now;
         self.expire();
         if self.transitions == before.1 {
-            // Nothing has happened, so time has not passed for anybody but the caller.
+            // Nothing has expired, so the model's time does not move.
             self.now = before.0;
         } else {
             self.entries += 1;
         }
     }
 
-    /// Expires what is due by now.
+    /// Expires all orders that are due now.
     pub(super) fn expire(&mut self) {
         let now = self.now;
         while let Some(deadline) = self.next_deadline()
@@ -47,8 +48,8 @@ impl Model {
         }
     }
 
-    /// The rules change now: the new timeout counts from an order's create, but no order expires
-    /// before now; keys that are forgotten by now stay forgotten.
+    /// The rules change now. The new timeout counts from an order's create, but no order expires
+    /// earlier than now. Keys that are already forgotten stay forgotten.
     pub(super) fn change_rules(&mut self, timeout: u64, window: u64) {
         if (timeout, window) == (self.timeout, self.window) {
             return;
@@ -64,7 +65,7 @@ impl Model {
         self.expire();
     }
 
-    /// Whether a key given to an order made at this time is forgotten by now.
+    /// Whether the key of an order created at this time is forgotten now.
     pub(super) fn is_forgotten(&self, created_at: u64) -> bool {
         self.now - created_at >= self.window
     }
@@ -94,6 +95,7 @@ impl Model {
         created_at.checked_add(self.timeout).map(|deadline| deadline.max(self.rules_since))
     }
 
+    /// Whether an order with this deadline expires now.
     pub(super) fn is_due(&self, deadline: u64) -> bool {
         if self.has(Bug::ExpiryEarly) {
             return deadline.saturating_sub(1) <= self.now;
@@ -104,12 +106,12 @@ impl Model {
         deadline <= self.now
     }
 
-    /// The time of the last command, or of the last expiry if that came later.
+    /// The time of the last command, or of the last call that made orders expire if it was later.
     pub(crate) fn now(&self) -> u64 {
         self.now
     }
 
-    /// How many entries the server's log holds: the index of the last one.
+    /// Number of entries in the server's log, which is the index of the last one.
     pub(crate) fn entries(&self) -> u64 {
         self.entries
     }

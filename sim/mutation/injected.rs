@@ -38,7 +38,7 @@ impl InjectedFaults {
 /// Faults that the simulator itself could have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SimulatorFault {
-    /// The checker does not look at what OrderInfo answers.
+    /// The checker ignores the answers of OrderInfo.
     SkipsInfo,
     /// The shrinker accepts any failure.
     ShrinksToAnother,

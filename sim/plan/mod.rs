@@ -32,7 +32,7 @@ impl Plan {
         Self { world, start: 0, steps: Vec::new() }
     }
 
-    /// Whether the idempotency window is as long as it can be, at all times.
+    /// Whether the idempotency window always has its maximum length.
     #[must_use]
     pub(crate) fn keys_never_expire(&self) -> bool {
         let shorter =
@@ -79,9 +79,9 @@ pub(crate) enum Op {
     Tick,
     /// The operator changes the rules.
     Rules {
-        /// The payment timeout in nanoseconds; 0 for ever.
+        /// The payment timeout in nanoseconds; 0 means that orders never expire.
         timeout: u64,
-        /// The idempotency window in nanoseconds; 0 not at all.
+        /// The idempotency window in nanoseconds; 0 means that keys are not stored.
         window: u64,
     },
 }
@@ -97,7 +97,7 @@ pub(crate) enum Target {
 
 impl Target {
     /// The id of an order that no plan creates.
-    pub(crate) const NOBODY: i64 = i64::MAX;
+    pub(crate) const MISSING: i64 = i64::MAX;
 }
 
 /// The kind of a call.
@@ -255,12 +255,12 @@ impl CreatedOrders {
     pub(crate) fn note(&mut self, number: u32, order: i64) {
         let place = usize::try_from(number).expect("32 bits fit");
         if self.orders.len() <= place {
-            self.orders.resize(place + 1, Target::NOBODY);
+            self.orders.resize(place + 1, Target::MISSING);
         }
         self.orders[place] = order;
     }
 
-    /// The id of the order, or [`Target::NOBODY`].
+    /// The id of the order, or [`Target::MISSING`].
     #[must_use]
     pub(crate) fn find(&self, target: Target) -> i64 {
         match target {
@@ -269,7 +269,7 @@ impl CreatedOrders {
                 .ok()
                 .and_then(|place| self.orders.get(place))
                 .copied()
-                .unwrap_or(Target::NOBODY),
+                .unwrap_or(Target::MISSING),
         }
     }
 }

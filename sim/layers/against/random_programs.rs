@@ -102,9 +102,9 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
         .collect();
     let mut draw = draws.draw(Purpose::TARGET);
     let target = match draw.below(24) {
-        0 => Target::Id(Target::NOBODY),
+        0 => Target::Id(Target::MISSING),
         1 => Target::Id(-1),
-        _ if creates.is_empty() => Target::Id(Target::NOBODY),
+        _ if creates.is_empty() => Target::Id(Target::MISSING),
         _ => Target::CreatedBy(draw.pick(&creates)),
     };
     let weights = Weights::new([30, 20, 12, 18, 20, 0]);
