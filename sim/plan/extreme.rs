@@ -1,6 +1,5 @@
-//! Extreme workloads: values at the limits of the contract, and unusual clients. Every seed draws
-//! its own and omits many features, which leaves more time for the others (swarm testing, Groce et
-//! al. 2012).
+//! Extreme workloads: values at the limits of the contract, and unusual clients. Every seed omits
+//! many features, so that it uses the others more often (swarm testing, Groce et al. 2012).
 
 use crate::model::World;
 use crate::plan::Kind;
@@ -25,11 +24,11 @@ const LENGTH_WEIGHTS: [u32; 7] = [60, 50, 40, 24, 16, 8, 1];
 /// The workload of an extreme seed.
 #[must_use]
 pub(crate) fn workload(draws: &mut Draws) -> Workload {
-    let mut place = 0;
+    let mut position = 0;
     // Each call uses the next position; a new draw is added at the end.
     let mut draw = || {
-        place += 1;
-        draws.draw(Purpose::of_world(place - 1))
+        position += 1;
+        draws.draw(Purpose::of_world(position - 1))
     };
     let length = LENGTHS[draw().weighted(&Weights::new(LENGTH_WEIGHTS))];
     let start = draw().pick(&STARTS);
@@ -85,8 +84,8 @@ fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
         .collect()
 }
 
-/// Each kind is used in three of four worlds, creates in all. The rules change in one world of
-/// four, and rarely there.
+/// Each kind is used in three of four worlds, creates in all. The rules change in one of four
+/// worlds, and not often.
 fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
     Kind::ALL.map(|kind| {
         if kind == Kind::Rules {
@@ -97,8 +96,8 @@ fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
     })
 }
 
-/// Time does not move, moves slowly, or jumps at times: orders must stay open long enough to be
-/// paid.
+/// Time does not move, moves slowly, or sometimes jumps. Orders must await payment long enough to
+/// be paid.
 fn draw_gaps(mut draw: Draw) -> [u32; Gap::ALL.len()] {
     match draw.below(3) {
         0 => [1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -115,7 +114,7 @@ fn draw_gaps(mut draw: Draw) -> [u32; Gap::ALL.len()] {
     }
 }
 
-/// One unit is always among the counts, so that some orders succeed.
+/// [`Units::One`] always has some weight, so that some orders succeed.
 fn draw_units(draw: Draw) -> [u32; Units::ALL.len()] {
     let mut weights = draw_weights(draw, &[0, 0, 1, 4, 16]);
     weights[0] += 6;
@@ -125,7 +124,7 @@ fn draw_units(draw: Draw) -> [u32; Units::ALL.len()] {
 fn draw_targets(draw: Draw) -> [u32; TargetChoice::ALL.len()] {
     let mut weights = draw_weights(draw, &[0, 1, 4, 16]);
     // Calls on orders that do not exist are rare.
-    for rare in [TargetChoice::Nobody, TargetChoice::Hostile] {
+    for rare in [TargetChoice::Missing, TargetChoice::Hostile] {
         weights[rare as usize] = weights[rare as usize].min(1);
     }
     weights[TargetChoice::Open as usize] = 0;

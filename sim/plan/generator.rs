@@ -1,22 +1,22 @@
-//! The steps of a seed, one by one. They depend on the seed and on [`GENERATOR`] alone, and never
-//! on an answer, so that a change of the service does not change a plan.
+//! The steps of a seed, one by one. They depend only on the seed and on [`GENERATOR`]. They never
+//! depend on an answer, so a change of the service does not change a plan.
 //!
 //! # Versions
 //!
 //! **A seed and a generator version give the same plan in every release that knows this version.**
-//! A release knows one version: the one it prints. To repeat a run of another version, check out
+//! A release knows only the version that it prints. To repeat a run of another version, check out
 //! the commit that printed it, or replay its plan: a plan file holds all its commands and does not
 //! depend on the generator.
 //!
-//! | version | what it added |
+//! | version | what it adds |
 //! |---|---|
-//! | 1 | create, info, pay, cancel, stock, tick; extreme seeds only; printed no version |
+//! | 1 | create, info, pay, cancel, stock, tick; all seeds are extreme; prints no version |
 //! | 2 | shops; changes of the rules |
 //!
 //! To change what seeds mean, for example to add a kind of command:
 //!
 //! 1. Add the kind at the end of [`Kind::ALL`], its weight in `shop` and `extreme`, and one arm in
-//!    `draw_step`. A new draw takes a new [`Purpose`]: no other draw changes by it.
+//!    `draw_step`. A new draw takes a new [`Purpose`], so that no other draw changes.
 //! 2. Add 1 to [`GENERATOR`], and a row to the table above.
 //! 3. Accept the new snapshots, in a commit that does nothing else.
 
@@ -33,7 +33,7 @@ pub(crate) const GENERATOR: u32 = 2;
 /// How many recent creates and finished orders are stored as targets.
 const REMEMBERED: usize = 256;
 
-/// How many orders that nobody has paid or cancelled are stored as targets. Older ones are left to
+/// How many orders that no call has tried to pay or to cancel are stored as targets. Older ones
 /// expire.
 const OPEN: usize = 8;
 
@@ -44,7 +44,7 @@ pub(crate) struct Generator {
     draws: Draws,
     number: u32,
     at: u64,
-    /// The rules at present: the world's, or those of the last change.
+    /// The present rules: those of the world, or of the last change.
     timeout: u64,
     window: u64,
     /// The creates so far.
@@ -84,6 +84,7 @@ impl Recent {
         self.ring.get(place(self.count.checked_sub(by + 1)?)).copied()
     }
 
+    /// How many of the last numbers [`back`](Self::back) can return.
     fn remembered(&self) -> u64 {
         self.count.min(REMEMBERED as u64)
     }
@@ -141,7 +142,7 @@ impl Generator {
     fn remember(&mut self, step: &Step, again: bool) {
         if step.op.kind() == Kind::Create {
             self.creates.push(step.number);
-            // A create that is sent again is mostly answered with the first one's order.
+            // A repeated create usually returns the order of the first one.
             let abandoned = self.draw(Purpose::ABANDON).chance(self.workload.abandoned, 8);
             if !again && !abandoned {
                 self.open.push((step.number, step.at));
@@ -178,7 +179,7 @@ impl Generator {
                 deadline.map_or(0, |deadline| deadline.saturating_sub(self.at + 1))
             }
         };
-        // Time ends in 2554. A gap that would reach the end is mostly left out.
+        // Time ends in 2554. A gap that would go past the end is usually skipped.
         let end = u64::MAX - self.workload.start;
         match self.at.checked_add(gap) {
             Some(at) if at <= end => self.at = at,
@@ -235,12 +236,12 @@ impl Generator {
             TargetChoice::Finished => {
                 created(self.finished.back(draw.below(self.finished.remembered().max(1))))
             }
-            TargetChoice::ByNumber => {
+            TargetChoice::ById => {
                 let near = draw.below(self.creates.count + 2) + 1;
                 Target::Id(i64::try_from(near).expect("there are fewer than 2³² creates"))
             }
-            TargetChoice::Nobody => {
-                Target::Id(draw.pick(&[Target::NOBODY, 1 << 32, (1 << 32) + 1, 1 << 33]))
+            TargetChoice::Missing => {
+                Target::Id(draw.pick(&[Target::MISSING, 1 << 32, (1 << 32) + 1, 1 << 33]))
             }
             TargetChoice::Hostile => Target::Id(draw.pick(&[0, -1, i64::MIN])),
             TargetChoice::Open if self.open.is_empty() => created(self.creates.back(0)),
@@ -294,11 +295,11 @@ impl Generator {
     }
 
     fn draw_sku(&self, mut draw: Draw) -> u32 {
-        let fate = draw.below(64);
+        let choice = draw.below(64);
         let stock = &self.workload.world.stock;
-        if fate < self.workload.unknown {
+        if choice < self.workload.unknown {
             draw.pick(&[7, 99, 65_538, u32::MAX - 1])
-        } else if fate >= 64 - self.workload.hostile {
+        } else if choice >= 64 - self.workload.hostile {
             0
         } else {
             stock[draw.place(stock.len())].0
@@ -309,19 +310,19 @@ impl Generator {
         if draw.chance(self.workload.hostile, 256) {
             return 0;
         }
-        let there_is = |sku| {
-            let shelf = self.workload.world.stock.iter().find(|shelf| shelf.0 == sku);
-            shelf.map_or(1, |&(_, total, reserved)| total - reserved)
+        let available = |sku| {
+            let record = self.workload.world.stock.iter().find(|record| record.0 == sku);
+            record.map_or(1, |&(_, total, reserved)| total - reserved)
         };
         let units = match Units::ALL[draw.weighted(&self.workload.units)] {
             Units::One => 1,
             Units::Few => 1 + draw.below(10),
-            Units::AllThereIs => there_is(sku),
-            Units::OneTooMany => there_is(sku).saturating_add(1),
-            Units::Half => there_is(sku).div_ceil(2),
+            Units::AllAvailable => available(sku),
+            Units::OneTooMany => available(sku).saturating_add(1),
+            Units::Half => available(sku).div_ceil(2),
             Units::Hundred => 100,
             Units::SixteenBits => 65_535 + draw.below(2),
-            Units::Most => u64::from(u32::MAX) - draw.below(2),
+            Units::Largest => u64::from(u32::MAX) - draw.below(2),
             Units::Any => 1 + draw.below(u64::from(u32::MAX)),
         };
         u32::try_from(units.clamp(1, u64::from(u32::MAX))).expect("clamped to 32 bits")
@@ -346,7 +347,7 @@ pub(crate) fn plan_of(seed: u64, workload: &Workload, blind: bool, length: u32) 
 mod tests {
     use super::*;
 
-    /// A workload that draws other creates.
+    /// The same workload with other creates.
     fn with_other_creates(workload: &Workload) -> Workload {
         let mut other = workload.clone();
         other.lines = 8;
@@ -373,7 +374,7 @@ mod tests {
                 }
             }
         }
-        assert!(changed > 1_000, "the creates were to change: {changed}");
+        assert!(changed > 1_000, "only {changed} creates changed");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Shops: ordinary stock and ordinary customers. Customers order a few units of a few SKUs, and pay
-//! or cancel most orders soon. Some orders are left until they expire, some fail for lack of
-//! stock, and some clients send a call again.
+//! Shop workloads: usual stock and usual customers. Customers order a few units of a few SKUs, and
+//! soon pay or cancel most orders. Some orders expire, some fail for lack of stock, and some clients
+//! send a call again.
 
 use crate::model::World;
 use crate::plan::Kind;
@@ -11,8 +11,9 @@ const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
-/// The first draw of a shop among the draws of a world. Extreme seeds use those before it.
-const FIRST_PLACE: u16 = 64;
+/// The position of a shop's first draw among the draws of a world. Extreme seeds use the positions
+/// before it.
+const FIRST_POSITION: u16 = 64;
 
 /// The beginning of 2026.
 const START: u64 = 1_767_225_600 * SECOND;
@@ -25,11 +26,11 @@ const FIRST_SKU: u32 = 1_001;
 /// The workload of a shop.
 #[must_use]
 pub(crate) fn workload(draws: &mut Draws) -> Workload {
-    let mut place = FIRST_PLACE;
+    let mut position = FIRST_POSITION;
     // Each call uses the next position; a new draw is added at the end.
     let mut draw = || {
-        place += 1;
-        draws.draw(Purpose::of_world(place - 1))
+        position += 1;
+        draws.draw(Purpose::of_world(position - 1))
     };
     let length = LENGTHS[draw().weighted(&Weights::new(LENGTH_WEIGHTS))];
     let start = START + HOUR * draw().below(24 * 365);
@@ -57,15 +58,15 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
             (TargetChoice::Recent as usize, 3),
             (TargetChoice::Any as usize, 1),
             (TargetChoice::Finished as usize, 4),
-            (TargetChoice::ByNumber as usize, 1),
-            (TargetChoice::Nobody as usize, 1),
+            (TargetChoice::ById as usize, 1),
+            (TargetChoice::Missing as usize, 1),
         ]),
         info_targets: by_choice(&[
             (TargetChoice::Newest as usize, 6),
             (TargetChoice::Recent as usize, 20),
             (TargetChoice::Any as usize, 6),
             (TargetChoice::Finished as usize, 6),
-            (TargetChoice::Nobody as usize, 1),
+            (TargetChoice::Missing as usize, 1),
         ]),
         lines: draw().pick(&[1, 2, 3, 4]),
         duplicates: draw().pick(&[0, 0, 1]),
@@ -100,12 +101,12 @@ fn draw_kinds(mut draw: Draw) -> [u32; Kind::ALL.len()] {
         Kind::Cancel => draw.pick(&[4, 8]),
         Kind::Stock => draw.pick(&[4, 8, 12]),
         Kind::Tick => draw.pick(&[2, 4]),
-        // The operator of one shop in eight changes the rules, once in some 80 commands.
+        // In one of eight shops the operator changes the rules, about once in 80 commands.
         Kind::Rules => u32::from(draw.chance(1, 8)),
     })
 }
 
-/// Other rules, as an operator of a shop chooses them.
+/// New rules that the operator of a shop may choose.
 pub(crate) fn draw_rules(mut draw: Draw) -> (u64, u64) {
     (draw.pick(&TIMEOUTS), draw.pick(&WINDOWS))
 }
@@ -129,7 +130,7 @@ mod tests {
 
     const SEEDS: u64 = 200;
 
-    /// What the shops of the first seeds come to.
+    /// The counts of all shops among the first seeds.
     fn shops() -> Vec<(u64, Counts)> {
         (0..SEEDS)
             .map(|seed| (seed, Workload::of(seed)))

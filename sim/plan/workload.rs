@@ -5,12 +5,12 @@ use crate::model::World;
 use crate::plan::rng::{Domain, Draws, Purpose, Weights};
 use crate::plan::{Kind, extreme, shop};
 
-/// What kind of workload a seed has.
+/// The style of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// Ordinary stock and customers: most orders are paid or cancelled.
+    /// Usual stock and usual customers: most orders are paid or cancelled.
     Shop,
-    /// Values and habits at the limits of the contract.
+    /// Values at the limits of the contract, and unusual clients.
     Extreme,
 }
 
@@ -28,7 +28,7 @@ impl Style {
 /// What the clients of a seed do, and how often.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
-    /// The kind of workload.
+    /// Its style.
     pub(crate) style: Style,
     /// The initial state and the rules.
     pub(crate) world: World,
@@ -57,7 +57,7 @@ pub(crate) struct Workload {
     pub(crate) duplicates: u64,
     /// How many of 64 lines have a SKU without a stock record.
     pub(crate) unknown: u64,
-    /// How many of 64 fields are invalid or extreme.
+    /// How many of 64 fields are invalid or at a limit.
     pub(crate) hostile: u64,
     /// How many of 4 creates have a key.
     pub(crate) keyed: u64,
@@ -65,9 +65,9 @@ pub(crate) struct Workload {
     pub(crate) keys: u64,
     /// Minimum length of a key.
     pub(crate) key_length: u8,
-    /// How many of 8 orders are not among those of [`TargetChoice::Open`].
+    /// How many of 8 orders [`TargetChoice::Open`] never chooses: customers abandon them.
     pub(crate) abandoned: u64,
-    /// How many of 16 times a client repeats its last call.
+    /// How many of 16 calls of a client repeat its last call.
     pub(crate) retries: u64,
 }
 
@@ -90,9 +90,9 @@ pub(crate) enum Gap {
     AlmostWindow,
     /// The idempotency window.
     Window,
-    /// Whole seconds, up to a 16th of the payment timeout: the pace of a shop.
+    /// Whole seconds, up to a 16th of the payment timeout: the usual pace of a shop.
     Pace,
-    /// Up to a nanosecond before the oldest order of [`TargetChoice::Open`] expires.
+    /// Until one nanosecond before the oldest order of [`TargetChoice::Open`] expires.
     LastMoment,
 }
 
@@ -120,18 +120,18 @@ pub(crate) enum Units {
     /// Up to ten.
     Few,
     /// All units available at the start.
-    AllThereIs,
-    /// One more.
+    AllAvailable,
+    /// One more than are available at the start.
     OneTooMany,
-    /// Half of it.
+    /// Half of the units available at the start.
     Half,
-    /// A hundred.
+    /// 100.
     Hundred,
     /// 65,535 or 65,536.
     SixteenBits,
-    /// The largest count, or one less.
-    Most,
-    /// Anything.
+    /// The largest valid count, or one less.
+    Largest,
+    /// Any valid count.
     Any,
 }
 
@@ -140,12 +140,12 @@ impl Units {
     pub(crate) const ALL: [Self; 9] = [
         Self::One,
         Self::Few,
-        Self::AllThereIs,
+        Self::AllAvailable,
         Self::OneTooMany,
         Self::Half,
         Self::Hundred,
         Self::SixteenBits,
-        Self::Most,
+        Self::Largest,
         Self::Any,
     ];
 }
@@ -153,23 +153,23 @@ impl Units {
 /// How the order of a call is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TargetChoice {
-    /// The newest.
+    /// The newest order.
     Newest,
-    /// One of the eight newest.
+    /// One of the eight newest orders.
     Recent,
-    /// Any.
+    /// Any recent order.
     Any,
-    /// One of the first three.
+    /// One of the first three orders.
     First,
-    /// One that a client has tried to pay or to cancel.
+    /// An order that a client has tried to pay or to cancel.
     Finished,
-    /// An id near those of existing orders.
-    ByNumber,
+    /// An id between 1 and two more than the number of creates.
+    ById,
     /// An id that no order has.
-    Nobody,
-    /// Zero, or below.
+    Missing,
+    /// An invalid id: 0 or below.
     Hostile,
-    /// One of the last few that no call has tried to pay or to cancel.
+    /// One of the last few orders that no call has tried to pay or to cancel.
     Open,
 }
 
@@ -181,8 +181,8 @@ impl TargetChoice {
         Self::Any,
         Self::First,
         Self::Finished,
-        Self::ByNumber,
-        Self::Nobody,
+        Self::ById,
+        Self::Missing,
         Self::Hostile,
         Self::Open,
     ];
