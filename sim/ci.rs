@@ -19,13 +19,13 @@ use crate::report;
 use crate::runner;
 use crate::runner::{RunOptions, run_seeds};
 
-/// Number of seeds.
+/// Number of seeds of the swarm layer.
 const SEEDS: u64 = 2_000;
 
 /// Number of seeds of the service layer.
 const SERVICE_SEEDS: u64 = 300;
 
-/// Number of concurrent calls.
+/// Number of calls of the concurrent layer.
 const CONCURRENT_CALLS: u32 = 20_000;
 
 /// The number of cores.
@@ -84,13 +84,13 @@ pub(crate) fn selfcheck(checks: &[Check]) -> (String, Exit) {
     (text, exit)
 }
 
-/// Explores the tiny world completely.
+/// Runs the exhaustive layer completely.
 #[must_use]
 pub(crate) fn run_exhaustive(injected: InjectedFaults) -> (String, Exit) {
     explore(None, None, cores(), injected)
 }
 
-/// Explores the tiny world, with fixed and with changing rules.
+/// Runs the exhaustive layer, first with fixed and then with changing rules. `time` is for both.
 #[must_use]
 pub(crate) fn explore(
     steps: Option<u32>,
@@ -148,7 +148,7 @@ pub(crate) fn regressions() -> (String, Exit) {
     }
 }
 
-/// Runs the seeds of CI and reports their marks.
+/// Runs the seeds of the swarm layer, and prints how many of them reach each mark.
 #[must_use]
 pub(crate) fn marks() -> (String, Exit) {
     let options = RunOptions { jobs: cores(), steps: None, injected: InjectedFaults::default() };
@@ -166,7 +166,8 @@ pub(crate) fn marks() -> (String, Exit) {
     (text, exit)
 }
 
-/// Tries to find the planted bugs: prints a table, or one bug with its plan.
+/// Tries to find the planted bugs. Prints the kill table; for a single bug, also the plan that
+/// finds it.
 #[must_use]
 pub(crate) fn mutants(only: Option<Bug>, jobs: usize) -> (String, Exit) {
     let bugs = only.as_ref().map_or(Bug::ALL, std::slice::from_ref);

@@ -107,17 +107,17 @@ struct Run {
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
     /// Number of commands of each seed (default: chosen by the seed). The exhaustive layer tries
-    /// all programs of at most so many commands (default: no limit).
+    /// all programs of at most this many commands (default: no limit).
     #[arg(long)]
     steps: Option<u32>,
-    /// What is tested.
+    /// Layer to test
     #[arg(long, value_enum, default_value_t)]
     layer: Layer,
-    /// Stops after this time, for example 60s, even if not everything is played.
+    /// Stop after this time, for example 60s, even if seeds are left.
     #[arg(long, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
-    /// Stops after 1,000 seeds in a row that reach nothing new. The exhaustive layer always stops
-    /// when it reaches no new state.
+    /// Stop after 1,000 seeds in a row without a new mark; in the service layer, without a new
+    /// fault or kind of answer. The exhaustive layer always stops when it reaches no new state.
     #[arg(long)]
     until_stable: bool,
     #[command(flatten)]
@@ -171,14 +171,14 @@ enum What {
         #[arg(long, value_parser = seed, default_value = "1")]
         seed: u64,
     },
-    /// Check any server that implements the API; it must have no other clients meanwhile
+    /// Check any server that implements the API. It must have no other clients during the check.
     Against {
         /// Address: http://HOST:PORT
         address: String,
         /// Seed of the random programs
         #[arg(long, value_parser = seed, default_value = "1")]
         seed: u64,
-        /// Stock file that the server has just been started with
+        /// Stock file of the server, which must have just started
         #[arg(long)]
         stock: Option<PathBuf>,
     },
@@ -228,7 +228,7 @@ pub(crate) fn run() -> ExitCode {
     exit.into()
 }
 
-/// Ends the process as clap does for wrong arguments.
+/// Prints the problem and ends the process, as clap does for wrong arguments.
 pub(crate) fn usage(problem: &str) -> ! {
     Cli::command().error(ErrorKind::ArgumentConflict, problem).exit()
 }
@@ -266,7 +266,7 @@ fn run_layer(run: Run) -> (String, Exit) {
     if layer == Layer::Service { service::run_many(request) } else { runner::run_many(request) }
 }
 
-/// The answer to an option that a layer does not have.
+/// The error for an option that the layer does not have.
 fn refused(option: &str, layer: Layer) -> (String, Exit) {
     let layer = layer.to_possible_value().map_or_else(String::new, |it| it.get_name().to_owned());
     (format!("sim: {option} does not apply to --layer {layer}\n"), Exit::Usage)
@@ -324,7 +324,7 @@ fn selfcheck_alone() -> (String, Exit) {
     ci::selfcheck(&selfcheck::all(ci::cores()))
 }
 
-/// Compares this build with another one first, if there is one.
+/// If there is another build, first compares its output with that of this build.
 fn checked(other: Option<&Path>, then: fn() -> (String, Exit)) -> (String, Exit) {
     let Some(other) = other else { return then() };
     let arguments = ["run", "--seeds", "0..64", "--steps", "600", "--jobs", "1"];
@@ -384,7 +384,7 @@ fn generator(text: &str) -> Result<u32, String> {
     }
 }
 
-/// A number, or a git commit, whose first 64 bits are the number.
+/// A seed: a number, or a git commit, whose first 64 bits are used.
 fn seed(text: &str) -> Result<u64, String> {
     if text.len() == 40 {
         return u64::from_str_radix(&text[..16], 16).map_err(|_| "not a git commit".to_owned());

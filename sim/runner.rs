@@ -1,6 +1,6 @@
-//! Runs seeds on all cores. Each seed is one run on one thread. Workers take seeds from a shared
-//! counter; results are combined in seed order, so the output does not depend on the number of
-//! workers.
+//! Runs seeds on several threads. Each seed is one run on one thread. Workers take seeds from a
+//! shared counter. Results are combined in seed order, so the output does not depend on the number
+//! of threads.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,6 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::check::failure::Failure;
-use crate::check::swarm;
 use crate::check::swarm::play_seed;
 use crate::clock::Stopwatch;
 use crate::coverage;
@@ -38,22 +37,22 @@ pub(crate) struct RunRequest {
     pub(crate) steps: Option<u32>,
     /// Stop after this time.
     pub(crate) time: Option<Duration>,
-    /// Stop after [`STABLE`] seeds without a new mark.
+    /// Stop after [`STABLE`] seeds in a row that reach nothing new.
     pub(crate) until_stable: bool,
     /// Injected faults.
     pub(crate) injected: InjectedFaults,
 }
 
-/// Number of seeds without a new mark after which another one is unlikely.
+/// After this many seeds without a new mark, another new mark is unlikely.
 const STABLE: u64 = 1_000;
 
 /// Runs the regression plans and then one seed.
 pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> (String, Exit) {
-    if let Some(back) = failing_regression(injected) {
-        return back;
+    if let Some(regression) = failing_regression(injected) {
+        return regression;
     }
     let workload = Workload::of(seed);
-    let run = swarm::play_seed(seed, &workload, steps.unwrap_or(workload.length), injected);
+    let run = play_seed(seed, &workload, steps.unwrap_or(workload.length), injected);
     match run.verdict {
         Ok(()) => (report::seed(seed, &workload, &run.checker), Exit::Ok),
         Err(failure) => report_seed_failure(seed, steps, &failure, injected),
@@ -62,8 +61,8 @@ pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) 
 
 /// Runs the regression plans and then many seeds.
 pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
-    if let Some(back) = failing_regression(request.injected) {
-        return back;
+    if let Some(regression) = failing_regression(request.injected) {
+        return regression;
     }
     let mut stop = StopRule::new(&request);
     let RunRequest { seeds, jobs, steps, injected, .. } = request;
@@ -95,13 +94,13 @@ pub(crate) fn run_many(request: RunRequest) -> (String, Exit) {
     (text, Exit::Ok)
 }
 
-/// Decides when a run of many seeds ends before its last seed.
+/// Decides whether a run of many seeds ends before its last seed.
 #[derive(Debug)]
 pub(crate) struct StopRule {
     began: Stopwatch,
     time: Option<Duration>,
     until_stable: bool,
-    /// The most that was reached so far, and the number of seeds played when it was.
+    /// The highest `reached` so far, and the number of seeds when it last grew.
     reached: usize,
     reached_at: u64,
 }
@@ -119,8 +118,8 @@ impl StopRule {
         }
     }
 
-    /// Whether to play another seed after the first `seeds`, which reached so many different
-    /// marks together.
+    /// Whether to run another seed after the first `seeds`, which together reached `reached`
+    /// different marks, or faults and kinds of answer.
     #[must_use]
     pub(crate) fn continues(&mut self, seeds: u64, reached: usize) -> bool {
         if reached > self.reached {
@@ -161,7 +160,7 @@ pub(crate) fn report_seed_failure(
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length);
     // The steps of the drain are part of the plan.
-    let run = swarm::play_seed(seed, &workload, length, injected);
+    let run = play_seed(seed, &workload, length, injected);
     let mut plan =
         plan_of(seed, &workload, injected.has(SimulatorFault::DrawsIgnorePurpose), length);
     plan.steps.extend(run.checker.drained);
@@ -195,12 +194,11 @@ pub(crate) fn report_failure(
     (text, Exit::of(failure))
 }
 
-/// A progress bar on stderr, shown only where that is a terminal.
+/// A progress bar on stderr. It is hidden if stderr is not a terminal.
 pub(crate) fn progress(seeds: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{bar:40} {pos} of {len} seeds, {per_sec}, {eta} left")
             .expect("the template is valid");
-    // It writes to stderr, and only to a terminal.
     ProgressBar::new(seeds).with_style(style)
 }
 
@@ -227,7 +225,7 @@ pub(crate) struct RunSummary {
 /// Options of a run of many seeds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunOptions {
-    /// Threads.
+    /// Number of threads.
     pub(crate) jobs: usize,
     /// Number of commands per seed; `None`: chosen by the seed.
     pub(crate) steps: Option<u32>,
@@ -261,7 +259,7 @@ impl RunSummary {
     }
 }
 
-/// Plays these seeds of the swarm layer, up to the first that fails. `seen` gets the summary
+/// Runs these seeds of the swarm layer, up to the first that fails. `on_result` gets the summary
 /// after each seed, in order, and decides whether to continue.
 #[must_use]
 pub(crate) fn run_seeds(
@@ -283,7 +281,7 @@ pub(crate) fn run_seeds(
     summary
 }
 
-/// Seeds that a worker takes at a time: enough to make the cost of taking them negligible.
+/// Number of seeds that a worker takes at once, so that the shared counter costs little.
 const BATCH: u64 = 8;
 
 /// The result of one seed.
@@ -291,15 +289,15 @@ const BATCH: u64 = 8;
 pub(crate) struct SeedResult<T> {
     /// The seed.
     pub(crate) seed: u64,
-    /// What was counted up to its end, or to its failure.
+    /// Its counts, up to its end or its failure.
     pub(crate) counts: T,
     /// Why it failed.
     pub(crate) failure: Option<Box<Failure>>,
 }
 
-/// Plays these seeds on so many threads, up to the first that fails. `take` gets the results one
-/// by one, in the order of the seeds, and decides whether to continue; so what it gets does not
-/// depend on the number of threads.
+/// Runs these seeds on `jobs` threads, up to the first that fails. `take` gets the results one by
+/// one, in seed order, and decides whether to continue. So its results do not depend on the number
+/// of threads.
 pub(crate) fn play_in_order<T: Send>(
     seeds: Range<u64>,
     jobs: usize,
@@ -315,7 +313,7 @@ pub(crate) fn play_in_order<T: Send>(
             scope.spawn(move || work(next, end, play, &send));
         }
         drop(send);
-        // Results that come early wait here for those of lower seeds.
+        // Results that wait here for those of lower seeds.
         let mut early = BTreeMap::new();
         let mut due = seeds.start;
         let mut continues = true;
@@ -333,8 +331,8 @@ pub(crate) fn play_in_order<T: Send>(
     });
 }
 
-/// A worker: takes seeds, a few at a time, until there are none. The seeds that it has taken when
-/// another seed fails are finished if they are lower, since they may fail too.
+/// A worker: takes batches of seeds until there are none. When a seed fails, all lower seeds that
+/// were taken still run, because one of them may fail too.
 fn work<T>(
     next: &AtomicU64,
     end: &AtomicU64,
@@ -358,7 +356,7 @@ fn work<T>(
     }
 }
 
-/// Does `work` for every number below `count` on so many threads; what came of it, in order.
+/// Calls `work` with every number below `count`, on `jobs` threads. Returns the results in order.
 #[must_use]
 pub(crate) fn in_order<T: Send>(
     count: usize,
