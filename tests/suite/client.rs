@@ -1,5 +1,5 @@
 //! The Rust client: retries, deadlines, and how it decodes answers. Tests about time use a server
-//! in the same process and tokio's paused clock, which only advances when every task waits.
+//! in the same process and tokio's paused clock, which advances only when every task waits.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -313,13 +313,13 @@ async fn refused_create_returns_its_order_with_a_thousand_shortages() {
 
 #[tokio::test]
 async fn unknown_status_and_reason_are_kept_as_text() {
-    let moment = prost_types::Timestamp { seconds: 1_000, nanos: 5 };
+    let created_at = prost_types::Timestamp { seconds: 1_000, nanos: 5 };
     let server = ScriptedServer::new([]);
     server.set_info(proto::OrderInfoResponse {
         status: "on its way".to_owned(),
         user: 7,
         items: vec![proto::Item { sku: 1002, count: 2 }],
-        created_at: Some(moment),
+        created_at: Some(created_at),
         updated_at: None,
         reason: "LOST_IN_POST".to_owned(),
         shortages: vec![proto::Shortage { sku: 1002, requested: 2, available: 1 }],

@@ -10,9 +10,9 @@ use tonic::Status;
 use crate::scripted_server::{ScriptedServer, Step, order_not_found, refused_create};
 
 /// Runs `loms` with these arguments. Returns the exit code, stdout and stderr.
-async fn loms(words: &[&str]) -> (i32, String, String) {
+async fn loms(arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
-    command.args(words).env_clear();
+    command.args(arguments).env_clear();
     let Output { status, stdout, stderr } =
         spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -20,11 +20,11 @@ async fn loms(words: &[&str]) -> (i32, String, String) {
 }
 
 /// Runs `loms` against this server, with arguments that are separated by spaces.
-async fn call(server: &ScriptedServer, words: &str) -> (i32, String, String) {
+async fn call(server: &ScriptedServer, arguments: &str) -> (i32, String, String) {
     let address = format!("http://{}", server.listen().await);
-    let mut words: Vec<&str> = words.split(' ').collect();
-    words.extend(["--address", &address]);
-    loms(&words).await
+    let mut arguments: Vec<&str> = arguments.split(' ').collect();
+    arguments.extend(["--address", &address]);
+    loms(&arguments).await
 }
 
 fn done(stdout: &str) -> (i32, String, String) {
@@ -56,8 +56,8 @@ async fn stock_prints_each_sku() {
     // The flags may also be before the command; those after it count.
     let address = format!("http://{}", server.listen().await);
     let before = ["--json", "--address", "http://localhost:1", "stock", "3", "4"];
-    let words = [&before[..], &["--address", &address]].concat();
-    assert_eq!(loms(&words).await, done(expected));
+    let arguments = [&before[..], &["--address", &address]].concat();
+    assert_eq!(loms(&arguments).await, done(expected));
 }
 
 #[tokio::test]
@@ -164,9 +164,9 @@ async fn pay_and_cancel_print_the_new_status() {
 
 #[tokio::test]
 async fn refusal_is_one_line_on_stderr() {
-    for words in ["info 7", "pay 7", "cancel 7 --json", "info -7"] {
+    for arguments in ["info 7", "pay 7", "cancel 7 --json", "info -7"] {
         let server = ScriptedServer::new([Step::Refuse(order_not_found())]);
-        let (code, stdout, stderr) = call(&server, words).await;
+        let (code, stdout, stderr) = call(&server, arguments).await;
         assert_eq!((code, &*stdout), (1, ""));
         assert_eq!(stderr, "loms: there is no order 7 (NOT_FOUND, ORDER_NOT_FOUND)\n");
     }
@@ -218,8 +218,8 @@ async fn wrong_arguments_exit_with_2() {
         "deliver 1",
     ];
     for line in lines {
-        let words: Vec<&str> = line.split(' ').collect();
-        let (code, stdout, stderr) = loms(&words).await;
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let (code, stdout, stderr) = loms(&arguments).await;
         assert_eq!((code, &*stdout), (2, ""), "loms {line}");
         assert!(stderr.starts_with("error: "), "loms {line}: {stderr}");
     }
@@ -234,8 +234,8 @@ async fn wrong_number_is_refused_with_its_range() {
         ("pay one", "'one' for '<ID>': must be a whole number up to 9223372036854775807"),
         ("pay 1 --timeout soon", "expected number at 0; use a duration such as 500ms or 5s"),
     ] {
-        let words: Vec<&str> = line.split(' ').collect();
-        let (code, _, stderr) = loms(&words).await;
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let (code, _, stderr) = loms(&arguments).await;
         assert!(code == 2 && stderr.contains(message), "loms {line}: {stderr}");
     }
 }

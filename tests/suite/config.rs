@@ -17,7 +17,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::story::snapshot;
 
-/// A working directory, and the sources of a start in it.
+/// A working directory, and the configuration sources of a server that starts in it.
 struct Start {
     directory: TempDir,
     file: Option<PathBuf>,
@@ -35,7 +35,7 @@ impl Start {
         self.directory.path()
     }
 
-    /// Writes a file. Only `config` names it.
+    /// Writes a file, which is used only if `config` names it.
     fn with(self, file: &str, text: impl AsRef<[u8]>) -> Self {
         let path = self.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -121,8 +121,8 @@ fn shipped_file_holds_every_key_at_its_default() {
         let (section, name) = key.parts();
         let default = key.default.unwrap_or("../data/stock-data.json");
         let entry = format!("\n  # {}\n  {name}: {default}\n", key.about);
-        let place = text.find(&entry).unwrap_or_else(|| panic!("missing:{entry}"));
-        let mut sections = text[..place].lines().filter(|line| line.ends_with(':'));
+        let start = text.find(&entry).unwrap_or_else(|| panic!("missing:{entry}"));
+        let mut sections = text[..start].lines().filter(|line| line.ends_with(':'));
         assert_eq!(sections.next_back().unwrap(), format!("{section}:"), "{name}");
     }
 }
@@ -250,7 +250,7 @@ fn kubernetes_variables_are_ignored() {
 }
 
 #[test]
-fn bad_value_is_refused_even_if_overridden() {
+fn invalid_value_is_refused_even_if_overridden() {
     let start = from_file("orders: {max_lines: 0}").variable("LOMS_ORDERS_MAX_LINES", "5");
     assert!(start.refusal().starts_with("loms.yaml:1: orders.max_lines"), "{}", start.refusal());
     let start = Start::new().variable("LOMS_LOG_FORMAT", "xml").flag("log.format", "text");
@@ -329,7 +329,7 @@ fn file_that_ends_early_is_not_yaml() {
 }
 
 #[test]
-fn bad_values_are_refused_with_name_and_place() {
+fn invalid_values_are_refused_with_key_and_source() {
     let values = [
         ("grpc.listen", &["localhost:50051", "0.0.0.0", ":50051", "0.0.0.0:65536", ""][..]),
         (

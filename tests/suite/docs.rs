@@ -1,5 +1,5 @@
-//! The pages (`*.md`) are true: their examples run, their tables match the code, their links
-//! resolve.
+//! The documentation pages (`*.md`) are correct: their examples run, their tables match the code,
+//! and their links resolve.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -101,6 +101,7 @@ async fn grpcurl(shop: &mut Shop, arguments: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn example_prints_what_its_page_shows() {
+    // `sim_pages.rs` runs the examples of the simulator's manual.
     for page in pages().iter().filter(|page| *page != "sim/README.md") {
         let stock = opening_stock::embedded();
         let mut shop = Shop::open_with(&stock, ServiceOptions::default()).await;
@@ -113,24 +114,6 @@ async fn example_prints_what_its_page_shows() {
             };
             assert_eq!(printed, shown, "{page}: {command}");
         }
-    }
-}
-
-/// The simulator's manual has long runs and loads as well, which show times. Its short runs are
-/// those that name the binary in full.
-#[tokio::test]
-async fn simulator_prints_what_its_manual_shows() {
-    for Example { command, shown } in examples(&read("sim/README.md")) {
-        let Some(arguments) = command.strip_prefix("cargo run --release --bin sim -- ") else {
-            continue;
-        };
-        if arguments.starts_with("load ") {
-            continue;
-        }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
-        command.args(arguments.split(' '));
-        let printed = String::from_utf8(command.output().await.unwrap().stdout).unwrap();
-        assert_eq!(printed, shown, "{arguments}");
     }
 }
 
@@ -180,7 +163,7 @@ fn table(page: &str, header: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The words in backticks.
+/// The texts in backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -212,7 +195,7 @@ fn refusal_table_lists_every_reason() {
     let status = read("src/grpc/status.rs");
     for text in status.split('"').skip(1).step_by(2) {
         let is_reason = text.len() > 4 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-        // A bug of the server, not a rule of the contract.
+        // This reason means a bug of the server. It is no rule of the contract.
         if is_reason && text != "CLOCK_WENT_BACK" {
             reasons.insert(text);
         }

@@ -1,13 +1,14 @@
 //! The imports of `src/` go in one direction, and the core uses `std` only.
 //!
-//! The imports are read from the text: every `use` tree, and every path in the code that starts
-//! with `crate`, `super`, `self` or a child module. A name that a module re-exports counts as an
+//! An import is a `use` tree, or a path in the code that starts with `crate`, `super`, `self` or a
+//! child module. The test reads imports from the text of the files. A re-exported name counts as an
 //! import of the module that defines it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// What each module may import of this crate, besides itself. The longest prefix decides.
+/// The modules of this crate that each module may import, besides itself. The longest prefix of
+/// the module's name decides.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("state_machine", &[]),
@@ -83,8 +84,7 @@ fn code_of(text: &str) -> String {
             continue;
         }
         let line = line.split(" // ").next().unwrap();
-        // Every other part is within quotes; an escaped quote only moves text from one to another
-        // within the same line.
+        // Every other part is inside quotes. An escaped quote shifts the parts of its line only.
         let line: String = line.split('"').step_by(2).flat_map(|outside| [outside, " "]).collect();
         match line.split_once("pub(in ") {
             Some((before, after)) => {
@@ -276,7 +276,7 @@ fn graph(binary: bool) -> BTreeMap<String, BTreeSet<String>> {
         };
         let starts = |word: &str| ["crate", "super", "self"].contains(&word) || is_child(word);
         let inline = inline_paths(&module.code, starts);
-        // A re-export alone is no use.
+        // A re-export alone does not count as an import.
         let is_used = |import: &&Import| {
             !import.public
                 || module
@@ -319,7 +319,7 @@ fn imports_follow_the_layout() {
 }
 
 /// The modules that reach each other, each group once.
-fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
+fn cycles(graph: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
     let reachable = |start: &String| {
         let mut seen = BTreeSet::new();
         let mut open: Vec<&String> = graph[start].iter().collect();
@@ -340,9 +340,9 @@ fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> 
 }
 
 #[test]
-fn no_modules_import_each_other_in_a_circle() {
-    let circles = [false, true].map(|binary| circles(&graph(binary)));
-    assert!(circles.iter().flatten().next().is_none(), "{circles:#?}");
+fn imports_have_no_cycles() {
+    let cycles = [false, true].map(|binary| cycles(&graph(binary)));
+    assert!(cycles.iter().flatten().next().is_none(), "{cycles:#?}");
 }
 
 #[test]

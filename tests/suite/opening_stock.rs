@@ -51,7 +51,7 @@ fn stock_file_with_a_hundred_thousand_skus_loads() {
 }
 
 #[test]
-fn stock_file_errors_have_place_and_reason() {
+fn stock_file_errors_have_line_and_reason() {
     let not_records = [
         "",
         "[",

@@ -16,7 +16,7 @@ fn loms() -> Command {
     command
 }
 
-/// The environment of the test process must not affect a test.
+/// Clears the environment, which must not affect a test.
 pub(crate) fn isolate(command: &mut Command) -> &mut Command {
     command.env_clear().stdin(Stdio::null())
 }
@@ -62,11 +62,11 @@ impl Process {
         assert!(status.success());
     }
 
-    fn call(&self, words: &str) -> Output {
-        loms().args(words.split(' ')).args(["--address", &self.address]).output().unwrap()
+    fn call(&self, arguments: &str) -> Output {
+        loms().args(arguments.split(' ')).args(["--address", &self.address]).output().unwrap()
     }
 
-    /// Waits for the end. Returns the rest of the log and the exit code.
+    /// Waits until the process ends. Returns the rest of the log and the exit code.
     pub(crate) fn end(&mut self) -> (Vec<serde_json::Value>, Option<i32>) {
         let log = self.log.by_ref().map(|line| event(&line.unwrap())).collect();
         (log, self.child.wait().unwrap().code())
@@ -108,7 +108,7 @@ fn binary_serves_without_any_file() {
 fn client_commands_work_with_a_real_server() {
     let mut process = Process::start(&[]);
     let mut page = String::new();
-    for words in [
+    for arguments in [
         "stock 1002 773297411",
         "create --user 7 1002:2 773297411:1 1002:1",
         "stock 1002 99",
@@ -120,8 +120,8 @@ fn client_commands_work_with_a_real_server() {
         "info 2 --json",
         "create --user 0 1002:1",
     ] {
-        let Output { status, stdout, stderr } = process.call(words);
-        writeln!(page, "$ loms {words}").unwrap();
+        let Output { status, stdout, stderr } = process.call(arguments);
+        writeln!(page, "$ loms {arguments}").unwrap();
         page += &String::from_utf8(stdout).unwrap();
         page += &String::from_utf8(stderr).unwrap();
         if !status.success() {
@@ -175,13 +175,13 @@ async fn second_signal_ends_the_server_at_once() {
 }
 
 #[test]
-fn debug_tells_every_command_by_module() {
+fn debug_logs_every_command_of_a_module() {
     let mut process = Process::start(&["--log-level", "info,loms::sequencer=debug"]);
     process.call("create --user 7 1002:2 --key k");
     process.call("pay 9");
     process.signal("TERM");
     let (log, _) = process.end();
-    let told: Vec<_> = log
+    let logged: Vec<_> = log
         .iter()
         .filter(|event| event["message"] == "command" && event["command"] != "tick")
         .map(|event| {
@@ -194,7 +194,7 @@ fn debug_tells_every_command_by_module() {
         })
         .collect();
     assert_eq!(
-        told,
+        logged,
         [
             ("create user=7 1002:2 key=k", "order 1 reserved"),
             ("pay 9", "refused: there is no order 9"),
@@ -240,7 +240,7 @@ fn refused_start_prints_one_line() {
     let port = taken.local_addr().unwrap().port().to_string();
     let listen = format!("--listen 127.0.0.1:{port}");
     let mut page = String::new();
-    for words in [
+    for arguments in [
         "--listen nonsense",
         "--payment-timeout soon",
         "--config config/missing.yaml",
@@ -252,11 +252,11 @@ fn refused_start_prints_one_line() {
         "serve --unknown",
         "--json",
     ] {
-        let Output { status, stdout, stderr } = loms().args(words.split(' ')).output().unwrap();
+        let Output { status, stdout, stderr } = loms().args(arguments.split(' ')).output().unwrap();
         assert!(stdout.is_empty());
         let stderr = String::from_utf8(stderr).unwrap();
         let code = status.code().unwrap();
-        writeln!(page, "$ loms {words}\n{stderr}[exit {code}]").unwrap();
+        writeln!(page, "$ loms {arguments}\n{stderr}[exit {code}]").unwrap();
         assert!(code == 2 || stderr.lines().count() == 1, "{stderr}");
     }
     snapshot("refused_starts", &page.replace(&port, "PORT"));

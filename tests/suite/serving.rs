@@ -1,4 +1,4 @@
-//! The server besides its calls: health, reflection, limits, shutdown.
+//! The server apart from the API: health, reflection, limits, shutdown.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn health_is_serving_until_shutdown() {
     shop.stop.send(()).unwrap();
     for watch in watches {
         let rest = watch.map(|answer| answer.unwrap().status()).collect::<Vec<_>>();
-        let rest = tokio::time::timeout(DRAIN, rest).await.expect("a watch ends by itself");
+        let rest = tokio::time::timeout(DRAIN, rest).await.expect("the server ends the watch");
         assert_eq!(rest, [ServingStatus::NotServing]);
     }
     assert_eq!(shop.served.await.unwrap().unwrap(), Drained::Fully);
@@ -140,14 +140,14 @@ async fn refusal_of_a_failed_create_stays_small() {
     );
 }
 
-/// No test has the memory to cause this refusal by calls.
+/// Calls alone would need too much memory to cause this refusal.
 #[test]
 fn full_state_is_refused_with_no_room() {
     let shown = render(&Status::from(Rejection::Full));
     assert_eq!(shown, "ResourceExhausted NO_ROOM []: there is no room for another order");
 }
 
-/// Starts a create and leaves its message to the caller.
+/// Starts a create without its message, which the caller sends.
 pub(crate) async fn begin_create(
     channel: &Channel,
 ) -> (mpsc::Sender<OrderCreateRequest>, JoinHandle<Result<Response<OrderCreateResponse>, Status>>) {
@@ -187,7 +187,7 @@ async fn call_that_never_ends_is_dropped_after_ten_seconds() {
     shop.stop.send(()).unwrap();
     assert_eq!(shop.served.await.unwrap().unwrap(), Drained::CutShort);
     assert_eq!(stopped_at.elapsed().as_secs(), 10);
-    // A real process ends here, and its connections with it.
+    // A real process would end here, and close its connections.
     call.abort();
     drop(message);
 }

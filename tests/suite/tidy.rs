@@ -9,7 +9,7 @@ const LONGEST_FILE: usize = 500;
 const LONGEST_LINE: usize = 100;
 const LONGEST_README: usize = 150;
 
-/// The most lines that a reviewer reads with care: of one snapshot, and of all of them.
+/// Maximum number of lines of one snapshot, and of all together: more are not reviewed with care.
 const LONGEST_SNAPSHOT: usize = 60;
 const ALL_SNAPSHOTS: usize = 1_200;
 
@@ -99,7 +99,7 @@ fn file_name_says_what_is_inside() {
 
 #[test]
 fn no_test_is_ignored_or_sleeps() {
-    // In pieces, so that this file does not contain what it looks for.
+    // Split, so that this file does not contain the banned texts.
     let banned = [["#[ig", "nore"].concat(), ["thread::sl", "eep"].concat()];
     for (path, text) in sources() {
         for banned in &banned {
@@ -159,7 +159,10 @@ fn snapshots_are_few_and_short() {
         assert!(lines <= LONGEST_SNAPSHOT, "{} has {lines} lines", path.display());
         all += lines;
     }
-    assert!(all <= ALL_SNAPSHOTS, "{all} lines in all");
+    assert!(
+        all <= ALL_SNAPSHOTS,
+        "all snapshots together have {all} lines, more than {ALL_SNAPSHOTS}"
+    );
 }
 
 #[test]

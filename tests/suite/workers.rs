@@ -1,4 +1,4 @@
-//! Which thread serves a connection, and what happens when a worker ends.
+//! Which thread serves a connection, and what happens when a worker panics.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -85,7 +85,7 @@ async fn connection_goes_to_the_worker_with_the_fewest_and_stays() {
     assert_eq!(served.await.unwrap().unwrap(), Drained::Fully);
     for client in &mut clients {
         let refused = client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::Unavailable, "no thread serves after the stop");
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "no thread serves after shutdown");
     }
 }
 
@@ -115,7 +115,7 @@ impl Service<Request<Body>> for BrokenOn {
 }
 
 #[tokio::test]
-async fn end_of_a_worker_is_the_end_of_serve() {
+async fn panic_of_a_worker_ends_serve() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let three = NonZeroUsize::new(3).unwrap();
