@@ -18,7 +18,7 @@ pub(crate) enum Oracle {
     Deadline,
     /// The transitions contradict the statuses, or their sequence numbers have a gap.
     Transitions,
-    /// A refusal or a read changed the digest, or an accepted command did not.
+    /// The digest changed without an event, or did not change with one.
     Digest,
     /// The whole state violates an invariant.
     Invariant,
@@ -35,9 +35,9 @@ pub(crate) enum Oracle {
         /// The source line of the panic.
         line: u32,
     },
-    /// A command has the wrong index.
+    /// A command has the wrong index, or the number of log entries differs.
     Index,
-    /// A retried create made a second order.
+    /// A retried create made a second order, although keys never expire.
     Retry,
 }
 

@@ -147,7 +147,7 @@ fn create_then_cancel<S: LawSubject>(
     at: u64,
 ) -> Result<(), LawViolation> {
     let most = usize::try_from(plan.world.max_lines).unwrap_or(usize::MAX);
-    // Move time first, so that nothing expires in between.
+    // Move time first, so that nothing expires between the two calls.
     side.answer_at(at, Call::Tick);
     let before = side.stock_levels();
     let mut items: Vec<(u32, u32)> = before
@@ -184,7 +184,7 @@ fn disjoint_commute<S: LawSubject>(plan: &Plan, side: &S, at: u64) -> Result<(),
     compare(Law::DisjointCommute, &there, &back)
 }
 
-/// Other lines for a create, at most so many; `None` if there are none.
+/// Rewrites the lines of a create, into at most the given number of lines; `None`: no change.
 type Rewrite = fn(&Step, usize) -> Option<Vec<(u32, u32)>>;
 
 /// The plan with the lines of each valid create rewritten.

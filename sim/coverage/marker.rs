@@ -48,11 +48,11 @@ pub(crate) struct Marker {
 /// A change of the rules.
 #[derive(Clone, Copy, Debug)]
 struct Change {
-    /// When it was.
+    /// Its time.
     at: u64,
-    /// The window before, and since.
+    /// The window before the change, and after it.
     window: [u64; 2],
-    /// The payment timeout since.
+    /// The payment timeout after it.
     timeout: u64,
 }
 
@@ -106,7 +106,7 @@ impl Marker {
         let shorter = timeout != 0 && (old == 0 || timeout < old);
         let longer = old != 0 && timeout > old;
         if shorter && observation.expired > 0 && !self.reached.has(Mark::RulesExpireNow) {
-            // Not one that was due by the old timeout, too.
+            // Orders that were already due by the old timeout do not count.
             let early = state.orders().any(|order| {
                 let age = at - order.created().as_nanos();
                 order.updated().as_nanos() == at && age > timeout && (old == 0 || age < old)
@@ -123,7 +123,8 @@ impl Marker {
         self.change = Some(Change { at, window: [old_window, window], timeout });
     }
 
-    /// A key that was seen before makes a new order: whether the change of the rules is why.
+    /// A key that was seen before makes a new order. Records whether the change of the rules is the
+    /// reason.
     fn observe_forgotten(&mut self, observation: &Observation<'_>, user: i64, key: &str) {
         let Some(Change { at, window: [before, since], .. }) = self.change else { return };
         let seen = self.keys.iter().find(|(owner, text, _)| (*owner, &**text) == (user, key));

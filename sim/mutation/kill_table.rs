@@ -84,7 +84,7 @@ fn kill(bug: Bug) -> KillResult {
     }
 }
 
-/// Runs seeds until one fails; gives the number of commands and the failing plan.
+/// Runs seeds until one fails. Returns the number of commands and the failing plan.
 fn swarm(first: u64, injected: InjectedFaults) -> Option<(u64, Plan, Box<Failure>)> {
     let mut commands = 0;
     for seed in first.. {

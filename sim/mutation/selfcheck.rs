@@ -167,7 +167,7 @@ fn every_order_ends(injected: InjectedFaults) -> Check {
     }
 }
 
-/// Without every network fault the service layer would prove little.
+/// Every network fault must happen: otherwise the service layer proves little.
 fn every_network_fault_happens(injected: InjectedFaults) -> Check {
     let (text, exit) = service::run_covered(0..60, 2, injected);
     Check {

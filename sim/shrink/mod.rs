@@ -13,7 +13,7 @@ use crate::coverage::marks::Mark;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::Plan;
 
-/// The budget for one plan, in commands: well under two seconds.
+/// The budget for one plan, in commands; they take less than two seconds.
 const BUDGET: u64 = 2_000_000;
 
 /// A small plan.
@@ -79,7 +79,8 @@ pub(crate) fn reaching(plan: &Plan, mark: Mark) -> Shrunk {
     small(shrinker, plan)
 }
 
-/// Shrinks a plan that has any other property. `holds` gives the answer and its cost in commands.
+/// Shrinks a plan that has any other property. `holds` returns whether the plan has it, and the
+/// cost of the test in commands.
 #[must_use]
 pub(crate) fn keeping(plan: &Plan, holds: impl FnMut(&Plan) -> (bool, u64)) -> Shrunk {
     small(Shrinker::new(BUDGET, holds), plan.clone())

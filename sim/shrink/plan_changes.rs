@@ -1,5 +1,5 @@
-//! The changes that make a plan small and plain: remove steps and lines, then simplify what is
-//! left, then the world.
+//! The changes that make a plan small and simple: remove steps and lines, then simplify the
+//! remaining ones, then the world.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use super::search::Shrinker;
 use crate::plan::{Key, Kind, Op, Plan, Step, Target};
 
 impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
-    /// Shrinks a plan until no change is kept any more.
+    /// Shrinks a plan until no more changes are kept.
     pub(super) fn shrink(mut self, mut plan: Plan) -> (Plan, u64) {
         loop {
             let size = measure(&plan);
@@ -79,7 +79,7 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
         });
     }
 
-    /// Replaces what does not matter by plain values.
+    /// Replaces values that do not matter by simple ones.
     fn plain_steps(&mut self, plan: &mut Plan) {
         for place in 0..plan.steps.len() {
             self.attempt(plan, |plan| plan.steps[place].client = 0);
@@ -167,7 +167,7 @@ fn narrow(less: u64) -> u32 {
     u32::try_from(less).expect("less than a count")
 }
 
-/// The size of a plan: its steps first, then their lines, then the numbers.
+/// The size of a plan: compares the number of steps first, then of lines, then the numbers.
 fn measure(plan: &Plan) -> (usize, usize, u128, u128) {
     let items = plan.steps.iter().map(|step| step.items.len()).sum::<usize>();
     let counts = plan.steps.iter().flat_map(|step| &step.items).map(|item| u128::from(item.1));

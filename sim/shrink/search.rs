@@ -33,7 +33,7 @@ impl<F> Shrinker<F> {
         holds
     }
 
-    /// Keeps a change if the value still has the property. Gives whether it is kept.
+    /// Keeps a change if the value still has the property. Returns whether it is kept.
     pub(crate) fn attempt<T>(&mut self, value: &mut T, change: impl FnOnce(&mut T)) -> bool
     where
         T: Clone + PartialEq,

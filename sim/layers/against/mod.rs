@@ -1,10 +1,10 @@
-//! `sim against`: checks any server that implements the contract. First rule by rule, then with
+//! `sim against`: checks any server that implements the contract: first rule by rule, then with
 //! random programs that avoid known differences, then with concurrent clients. It finds every
 //! broken rule, not only the first.
 //!
 //! The server cannot be restarted, so each program starts with a model that has the units available
 //! now, and ends by cancelling the orders that still await payment. The server must have no other
-//! clients meanwhile. Expiry is not tested, because it would take too long.
+//! clients during the check. Expiry is not tested, because it would take too long.
 //!
 //! | part | what it does |
 //! |---|---|

@@ -118,7 +118,7 @@ async fn play(
     user: i64,
     plan: Vec<(Step, i64)>,
 ) -> Option<Vec<CallRecord>> {
-    let moments = Arc::new(AtomicU64::new(0));
+    let logical_clock = Arc::new(AtomicU64::new(0));
     let create = Op::Create { user, key: crate::plan::Key::NONE };
     let before = std::iter::once(filler.max(1))
         .chain(std::iter::repeat(1))
@@ -128,12 +128,12 @@ async fn play(
         })
         .collect();
     let channel = session.endpoint.connect().await.ok()?;
-    let mut history = calls(channel, before, Arc::clone(&moments)).await;
+    let mut history = calls(channel, before, Arc::clone(&logical_clock)).await;
     let mut running = Vec::new();
     for client in 0..CLIENTS {
         let plan = plan.iter().filter(|(step, _)| step.client == client).cloned().collect();
         let channel = session.endpoint.connect().await.ok()?;
-        running.push(tokio::spawn(calls(channel, plan, Arc::clone(&moments))));
+        running.push(tokio::spawn(calls(channel, plan, Arc::clone(&logical_clock))));
     }
     for client in running {
         history.extend(client.await.ok()?);
@@ -144,17 +144,17 @@ async fn play(
 async fn calls(
     channel: Channel,
     plan: Vec<(Step, i64)>,
-    moments: Arc<AtomicU64>,
+    logical_clock: Arc<AtomicU64>,
 ) -> Vec<CallRecord> {
     let mut rpc = client(channel);
     let mut history = Vec::new();
     for (step, order) in plan {
         let received = Received { index: None, reply: Reply::Done };
         let mut entry = CallRecord { step, order, invoked: 0, returned: u64::MAX, received };
-        entry.invoked = moments.fetch_add(1, Ordering::SeqCst);
+        entry.invoked = logical_clock.fetch_add(1, Ordering::SeqCst);
         let mut buffer = KeyText::default();
         entry.received = in_time(&mut rpc, entry.call(&mut buffer)).await;
-        let returned = moments.fetch_add(1, Ordering::SeqCst);
+        let returned = logical_clock.fetch_add(1, Ordering::SeqCst);
         // A call without a reply may have an effect, even later.
         if !matches!(entry.received.reply, Reply::Nothing(_)) {
             entry.returned = returned;

@@ -1,5 +1,5 @@
-//! Random programs, which find differences that no rule describes. They avoid known differences, to
-//! get further.
+//! Random programs, which find differences that no rule describes. They avoid known differences, so
+//! that they can find others.
 
 use std::collections::BTreeSet;
 
@@ -114,11 +114,11 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
             let mut draw = draws.draw(Purpose::LINES);
             for line in 0..=draw.below(3) {
                 let line = u16::try_from(line).expect("a few lines");
-                let (sku, there_is) = draw_stock_record(draws, world, Purpose::line_sku(line));
+                let (sku, available) = draw_stock_record(draws, world, Purpose::line_sku(line));
                 let mut draw = draws.draw(Purpose::line_count(line));
                 let count = match draw.below(16) {
-                    0 => there_is,
-                    1 => there_is.saturating_add(1),
+                    0 => available,
+                    1 => available.saturating_add(1),
                     _ => 1 + draw.below(3),
                 };
                 step.items.push((sku, u32::try_from(count).unwrap_or(1)));

@@ -124,9 +124,9 @@ pub(crate) struct Exchange {
     pub(crate) situation: Situation,
 }
 
-/// The time of an event, as far as it is known.
+/// Bounds for the time of an event.
 #[derive(Clone, Copy, Debug)]
-struct Moment {
+struct TimeBounds {
     /// Earliest time by our clock.
     from: SystemTime,
     /// Latest time by our clock.
@@ -135,7 +135,7 @@ struct Moment {
     after: u64,
 }
 
-impl Moment {
+impl TimeBounds {
     fn fits(self, stamp: Option<u64>) -> bool {
         stamp.is_some_and(|nanos| {
             let stamp = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
@@ -154,7 +154,7 @@ pub(crate) struct Program<'a> {
     /// The server's order ids, by the model's id - 1.
     ids: Vec<i64>,
     /// Times of the create and of the last change, by the model's id - 1.
-    moments: Vec<[Moment; 2]>,
+    times: Vec<[TimeBounds; 2]>,
     /// The latest server time seen so far.
     seen: u64,
 }
@@ -163,17 +163,9 @@ impl<'a> Program<'a> {
     /// Starts from the present state of the server.
     pub(crate) fn begin(session: &'a mut Session, world: &World) -> Self {
         let first_user = session.new_users();
-        let (ids, moments) = (Vec::new(), Vec::new());
+        let (ids, times) = (Vec::new(), Vec::new());
         let model = Model::new(world, None);
-        Self {
-            session,
-            model,
-            created: CreatedOrders::default(),
-            first_user,
-            ids,
-            moments,
-            seen: 0,
-        }
+        Self { session, model, created: CreatedOrders::default(), first_user, ids, times, seen: 0 }
     }
 
     /// The situations of a step; the first is the most specific.
@@ -197,18 +189,18 @@ impl<'a> Program<'a> {
         let mut expected = self.model.answer(0, call);
         let sent = now();
         let received = self.session.call(self.theirs(call));
-        let span = Moment { from: sent - CLOCKS, to: now() + CLOCKS, after: self.seen };
+        let bounds = TimeBounds { from: sent - CLOCKS, to: now() + CLOCKS, after: self.seen };
         if let Answer::Created { order, .. } = &expected {
             self.created.note(step.number, *order);
         }
         if self.model.orders() > orders {
             self.new_order(&received.reply);
-            self.moments.push([span, span]);
+            self.times.push([bounds, bounds]);
         }
         if let Some(order) = about
             && before != self.model.order(order).map(|info| info.status)
         {
-            self.moments[place(order)][1] = span;
+            self.times[place(order)][1] = bounds;
         }
         if let Answer::Created { order, .. } = &mut expected {
             *order = self.ids[place(*order)];
@@ -222,7 +214,7 @@ impl<'a> Program<'a> {
         if let (Reply::Order(order), Some(about), Answer::Order(_)) =
             (&received.reply, about, &expected)
         {
-            let [created, updated] = self.moments[place(about)];
+            let [created, updated] = self.times[place(about)];
             if !created.fits(order.created_at) || !updated.fits(order.updated_at) {
                 facets.insert(Facet::Times);
             }

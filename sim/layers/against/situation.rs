@@ -1,5 +1,5 @@
-//! The situation of a call: its kind and the state of the model. A broken rule is broken in some
-//! situations, and random programs avoid these.
+//! The situation of a call: its kind and the state of the model. A rule is often broken only in
+//! some situations. Random programs avoid these.
 
 use crate::layers::service::kind_of;
 use crate::model::Model;

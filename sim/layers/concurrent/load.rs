@@ -64,7 +64,7 @@ pub(crate) struct Run {
 #[derive(Debug, Default)]
 struct Shared {
     /// Logical clock: counts requests and replies.
-    moments: AtomicU64,
+    logical_clock: AtomicU64,
     /// The highest order id seen so far.
     newest: AtomicI64,
 }
@@ -126,10 +126,10 @@ async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -
         step.client = u8::try_from(client % 256).expect("a remainder of 256 fits");
         let received = wire::Received { index: None, reply: wire::Reply::Done };
         let mut entry = CallRecord { step, order, invoked: 0, returned: 0, received };
-        entry.invoked = shared.moments.fetch_add(1, Ordering::SeqCst);
+        entry.invoked = shared.logical_clock.fetch_add(1, Ordering::SeqCst);
         let mut buffer = KeyText::default();
         let received = wire::call(&mut rpc, entry.call(&mut buffer)).await;
-        entry.returned = shared.moments.fetch_add(1, Ordering::SeqCst);
+        entry.returned = shared.logical_clock.fetch_add(1, Ordering::SeqCst);
         if let wire::Reply::Created { order, .. } = received.reply {
             shared.newest.fetch_max(order, Ordering::SeqCst);
         }

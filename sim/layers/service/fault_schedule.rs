@@ -8,8 +8,8 @@
 //! fault 4.0 duplicate 7ns           the request arrives again 7 ns later
 //! fault 5.0 request-delayed 10ns    likewise `body-delayed` and `reply-delayed`
 //! fault 6.0 disconnect 3ns          the client disconnects 3 ns after the request arrived
-//! fault 7.0 restart                 the server restarts and loses its state, before the step
-//! fault 8.0 clock-back 600s         the server's clock jumps, before; likewise `clock-forward`
+//! fault 7.0 restart                 before the step the server restarts and loses its state
+//! fault 8.0 clock-back 600s         before the step the clock jumps; likewise `clock-forward`
 //! ```
 
 use std::fmt::{self, Display};
@@ -179,7 +179,7 @@ impl FaultSchedule {
             .map(|fault| fault.fault)
     }
 
-    /// Parses the lines that [`Display`] writes; gives the other lines, which are the plan.
+    /// Parses the lines that [`Display`] writes. Also returns the other lines, which are the plan.
     ///
     /// # Errors
     /// The first invalid line.

@@ -1,4 +1,4 @@
-//! The server under test: the real service and state machine, with a clock that is set by hand.
+//! The server under test: the real service and state machine, with a clock that the run sets.
 
 use std::num::NonZeroUsize;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use crate::layers::wire::{self, Received};
 use crate::model::World;
 use crate::model::contract::Call;
 
-/// A clock that is set by hand.
+/// A clock that the run sets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ManualClock(Arc<AtomicU64>);
 

@@ -1,4 +1,4 @@
-//! Calls over the generated client. A [`Received`] keeps every field of the response as it came;
+//! Calls over the generated client. A [`Received`] keeps every field of the response as received;
 //! [`Reply::answer`] reads it strictly by the contract.
 
 mod read;

@@ -18,7 +18,7 @@ impl Received {
 
 impl Received {
     /// The delay after which to send the call again, in nanoseconds, if this is the refusal of a
-    /// server that is working a backlog off: UNAVAILABLE, CATCHING_UP, with a RetryInfo.
+    /// server with a backlog: UNAVAILABLE, CATCHING_UP, with a RetryInfo.
     pub(crate) fn catching_up(&self) -> Option<u64> {
         let Reply::Refused(status) = &self.reply else { return None };
         let info = status.info.as_ref()?;
