@@ -5,7 +5,9 @@
 //! slow by its own doing (a table copied whole, for instance) is slow on both days. What is slow on
 //! one day only is noise: the time that a command took is the lesser of the two.
 //!
-//! Then a million orders are due at once, and expire step by step as the sequencer has it.
+//! Then a million orders are due at once, and expire in steps as in the sequencer. Last, one unpaid
+//! order comes before a hundred million paid ones: cancelling it has to find the next order that
+//! awaits payment.
 #![expect(clippy::print_stdout, reason = "a bench tells its figures")]
 
 #[path = "shop/mod.rs"]
@@ -31,6 +33,7 @@ fn main() {
     slowest_commands();
     backlog(1_000);
     backlog(100_000);
+    sparse();
 }
 
 fn slowest_commands() {
@@ -95,6 +98,25 @@ fn backlog(skus: u32) {
         total / u128::from(DUE),
         longest / 1_000,
     );
+}
+
+/// Orders between the two that await payment.
+const PAID: u64 = 100_000_000;
+
+/// Cancels the only two orders that await payment, the first and the last of very many.
+fn sparse() {
+    let supply = Supply::new(World { timeout: 0, ..World::new(1_000, Reach::InTurn) });
+    let mut day = Day::new(&supply);
+    day.act(Kind::Create);
+    for _ in 0..PAID {
+        day.act(Kind::Create);
+        day.pay_newest();
+    }
+    day.act(Kind::Create);
+    let began = now();
+    day.cancel(1);
+    let took = began.elapsed();
+    println!("one awaiting order before {PAID} paid ones: cancelled in {} ns", took.as_nanos());
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures time")]

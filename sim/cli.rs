@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::check::swarm;
 use crate::ci;
@@ -226,11 +225,6 @@ pub(crate) fn run() -> ExitCode {
     };
     print(&text);
     exit.into()
-}
-
-/// Prints the problem and ends the process, as clap does for wrong arguments.
-pub(crate) fn usage(problem: &str) -> ! {
-    Cli::command().error(ErrorKind::ArgumentConflict, problem).exit()
 }
 
 fn print(text: &str) {

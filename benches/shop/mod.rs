@@ -287,6 +287,19 @@ impl Day {
         }
     }
 
+    /// Pays the newest order.
+    pub(crate) fn pay_newest(&mut self) {
+        let order = OrderId::new(self.orders.cast_signed()).expect("above 0");
+        let at = Timestamp::from_nanos(self.turn * PACE);
+        self.apply(at, Command::PayOrder(order));
+    }
+
+    /// Cancels this order.
+    pub(crate) fn cancel(&mut self, order: i64) {
+        let at = Timestamp::from_nanos(self.turn * PACE);
+        self.apply(at, Command::CancelOrder(OrderId::new(order).expect("above 0")));
+    }
+
     /// Lets the time of this many commands pass. The machine is not told.
     pub(crate) fn wait(&mut self, commands: u64) {
         self.turn += commands;

@@ -3,13 +3,14 @@
 //!
 //! `cargo bench --bench wire -- thin` compares LOMS with the no-op, `-- runtimes` the ways of
 //! serving, `-- load` shows latency against load, `-- backlog` what a million orders due at once do
-//! to calls; `--save` writes `benches/figures/`. The machine has to be quiet for these, and the
+//! to calls, `-- expiry` creates while orders expire as fast as they come; `--save` writes `benches/figures/`. The machine has to be quiet for these, and the
 //! load shares it with the server. `-- instructions` counts what a call costs, noise or not.
 #![expect(clippy::print_stdout, reason = "tables for whoever runs it")]
 
 mod backlog;
 #[path = "../callgrind.rs"]
 mod callgrind;
+mod expiry;
 mod measure;
 mod noop;
 mod server;
@@ -53,6 +54,8 @@ enum Command {
     Load,
     /// How long calls wait when a million orders are due at once
     Backlog,
+    /// Creates per second while every order expires, relative to none
+    Expiry,
     /// How many instructions a call costs the servers, by callgrind
     Instructions,
     /// Is one of the servers, until stdin ends
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Runtimes => tables::runtimes(&flags),
         Command::Load => tables::load(&flags),
         Command::Backlog => backlog::backlog(flags.rounds),
+        Command::Expiry => expiry::expiry(&flags),
         Command::Instructions => tables::instructions(),
         Command::Serve(role) => server::be(role),
     };

@@ -13,7 +13,7 @@ use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
 use loms::server::{serve, serve_on};
-use loms::state_machine::{LomsState, Rules};
+use loms::state_machine::{LomsState, Rules, Span};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tonic::service::Routes;
@@ -38,6 +38,8 @@ pub(crate) enum What {
     BareNoop,
     /// LOMS.
     Loms,
+    /// LOMS with a payment timeout of 0.3 s.
+    LomsExpiring,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -74,8 +76,12 @@ pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
                 serve_on(listener, threads, routes, stdin_ends).await
             }
             What::BareNoop => serve_on(listener, threads, LomsServer::new(Noop), stdin_ends).await,
-            What::Loms => {
-                let state = LomsState::new(Rules::default(), &stock, 0);
+            What::Loms | What::LomsExpiring => {
+                let mut rules = Rules::default();
+                if what == What::LomsExpiring {
+                    rules.payment_timeout = Span::from_nanos(300_000_000);
+                }
+                let state = LomsState::new(rules, &stock, 0);
                 let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
                 serve(listener, threads, sequencer, ServiceOptions::default(), stdin_ends).await
             }

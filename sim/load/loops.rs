@@ -19,7 +19,6 @@ use super::client_worker::{ClientWorker, ThreadRecords};
 use super::connection::{Connection, RECONNECT_PAUSE};
 use super::mix::{Mix, Operation};
 use super::order_log::OrderGenerator;
-use super::run::share;
 use super::schedule::{Schedule, Timer};
 
 /// The limit of calls in flight in an open loop, for all threads together. A server that is this
@@ -273,4 +272,9 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         pending().await
     }
+}
+
+/// The share of one thread. If the total is not divisible, the first threads have one more.
+pub(crate) fn share(total: u32, thread: u32, threads: u32) -> u32 {
+    total / threads + u32::from(thread < total % threads)
 }

@@ -34,11 +34,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{panic, process};
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, Command};
 use loms::config::{Config, Sources};
 use loms::opening_stock;
 
-use crate::cli;
 use crate::exit::Exit;
 use loops::LoopMode;
 use mix::Mix;
@@ -181,13 +181,19 @@ fn print_error(problem: &str) {
     let _ = writeln!(std::io::stderr(), "sim load: {problem}");
 }
 
+/// Ends the process as clap does for wrong arguments.
+fn wrong_arguments(problem: &str) -> ! {
+    let mut command = LoadFlags::augment_args(Command::new("sim load"));
+    command.error(ErrorKind::ArgumentConflict, problem).exit()
+}
+
 /// The checked configuration, and whether the report is JSON.
 fn config(flags: LoadFlags) -> Result<(LoadConfig, bool), String> {
     let address = address(&flags)?;
     let generator = order_generator(&flags)?;
     if generator.lines > generator.skus.len() {
         let (lines, skus) = (generator.lines, generator.skus.len());
-        cli::usage(&format!("--lines {lines} is more than the {skus} SKUs in the stock file"));
+        wrong_arguments(&format!("--lines {lines} is more than the {skus} SKUs in the stock file"));
     }
     let mode = match (flags.rate.and_then(NonZeroU64::new), flags.concurrency) {
         (Some(rate), _) => LoopMode::Open { rate },

@@ -16,7 +16,7 @@ use tokio::time::{self, Instant, interval};
 use super::call_stats::{CallStats, ErrorSamples};
 use super::check::{OrderCheck, read_back};
 use super::connection::{Connection, authority};
-use super::loops::{LoopMode, ThreadConfig};
+use super::loops::{LoopMode, ThreadConfig, share};
 use super::mix::Mix;
 use super::order_log::OrderGenerator;
 use super::report::{LoadReport, grouped};
@@ -108,11 +108,6 @@ pub(crate) fn run(config: &LoadConfig) -> Result<LoadReport, String> {
         let coordinator = Coordinator { config, calls: &calls, read: &read, start, stop };
         coordinator.run(received).await
     })
-}
-
-/// The share of one thread. If the total is not divisible, the first threads have one more.
-pub(crate) fn share(total: u32, thread: u32, threads: u32) -> u32 {
-    total / threads + u32::from(thread < total % threads)
 }
 
 impl LoadConfig {

@@ -5,6 +5,7 @@
 mod extreme;
 pub(crate) mod generator;
 pub(crate) mod rng;
+mod seed;
 mod shop;
 pub(crate) mod text;
 pub(crate) mod workload;

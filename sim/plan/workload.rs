@@ -2,8 +2,8 @@
 //! seeds are shops ([`crate::plan::shop`]), the others are extreme ([`crate::plan::extreme`]).
 
 use crate::model::World;
-use crate::plan::rng::{Domain, Draws, Purpose, Weights};
-use crate::plan::{Kind, extreme, shop};
+use crate::plan::Kind;
+use crate::plan::rng::Weights;
 
 /// The style of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,17 +186,4 @@ impl TargetChoice {
         Self::Hostile,
         Self::Open,
     ];
-}
-
-impl Workload {
-    /// The workload of a seed.
-    #[must_use]
-    pub(crate) fn of(seed: u64) -> Self {
-        let mut draws = Draws::new(seed, Domain::World);
-        if draws.draw(Purpose::STYLE).chance(1, 2) {
-            shop::workload(&mut draws)
-        } else {
-            extreme::workload(&mut draws)
-        }
-    }
 }

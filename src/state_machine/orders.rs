@@ -139,7 +139,8 @@ impl Orders {
         self.shortages.push(ShortLine { order, line, available });
     }
 
-    /// Changes an order's status and returns the one it had. The only place where a status is set.
+    /// Changes an order's status. Returns the one it had, and whether another order is now the
+    /// oldest that awaits payment. The only place where a status is set.
     ///
     /// # Panics
     /// The lifecycle does not allow the change.
@@ -150,7 +151,7 @@ impl Orders {
         to: OrderStatus,
         cause: Cause,
         time: Timestamp,
-    ) -> OrderStatus {
+    ) -> (OrderStatus, bool) {
         let record = self.records.at_mut(order);
         let from = record.status;
         assert!(
@@ -162,11 +163,12 @@ impl Orders {
         record.updated = time;
         if to == OrderStatus::AwaitingPayment {
             // Only a new order comes to await payment, and that is the last one.
-            self.awaiting.insert_last();
+            (from, self.awaiting.insert_last())
         } else if from == OrderStatus::AwaitingPayment {
-            self.awaiting.remove(order);
+            (from, self.awaiting.remove(order))
+        } else {
+            (from, false)
         }
-        from
     }
 
     pub(super) fn get(&self, id: OrderId) -> Option<(u32, &OrderRecord)> {

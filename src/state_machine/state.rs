@@ -368,12 +368,11 @@ impl LomsState {
         at: Timestamp,
         events: &mut Vec<Event>,
     ) {
-        let oldest = self.orders.oldest_awaiting();
-        let from = Some(self.orders.set_status(order, to, cause, at));
-        if self.orders.oldest_awaiting() != oldest {
+        let (from, oldest_changed) = self.orders.set_status(order, to, cause, at);
+        if oldest_changed {
             self.update_next_deadline();
         }
-        self.emit_change(order, from, to, cause, at, events);
+        self.emit_change(order, Some(from), to, cause, at, events);
     }
 
     #[inline(always)]

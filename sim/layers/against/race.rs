@@ -30,8 +30,10 @@ const LEFT: u64 = 6;
 /// The result of a round.
 #[derive(Debug)]
 pub(crate) enum RaceResult {
-    /// An order explains it, or the search is undecided.
+    /// An order of the calls explains it.
     Explained,
+    /// There are too many possible orders to try them all.
+    Undecided,
     /// No order explains it; the text has the details.
     Unexplained(String),
     /// It could not run.
@@ -78,7 +80,8 @@ pub(crate) fn race(
     let found = check(session, &world, &history, offset);
     cancel_awaiting(session, &history);
     match found {
-        SearchResult::Explained(_) | SearchResult::Undecided => RaceResult::Explained,
+        SearchResult::Explained(_) => RaceResult::Explained,
+        SearchResult::Undecided => RaceResult::Undecided,
         SearchResult::Unexplained(_) => RaceResult::Unexplained(report(&found, &history)),
     }
 }

@@ -42,11 +42,12 @@ impl BitSet {
         }
     }
 
-    /// Makes the place that was added last a member.
+    /// Makes the place that was added last a member. Returns whether it is the lowest.
     #[inline]
-    pub(in super::super) fn insert_last(&mut self) {
+    pub(in super::super) fn insert_last(&mut self) -> bool {
         let place = self.len.checked_sub(1).expect("a place was added");
-        if self.first.is_none() {
+        let is_lowest = self.first.is_none();
+        if is_lowest {
             self.first = Some(place);
         }
         let word = self.bits.last_mut();
@@ -55,6 +56,7 @@ impl BitSet {
         if was_empty {
             self.summarize(place / u64::BITS);
         }
+        is_lowest
     }
 
     /// Marks a word of the bits as not empty, in all summaries.
@@ -71,22 +73,24 @@ impl BitSet {
         }
     }
 
-    /// Removes a member.
+    /// Removes a member. Returns whether it was the lowest.
     #[inline]
-    pub(in super::super) fn remove(&mut self, place: u32) {
+    pub(in super::super) fn remove(&mut self, place: u32) -> bool {
         let word = self.bits.at_mut(place / u64::BITS);
         *word &= !bit(place);
         let bits = *word;
         if bits == 0 {
             self.unsummarize(place / u64::BITS);
         }
-        if self.first == Some(place) {
+        let was_lowest = self.first == Some(place);
+        if was_lowest {
             // There is no member before it, so the first of its word is the next one.
             self.first = match bits {
                 0 => self.next_by_summaries(place / u64::BITS),
                 _ => Some(member(place / u64::BITS, bits)),
             };
         }
+        was_lowest
     }
 
     /// Marks a word of the bits as empty, in all summaries that it concerns.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use super::size;
+use super::{Arena, size};
 
 /// An entry, or an empty place. Aligned so that no entry spans two cache lines: in a large table,
 /// fetching the entry is most of what a look-up costs.
@@ -14,21 +14,17 @@ struct Node<V> {
     value: V,
 }
 
-/// Where an entry is. It stays valid.
+/// Where an entry is: its place in the hash table or, counted on from there, among the further
+/// entries. It stays valid.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) enum Slot {
-    /// At this place of the hash table.
-    Place(u32),
-    /// Under this key of the map beside it.
-    Further(NonZeroU32),
-}
+pub(in super::super) struct Slot(usize);
 
 /// A map from keys that are chosen by the operator (not by clients: the hash is not secret).
 /// Entries are never removed.
 ///
 /// The entries that the table is made for are in a hash table with open addressing, at most half
-/// full. It never grows, since that would copy it. Further entries are in an ordered map, which
-/// takes longer to look up (about 0.1 µs with 100,000 of them) and grows in small steps.
+/// full. It never grows, since that would copy it. Further entries are found by an ordered map,
+/// which takes longer (about 0.1 µs with 100,000 of them) and grows in small steps.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Table<V> {
     places: Vec<Node<V>>,
@@ -36,7 +32,9 @@ pub(in super::super) struct Table<V> {
     mask: u32,
     /// Entries in `places`.
     taken: usize,
-    further: BTreeMap<NonZeroU32, V>,
+    further: Arena<V>,
+    /// Where each further entry is in `further`.
+    by_key: BTreeMap<NonZeroU32, u32>,
 }
 
 impl<V: Copy + Default> Table<V> {
@@ -48,13 +46,14 @@ impl<V: Copy + Default> Table<V> {
             // Keys differ and 0 is none, so even all of them need no more than 2³² places.
             mask: places.checked_sub(1).map_or(0, |last| u32::try_from(last).unwrap_or(u32::MAX)),
             taken: 0,
-            further: BTreeMap::new(),
+            further: Arena::default(),
+            by_key: BTreeMap::new(),
         }
     }
 
     /// How many entries there are.
     pub(in super::super) fn len(&self) -> usize {
-        self.taken.checked_add(self.further.len()).expect("fewer than 2³² keys exist")
+        self.taken.checked_add(self.by_key.len()).expect("fewer than 2³² keys exist")
     }
 
     /// Where the entry of this key is, if there is one.
@@ -62,18 +61,24 @@ impl<V: Copy + Default> Table<V> {
     pub(in super::super) fn find(&self, key: NonZeroU32) -> Option<Slot> {
         let place = self.probe(key);
         match self.node(place).key {
-            Some(_) => Some(Slot::Place(place)),
-            None if self.further.is_empty() => None,
-            None => self.further.contains_key(&key).then_some(Slot::Further(key)),
+            Some(_) => Some(Slot(size(place))),
+            None if self.by_key.is_empty() => None,
+            None => self.find_further(key),
         }
+    }
+
+    #[cold]
+    fn find_further(&self, key: NonZeroU32) -> Option<Slot> {
+        let place = self.by_key.get(&key)?;
+        Some(Slot(self.places.len().checked_add(size(*place)).expect("both are below 2³³")))
     }
 
     /// The entry at a slot.
     #[inline(always)]
-    pub(in super::super) fn at(&self, slot: Slot) -> &V {
-        match slot {
-            Slot::Place(place) => &self.node(place).value,
-            Slot::Further(key) => self.further.get(&key).expect("entries are never removed"),
+    pub(in super::super) fn at(&self, Slot(slot): Slot) -> &V {
+        match self.places.get(slot) {
+            Some(node) => &node.value,
+            None => self.further.at(self.place_in_further(slot)),
         }
     }
 
@@ -84,17 +89,24 @@ impl<V: Copy + Default> Table<V> {
         let node = self.places.get_mut(size(place)).expect("a probe stays within the table");
         match node.key {
             Some(_) => Some(&mut node.value),
-            None => self.further.get_mut(&key),
+            None => self.by_key.get(&key).map(|place| self.further.at_mut(*place)),
         }
     }
 
     /// The entry at a slot, to change.
     #[inline(always)]
-    pub(in super::super) fn at_mut(&mut self, slot: Slot) -> &mut V {
-        match slot {
-            Slot::Place(place) => &mut self.node_mut(place).value,
-            Slot::Further(key) => self.further.get_mut(&key).expect("entries are never removed"),
+    pub(in super::super) fn at_mut(&mut self, Slot(slot): Slot) -> &mut V {
+        if slot < self.places.len() {
+            return &mut self.places.get_mut(slot).expect("just compared").value;
         }
+        let place = self.place_in_further(slot);
+        self.further.at_mut(place)
+    }
+
+    /// The place among the further entries of a slot that is not in the hash table.
+    fn place_in_further(&self, slot: usize) -> u32 {
+        let place = slot.checked_sub(self.places.len()).and_then(|place| u32::try_from(place).ok());
+        place.expect("slots count on from the places")
     }
 
     /// Adds an entry. Its key must not be in the table yet.
@@ -105,7 +117,8 @@ impl<V: Copy + Default> Table<V> {
             *self.node_mut(place) = Node { key: Some(key), value };
             self.taken = self.taken.checked_add(1).expect("fewer entries than places");
         } else {
-            self.further.insert(key, value);
+            let place = self.further.push(value);
+            self.by_key.insert(key, place);
         }
     }
 
