@@ -313,7 +313,7 @@ pub(crate) fn play_in_order<T: Send>(
             scope.spawn(move || work(next, end, play, &send));
         }
         drop(send);
-        // Results that wait here for those of lower seeds.
+        // Results that wait for those of lower seeds.
         let mut early = BTreeMap::new();
         let mut due = seeds.start;
         let mut continues = true;

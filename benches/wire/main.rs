@@ -2,10 +2,11 @@
 //! beside another, in turn and within one run, under the load of `sim load`.
 //!
 //! `cargo bench --bench wire -- thin` compares LOMS with the no-op, `-- runtimes` the ways of
-//! serving, `-- load` shows latency against load, `-- backlog` what a million orders due at once do
-//! to calls, `-- expiry` creates while orders expire as fast as they come; `--save` writes `benches/figures/`. The machine has to be quiet for these, and the
-//! load shares it with the server. `-- instructions` counts what a call costs, noise or not.
-#![expect(clippy::print_stdout, reason = "tables for whoever runs it")]
+//! serving. `-- load` shows latency against load, `-- backlog` what a million orders due at once do
+//! to calls, `-- expiry` creates while orders expire as fast as they come. `--save` writes
+//! `benches/figures/`. The machine has to be quiet for these, and the load shares it with the
+//! server. `-- instructions` counts the instructions of a call, on any machine.
+#![expect(clippy::print_stdout, reason = "the results are tables on stdout")]
 
 mod backlog;
 #[path = "../callgrind.rs"]

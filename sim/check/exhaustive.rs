@@ -353,8 +353,8 @@ fn keys_after(
     checker: &Checker,
     (window, now): (u64, u64),
 ) -> Keys {
-    // A key is kept until one nanosecond after its window, because bugs are likely at this limit.
-    // A change of the rules removes it at the limit: a forgotten key stays forgotten.
+    // A key stays here at the first nanosecond at which it is forgotten, because bugs are likely at
+    // this limit. A change of the rules removes it there: a forgotten key stays forgotten.
     let rules_change = matches!(op, Op::Rules { .. });
     keys = keys.map(|key| {
         key.filter(

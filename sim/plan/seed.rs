@@ -1,4 +1,4 @@
-//! What a seed stands for: a shop or an extreme workload.
+//! Chooses the style of a seed: a shop or an extreme workload.
 
 use crate::plan::rng::{Domain, Draws, Purpose};
 use crate::plan::workload::Workload;

@@ -1,6 +1,6 @@
-//! Shop workloads: usual stock and usual customers. Customers order a few units of a few SKUs, and
-//! soon pay or cancel most orders. Some orders expire, some fail for lack of stock, and some clients
-//! send a call again.
+//! Shop workloads: usual stock and usual customers. Customers order a few units of a few SKUs. They
+//! soon pay or cancel most orders. Some orders expire, some fail for lack of stock, and some
+//! clients send a call again.
 
 use crate::model::World;
 use crate::plan::Kind;

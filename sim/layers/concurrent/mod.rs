@@ -6,7 +6,7 @@
 //! | `load` | runs the server and the clients, and records the history |
 //! | `history` | the calls and replies of the clients |
 //! | `index_order` | the check for a server that sends command indexes: one pass over the history |
-//! | `search` | the check for a server that does not: searches for a valid order of a short history |
+//! | `search` | the check for other servers: searches for a valid order of a short history |
 
 mod history;
 mod index_order;

@@ -238,8 +238,8 @@ impl ServiceChecker {
         self.compare_deadlines(sent, server)
     }
 
-    /// Compares the next deadline and the number of log entries. If the server has a backlog, checks
-    /// only that the model expects one.
+    /// Compares the next deadline and the number of log entries. If the server has a backlog, it
+    /// checks only that the model expects one.
     fn compare_deadlines(&self, sent: SentCall<'_>, server: &Sequencer) -> Verdict {
         let present = match server.present() {
             Ok(present) => present,

@@ -10,8 +10,8 @@ use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
 use crate::plan::rng::Purpose;
 
-/// The time, in nanoseconds, after which a call that waits for the end of a backlog must be refused.
-/// The service lets it wait for 1 ms, and tokio's timers are up to 1 ms late.
+/// After this time, in nanoseconds, a call that waits for the end of a backlog must be refused. The
+/// service lets it wait for 1 ms, and tokio's timers are up to 1 ms late.
 const REFUSED_AFTER: u64 = 2_000_000;
 
 /// How long the ticker takes for one step of a backlog, in nanoseconds. The longest delay exceeds
@@ -45,7 +45,7 @@ impl FaultyRun<'_> {
             return Ok(());
         };
         self.waiting.remove(waiting);
-        // Virtual time cannot pass `u64::MAX`, so there the event comes before the timeout.
+        // Virtual time cannot exceed `u64::MAX`, so there the event comes before the timeout.
         self.timers.advance_to(self.now);
         if self.now == u64::MAX {
             self.timers.advance(REFUSED_AFTER);
