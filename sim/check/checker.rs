@@ -18,7 +18,7 @@ use crate::check::subject::{Subject, SubjectReply};
 use crate::coverage::counts::Counts;
 use crate::coverage::marker::{Marker, Observation};
 use crate::coverage::marks::OrderState;
-use crate::model::contract::{Answer, Call, Reason, Refusal};
+use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal};
 use crate::model::{Model, World};
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step, Target};
@@ -287,16 +287,20 @@ impl Checker {
         last.map_or(Ok(()), |last| self.compare_order(comparison, last))
     }
 
+    /// This order as the subject and as the model describe it.
+    fn both_orders(&self, order: i64) -> (String, String) {
+        let describe = |info: Option<OrderInfo>| {
+            info.map_or_else(
+                || format!("order {order} does not exist"),
+                |info| format!("order {order}: {info}"),
+            )
+        };
+        (describe(self.subject.order(order)), describe(self.model.order(order)))
+    }
+
     fn compare_order(&self, comparison: Comparison<'_>, order: i64) -> Verdict {
         if !self.subject.agrees_on_order(order, &self.model) {
-            let found = self.model.order(order);
-            let describe = |info: Option<_>| {
-                info.map_or_else(
-                    || format!("order {order} does not exist"),
-                    |info| format!("order {order}: {info}"),
-                )
-            };
-            let (actual, expected) = (describe(self.subject.order(order)), describe(found));
+            let (actual, expected) = self.both_orders(order);
             return self.fail(Oracle::Order, Some(comparison), actual, expected);
         }
         let status = self
@@ -385,13 +389,7 @@ impl Checker {
         }
         for order in (1..).take(self.orders.len()) {
             if !self.subject.agrees_on_order(order, &self.model) {
-                let found = self.model.order(order);
-                let describe = |info: Option<_>| {
-                    info.map_or(format!("no order {order}"), |info| {
-                        format!("order {order}: {info}")
-                    })
-                };
-                let (actual, expected) = (describe(self.subject.order(order)), describe(found));
+                let (actual, expected) = self.both_orders(order);
                 return self.fail(Oracle::Whole, None, actual, expected);
             }
         }

@@ -81,7 +81,19 @@ fn stock(text: &mut String, subject: &Subject) {
     }
 }
 
-/// A failure: what differs, the shrunk plan, and how to reproduce it.
+/// The first lines of a failure: which check failed, at which call, and both sides.
+#[must_use]
+pub(crate) fn difference(failure: &Failure, origin: &str) -> String {
+    let Failure { signature, number, actual, expected, .. } = failure;
+    let oracle = signature.oracle.name();
+    let at = signature.kind.map_or("at the end".to_owned(), |kind| format!("at {}", kind.name()));
+    format!(
+        "FAIL {origin}: {oracle} differs {at}, step {number}\n  actual    {actual}\n  \
+         expected  {expected}\n"
+    )
+}
+
+/// A failure: what differs, and the shrunk plan with its answers.
 #[must_use]
 pub(crate) fn failure(
     failure: &Failure,
@@ -91,14 +103,8 @@ pub(crate) fn failure(
     injected: InjectedFaults,
     runs: u64,
 ) -> String {
-    let Failure { signature, number, commands, actual, expected } = failure;
-    let at = signature.kind.map_or("at the end".to_owned(), |kind| format!("at {}", kind.name()));
-    let mut text = String::new();
-    let _ =
-        writeln!(text, "FAIL {origin}: {} differs {at}, step {number}", signature.oracle.name());
-    let _ = writeln!(text, "  actual    {actual}");
-    let _ = writeln!(text, "  expected  {expected}");
-    let steps = plan.steps.len();
+    let mut text = difference(failure, origin);
+    let (commands, steps) = (failure.commands, plan.steps.len());
     let _ = writeln!(text, "  shrunk from {commands} commands to {steps} in {runs} runs");
     text.push('\n');
     let _ = writeln!(text, "plan v1");

@@ -332,11 +332,11 @@ fn cycles(graph: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
     };
     let reached: BTreeMap<&String, BTreeSet<&String>> =
         graph.keys().map(|module| (module, reachable(module))).collect();
-    let circle_of = |module: &&String| -> Vec<String> {
+    let cycle_of = |module: &&String| -> Vec<String> {
         let others = reached[*module].iter().filter(|other| reached[*other].contains(*module));
         others.map(|other| (*other).clone()).collect()
     };
-    reached.keys().map(circle_of).filter(|circle| !circle.is_empty()).collect()
+    reached.keys().map(cycle_of).filter(|cycle| !cycle.is_empty()).collect()
 }
 
 #[test]

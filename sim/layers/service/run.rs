@@ -19,7 +19,7 @@ use crate::plan::generator::{GENERATOR, plan_of};
 use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
 use crate::runner::{self, RunRequest, SeedResult, StopRule};
-use crate::shrink;
+use crate::{report, shrink};
 
 /// Maximum number of steps of a seed by default.
 const LENGTH: u32 = 600;
@@ -51,6 +51,11 @@ struct CaseResult {
 }
 
 impl Case {
+    /// The name on pages.
+    const fn name(&self) -> &'static str {
+        if self.schedule.is_some() { "with faults" } else { "without faults" }
+    }
+
     /// Runs the case; a panic of the service is a failure.
     fn play(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
         let panicked = |caught| Err(Box::new(Failure::of_panic(caught, None, 0, 0)));
@@ -295,19 +300,10 @@ fn report_failure(
 ) -> Outcome {
     let small = case.shrink(injected, failure.signature);
     let shrunk = small.play(injected).err().unwrap_or_else(|| Box::new(failure.clone()));
-    let at =
-        shrunk.signature.kind.map_or("at the end".to_owned(), |kind| format!("at {}", kind.name()));
-    let oracle = shrunk.signature.oracle.name();
-    let schedule = if case.schedule.is_some() { "with faults" } else { "without faults" };
-    let mut text = format!("FAIL {origin} · service, {schedule}: {oracle} differs {at}");
-    let _ = writeln!(text, ", step {}", shrunk.number);
-    let _ = writeln!(text, "  actual    {}\n  expected  {}", shrunk.actual, shrunk.expected);
-    let _ = writeln!(
-        text,
-        "  shrunk from {} steps to {}\n",
-        case.plan.steps.len(),
-        small.plan.steps.len()
-    );
+    let origin = format!("{origin} · service, {}", case.name());
+    let mut text = report::difference(&shrunk, &origin);
+    let (before, after) = (case.plan.steps.len(), small.plan.steps.len());
+    let _ = writeln!(text, "  shrunk from {before} steps to {after}\n");
     text.push_str(&small.text());
     let _ = writeln!(text, "\npaste the plan into: sim replay -{}", injected.flag());
     (text, Exit::of(failure))
@@ -315,8 +311,8 @@ fn report_failure(
 
 fn page(text: &mut String, case: &Case, result: &CaseResult) {
     let CaseResult { counts, fault_counts } = result;
-    let schedule = if case.schedule.is_some() { "with faults" } else { "without faults" };
-    let _ = writeln!(text, "\n{schedule}: {} calls, {}", counts.commands, counts.fingerprint());
+    let name = case.name();
+    let _ = writeln!(text, "\n{name}: {} calls, {}", counts.commands, counts.fingerprint());
     for kind in Kind::ALL {
         let counts = counts.by_class(kind);
         if !counts.is_empty() {
