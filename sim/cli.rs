@@ -35,14 +35,14 @@ use crate::{load, shrink};
 )]
 struct Cli {
     #[command(subcommand)]
-    what: Option<What>,
+    subcommand: Option<Subcommands>,
     #[command(flatten)]
-    one: One,
+    single: SingleRun,
 }
 
 /// One run.
 #[derive(Debug, Args)]
-struct One {
+struct SingleRun {
     /// Seed: a number or a git commit
     #[arg(long, value_parser = seed)]
     seed: Option<u64>,
@@ -95,7 +95,7 @@ enum Layer {
 
 /// Many runs.
 #[derive(Debug, Args)]
-struct Run {
+struct ManyRuns {
     /// Seeds, from FIRST up to but not including END (default: 0..2000). The exhaustive layer has
     /// no seeds.
     #[arg(long, value_parser = range, value_name = "FIRST..END")]
@@ -124,9 +124,9 @@ struct Run {
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Subcommands {
     /// Run many seeds
-    Run(Run),
+    Run(ManyRuns),
     /// Run a plan
     Replay {
         /// File with the plan; `-` for stdin
@@ -219,9 +219,9 @@ enum Pages {
 /// Runs the command.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
-    let (text, exit) = match cli.what {
-        None => one(&cli.one),
-        Some(what) => many(what),
+    let (text, exit) = match cli.subcommand {
+        None => run_single(&cli.single),
+        Some(subcommand) => run_subcommand(subcommand),
     };
     print(&text);
     exit.into()
@@ -232,21 +232,21 @@ fn print(text: &str) {
     let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
-fn one(one: &One) -> (String, Exit) {
-    let injected = one.planted.injected();
-    match (one.layer, one.seed) {
-        (Layer::Exhaustive, Some(_)) => refused("--seed", one.layer),
-        (Layer::Exhaustive, None) => ci::explore(one.steps, None, ci::cores(), injected),
-        (Layer::Swarm, Some(seed)) => runner::run_seed(seed, one.steps, injected),
-        (Layer::Service, Some(seed)) => service::seed(seed, one.steps, injected),
+fn run_single(run: &SingleRun) -> (String, Exit) {
+    let injected = run.planted.injected();
+    match (run.layer, run.seed) {
+        (Layer::Exhaustive, Some(_)) => refused("--seed", run.layer),
+        (Layer::Exhaustive, None) => ci::explore(run.steps, None, ci::cores(), injected),
+        (Layer::Swarm, Some(seed)) => runner::run_seed(seed, run.steps, injected),
+        (Layer::Service, Some(seed)) => service::seed(seed, run.steps, injected),
         (Layer::Swarm | Layer::Service, None) => {
             ("sim: --seed is required\n".to_owned(), Exit::Usage)
         }
     }
 }
 
-fn run_layer(run: Run) -> (String, Exit) {
-    let Run { seeds, version: _, jobs, steps, layer, time, until_stable, planted } = run;
+fn run_many(run: ManyRuns) -> (String, Exit) {
+    let ManyRuns { seeds, version: _, jobs, steps, layer, time, until_stable, planted } = run;
     let injected = planted.injected();
     let jobs = jobs.map_or_else(ci::cores, NonZeroUsize::get);
     if layer == Layer::Exhaustive {
@@ -266,10 +266,10 @@ fn refused(option: &str, layer: Layer) -> (String, Exit) {
     (format!("sim: {option} does not apply to --layer {layer}\n"), Exit::Usage)
 }
 
-fn many(what: What) -> (String, Exit) {
-    match what {
-        What::Run(run) => run_layer(run),
-        What::Replay { file, explain, planted } => {
+fn run_subcommand(subcommand: Subcommands) -> (String, Exit) {
+    match subcommand {
+        Subcommands::Run(run) => run_many(run),
+        Subcommands::Replay { file, explain, planted } => {
             with_plan(&file, planted.injected(), |plan, injected| {
                 let run = swarm::play_plan(plan, injected, swarm::Ending::Drained);
                 match run.verdict {
@@ -281,27 +281,31 @@ fn many(what: What) -> (String, Exit) {
                 }
             })
         }
-        What::Shrink { file, planted } => with_plan(&file, planted.injected(), |plan, injected| {
-            match swarm::play_plan(plan, injected, swarm::Ending::Drained).verdict {
-                Ok(()) => ("sim: the plan does not fail\n".to_owned(), Exit::Usage),
-                Err(failure) => {
-                    let (shrunk, _) = shrink::failing(plan, &failure, injected);
-                    (shrunk.plan.to_string(), Exit::Ok)
+        Subcommands::Shrink { file, planted } => {
+            with_plan(&file, planted.injected(), |plan, injected| {
+                match swarm::play_plan(plan, injected, swarm::Ending::Drained).verdict {
+                    Ok(()) => ("sim: the plan does not fail\n".to_owned(), Exit::Usage),
+                    Err(failure) => {
+                        let (shrunk, _) = shrink::failing(plan, &failure, injected);
+                        (shrunk.plan.to_string(), Exit::Ok)
+                    }
                 }
-            }
-        }),
-        What::Exhaustive { planted } => ci::run_exhaustive(planted.injected()),
-        What::Mutants { only, jobs } => {
+            })
+        }
+        Subcommands::Exhaustive { planted } => ci::run_exhaustive(planted.injected()),
+        Subcommands::Mutants { only, jobs } => {
             ci::mutants(only, jobs.map_or_else(ci::cores, NonZeroUsize::get))
         }
-        What::Concurrent { clients, calls, seed } => concurrent::run(clients, calls, seed),
-        What::Against { address, seed, stock } => against::run(&address, seed, stock.as_deref()),
-        What::Load(flags) => load::run(flags),
-        What::Marks => ci::marks(),
-        What::Regressions => ci::regressions(),
-        What::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),
-        What::Ci { against } => checked(against.as_deref(), ci::everything),
-        What::Pages { which } => {
+        Subcommands::Concurrent { clients, calls, seed } => concurrent::run(clients, calls, seed),
+        Subcommands::Against { address, seed, stock } => {
+            against::run(&address, seed, stock.as_deref())
+        }
+        Subcommands::Load(flags) => load::run(flags),
+        Subcommands::Marks => ci::marks(),
+        Subcommands::Regressions => ci::regressions(),
+        Subcommands::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),
+        Subcommands::Ci { against } => checked(against.as_deref(), ci::everything),
+        Subcommands::Pages { which } => {
             let pages = match which {
                 Pages::Seeds => pages::seeds(),
                 Pages::Scenarios => pages::scenarios(ci::cores()),
@@ -336,7 +340,7 @@ fn checked(other: Option<&Path>, then: fn() -> (String, Exit)) -> (String, Exit)
 /// The output of this build for these arguments.
 fn output_of(arguments: &[&str]) -> String {
     let cli = Cli::parse_from(std::iter::once("sim").chain(arguments.iter().copied()));
-    cli.what.map_or_else(String::new, |what| many(what).0)
+    cli.subcommand.map_or_else(String::new, |subcommand| run_subcommand(subcommand).0)
 }
 
 /// Runs the plan in this file. A plan with a fault schedule runs in the service layer.

@@ -102,7 +102,7 @@ pub(crate) struct FaultyRun<'a> {
     latest_arrived: usize,
     /// The calls that wait for the end of a backlog.
     pub(super) waiting: Vec<usize>,
-    /// Whether a [`Event::Tick`] is in the queue.
+    /// Whether an [`Event::Tick`] is in the queue.
     pub(super) ticking: bool,
     /// The service's timers, in virtual time.
     pub(super) timers: Timers,
