@@ -220,7 +220,7 @@ fn stock_file(value: &Value, text: &str, directory: &Path) -> Option<StockSource
     (!text.is_empty()).then(|| StockSource::File(directory.join(folder).join(text)))
 }
 
-/// The text of the file; `None` if it does not exist and nobody named it.
+/// The text of the file; `None` if it does not exist and no source names it.
 fn read(
     directory: &Path,
     file: &Path,

@@ -43,19 +43,19 @@ impl<T> Sequenced<T> {
 }
 
 /// More orders are due than one step expires, as after the process was suspended. The
-/// [ticker](Sequencer::tick) works the backlog off. No call is answered before that: it would see
-/// stock of the past, or give a new order a time, and so a deadline, of the past.
+/// [ticker](Sequencer::tick) expires the backlog in steps. No call is answered before that: it would
+/// see old stock, or create an order with an old time and deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behind;
 
-/// The machine behind its lock, with its clock.
+/// The state behind its lock, with its clock.
 pub struct Sequencer {
     inner: Mutex<Inner>,
     clock: Clock,
     expiry_step: NonZeroUsize,
-    /// Wakes the ticker before the time that it was told.
+    /// Wakes the ticker early, because the next deadline is now earlier.
     wake_ticker: Notify,
-    /// Wakes the calls that found the machine behind.
+    /// Wakes the calls that wait until the backlog has expired.
     caught_up: Notify,
 }
 
@@ -90,10 +90,10 @@ impl Sequencer {
         self
     }
 
-    /// Takes the lock, and expires what is due, so that nobody sees an order past its deadline.
+    /// Takes the lock and expires due orders, so that no call sees an order past its deadline.
     ///
     /// # Errors
-    /// [`Behind`]: try again when the machine has [caught up](Self::caught_up).
+    /// [`Behind`]: try again after [`caught_up`](Self::caught_up).
     pub fn present(&self) -> Result<Present<'_>, Behind> {
         let called = (self.clock)();
         let mut inner = self.lock();
@@ -176,7 +176,7 @@ impl Present<'_> {
     /// Executes a command.
     pub fn submit(mut self, command: Command) -> Sequenced<Result<Outcome, Rejection>> {
         let at = self.at;
-        // If the clock stands still, the command is later than the present that was expired.
+        // If the clock did not advance, the command has a later time than the last expiry.
         if self.inner.is_due(at) {
             let expired = self.inner.expire(at);
             self.expired = self.expired.map_or(expired, |earlier| Some(earlier.and(expired)));
@@ -259,7 +259,7 @@ impl Inner {
         self.state.next_deadline().is_some_and(|deadline| deadline <= at)
     }
 
-    /// Expires what is due by this time, as an entry of its own.
+    /// Expires the orders that are due by this time, as a separate entry.
     fn expire(&mut self, at: Timestamp) -> Option<Expired> {
         let tick = self.entry(at, Command::Tick);
         self.apply(&tick).expect("time does not go backwards");

@@ -1,4 +1,4 @@
-//! What the machine can be asked to do: a [`Command`] is a validated request, and an [`Entry`] is a
+//! What the state machine can do: a [`Command`] is a validated request, and an [`Entry`] is a
 //! command with its time and its place in the log.
 
 use std::fmt;
@@ -31,7 +31,7 @@ pub enum Command {
         /// Makes the command safe to repeat.
         key: Option<IdempotencyKey>,
     },
-    /// Mark an order as paid: its stock leaves the building.
+    /// Mark an order as paid: its stock leaves the warehouse.
     PayOrder(OrderId),
     /// Cancel an order: its stock is available again.
     CancelOrder(OrderId),
@@ -147,7 +147,7 @@ impl fmt::Display for DemandError {
 }
 
 /// A name that a client gives to one create, so that repeating the create makes no second order:
-/// 1 to 64 bytes. Each user has a key space of their own.
+/// 1 to 64 bytes. Keys of different users are independent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencyKey {
     bytes: [u8; Self::MAX_BYTES],

@@ -1,4 +1,4 @@
-//! What has happened: [`Event`]s, the only output of the machine besides its answers.
+//! [`Event`]s: what has happened. Events and answers are the only output of the state machine.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! The idempotency keys that are remembered, each with the order that it made.
 //!
 //! A queue of keys by age, with a hash index that grows one bucket at a time. A key is forgotten
-//! when its order has a certain age, whether or not it has been removed from the queue by then.
+//! when its order reaches a certain age, even if it is still in the queue.
 //! Forgotten keys are removed a few at a time, by the commands that follow.
 
 use super::command::IdempotencyKey;
@@ -43,8 +43,8 @@ pub(super) struct Keys {
     /// When the oldest key is forgotten; `None` for never, and if there are no keys.
     oldest_end: Option<Timestamp>,
     entries: Queue<Entry>,
-    /// For each entry the link to the next entry of its bucket. Apart from the entries and small,
-    /// so that a chain is walked without fetching entries.
+    /// For each entry the link to the next entry of its bucket. Stored apart from the entries, so
+    /// that a lookup follows a chain without reading entries.
     links: Queue<Link>,
     bytes: ByteQueue,
     buckets: Buckets,
@@ -53,7 +53,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// No keys yet. Each will be forgotten a `window` after its order was created. The `secret`
+    /// An empty index. A key is forgotten a `window` after the creation of its order. The `secret`
     /// makes the index unpredictable for clients.
     pub(super) fn new(window: Span, secret: u64) -> Self {
         Self { secret, window, ..Self::default() }
@@ -144,7 +144,7 @@ impl Keys {
         self.remove_until(low);
     }
 
-    /// Whether a key is forgotten by now whose order was created at this time.
+    /// Whether a key is forgotten now, if its order was created at this time.
     pub(super) fn is_forgotten(&self, created: Timestamp, now: Timestamp) -> bool {
         // An end after the last representable time is never.
         created.checked_add(self.window).is_some_and(|end| end <= now)

@@ -30,8 +30,8 @@ pub struct Order {
 /// Lines that are stored in the record itself.
 const LINES_WITHIN: u16 = 2;
 
-/// 48 bytes an order, its first two lines included, so that most commands need one record only.
-/// Further lines are stored in an arena of their own, 8 bytes each.
+/// 48 bytes per order, including its first two lines, so that most commands need one record only.
+/// Further lines are stored in a separate arena, 8 bytes each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OrderRecord {
     pub(super) user: UserId,
@@ -161,7 +161,7 @@ impl Orders {
         record.cause = cause;
         record.updated = time;
         if to == OrderStatus::AwaitingPayment {
-            // Only a new order comes to await payment, and that is the last one.
+            // Only a new order can start to await payment, and a new order is the last one.
             self.awaiting.insert_last();
         } else if from == OrderStatus::AwaitingPayment {
             self.awaiting.remove(order);
@@ -261,7 +261,7 @@ impl Iterator for Lines<'_> {
         (left, Some(left))
     }
 
-    // Most orders have one or two lines, which this reads without a look-up each.
+    // Most orders have one or two lines. This reads them without a lookup for each.
     fn fold<B, F: FnMut(B, Line) -> B>(self, start: B, mut f: F) -> B {
         let Self { orders, record, next } = self;
         let mut folded = start;

@@ -27,7 +27,7 @@ pub enum Outcome {
         /// The lines that were short at the first create, by ascending SKU.
         shortages: Vec<Shortage>,
     },
-    /// The order is paid, and its stock has left the building.
+    /// The order is paid, and its stock has left the warehouse.
     Paid,
     /// The order was paid before. Nothing changed.
     AlreadyPaid,

@@ -12,11 +12,11 @@ use super::stock::StockView;
 /// written and read without a second copy of it in memory.
 #[derive(Clone, Debug)]
 pub struct Parts<S, O, K> {
-    /// The rules that hold.
+    /// The current rules.
     pub rules: Rules,
-    /// Since when they hold.
+    /// When these rules were set.
     pub rules_since: Timestamp,
-    /// The machine's time.
+    /// The time of the last command.
     pub now: Timestamp,
     /// The index of the last entry that changed the state; 0 for none.
     pub index: u64,
@@ -52,7 +52,7 @@ impl LomsState {
     }
 
     /// The state that consists of these parts. It has the digest of the state that they were read
-    /// from, and answers every further command as that state does.
+    /// from, and gives the same answer to every later command.
     ///
     /// # Errors
     /// The parts are not those of any state: the first [`Violation`] found.

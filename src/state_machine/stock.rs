@@ -1,4 +1,4 @@
-//! The stock: for each SKU how many units are in the building, and how many of them are reserved.
+//! The stock: for each SKU how many units are in the warehouse, and how many of them are reserved.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::storage::{Slot, Table};
 pub struct StockRecord {
     /// The SKU.
     pub sku: Sku,
-    /// Units in the building, reserved ones included.
+    /// Units in the warehouse, reserved ones included.
     pub total: u64,
     /// Units that are reserved outside LOMS. No order can release them.
     pub reserved: u64,
@@ -74,7 +74,7 @@ impl fmt::Display for OpeningStockError {
 pub struct StockView {
     /// The SKU as it was first recorded.
     pub opening: StockRecord,
-    /// Units in the building now.
+    /// Units in the warehouse now.
     pub total: u64,
     /// Units of those that are reserved, by orders or outside LOMS.
     pub reserved: u64,
@@ -149,7 +149,7 @@ impl Stock {
         units.reserved = subtract(units.reserved, count);
     }
 
-    /// Takes units out of the building that were reserved for an order.
+    /// Takes units out of the warehouse that were reserved for an order.
     #[inline(always)]
     pub(super) fn deduct(&mut self, sku: Sku, count: Count) {
         let units = self.reserved_units(sku);

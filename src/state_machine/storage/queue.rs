@@ -89,7 +89,7 @@ impl<T: Copy> Queue<T> {
     }
 
     fn locate(&self, place: u64) -> (usize, usize) {
-        let offset = place.checked_sub(self.base).expect("dropped entries are not asked for");
+        let offset = place.checked_sub(self.base).expect("dropped entries are not read");
         let to_size = |n| usize::try_from(n).expect("what is in memory is addressable");
         (to_size(offset / CHUNK), to_size(offset % CHUNK))
     }

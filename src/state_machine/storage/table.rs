@@ -1,4 +1,4 @@
-//! [`Table`]: a hash table of a size that is chosen once, with room for more beside it.
+//! [`Table`]: a hash table of fixed size, and an ordered map for later entries.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use super::size;
 
 /// An entry, or an empty place. Aligned so that no entry spans two cache lines: in a large table,
-/// fetching the entry is most of what a look-up costs.
+/// reading the entry is most of the cost of a lookup.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
 struct Node<V> {
@@ -19,7 +19,7 @@ struct Node<V> {
 pub(in super::super) enum Slot {
     /// At this place of the hash table.
     Place(u32),
-    /// Under this key of the map beside it.
+    /// Under this key of the ordered map.
     Further(NonZeroU32),
 }
 
