@@ -152,7 +152,7 @@ impl Server {
     pub(crate) fn processor_seconds(&self) -> Result<f64, String> {
         let path = format!("/proc/{}/stat", self.process.id());
         let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        // The name is in parentheses and can contain any character. See proc(5) for the other fields.
+        // The name is in parentheses and can contain any character. proc(5) lists the fields.
         let fields = stat.rsplit(')').next().unwrap_or_default();
         let ticks: f64 = fields
             .split_whitespace()

@@ -21,12 +21,12 @@ use crate::state_machine::{Command, OrderStatus, Rejection};
 
 /// Response metadata of answers, and of refusals by the state machine: the index of the last entry
 /// that the answer depends on, or 0 if there is none. A command that changes something has its own
-/// index. Reads, refusals and repeated creates change nothing; they have the index of the last entry
-/// before them. An answer shows the effects of exactly the entries up to its index.
+/// index. Reads, refusals and repeated creates change nothing; they have the index of the last
+/// entry before them. An answer shows the effects of exactly the entries up to its index.
 pub const COMMAND_INDEX: &str = "loms-command-index";
 
-/// How long a call waits while a backlog expires. The target is that no call waits longer than 5 ms.
-/// Timers are late while the cores are busy with the backlog, so this is shorter.
+/// How long a call waits while a backlog expires. The target is that no call waits longer than
+/// 5 ms. Timers are late while the cores are busy with the backlog, so this is shorter.
 const MAX_WAIT: Duration = Duration::from_millis(1);
 
 /// How an OrderCreate is answered that fails for lack of stock.
@@ -62,14 +62,14 @@ pub struct LomsService {
 }
 
 impl LomsService {
-    /// The service of this machine.
+    /// The service of this sequencer.
     #[must_use]
     pub fn new(sequencer: Arc<Sequencer>, options: ServiceOptions) -> Self {
         Self { sequencer, options }
     }
 
-    /// The machine at the present time. If it is behind, the call waits a little for it to catch
-    /// up, and is refused after that.
+    /// The state at the present time. While a backlog expires, the call waits up to [`MAX_WAIT`]
+    /// and is then refused.
     async fn present(&self) -> Result<Present<'_>, Status> {
         if let Ok(present) = self.sequencer.present() {
             return Ok(present);

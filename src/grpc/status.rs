@@ -75,7 +75,7 @@ pub(super) fn sku_not_found(sku: Sku) -> Status {
 /// When a call that was turned away may come again: by then a million expiries are done.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// The machine is behind the present: nothing was done, and trying again soon is all that it takes.
+/// A backlog of orders is still expiring. Nothing was done; the client can retry soon.
 pub(super) fn behind() -> Status {
     let no_facts: [(String, String); 0] = [];
     let mut details = ErrorDetails::with_error_info("CATCHING_UP", DOMAIN, no_facts);
@@ -85,8 +85,8 @@ pub(super) fn behind() -> Status {
 }
 
 /// Maximum number of shortages in a refusal. Details are sent in the trailers, and many clients
-/// (gRPC's C core and Java) reject trailers over 8 KiB with an error of their own. OrderInfo returns
-/// all shortages.
+/// (gRPC's C core and Java) reject trailers over 8 KiB with an error of their own. OrderInfo
+/// returns all shortages.
 pub const MOST_SHORTAGES: usize = 150;
 
 /// A failed create, if `orders.failed_create` is `failed_precondition`. The details contain the

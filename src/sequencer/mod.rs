@@ -43,8 +43,8 @@ impl<T> Sequenced<T> {
 }
 
 /// More orders are due than one step expires, as after the process was suspended. The
-/// [ticker](Sequencer::tick) expires the backlog in steps. No call is answered before that: it would
-/// see old stock, or create an order with an old time and deadline.
+/// [ticker](Sequencer::tick) expires the backlog in steps. No call is answered before that: it
+/// would see old stock, or create an order with an old time and deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behind;
 
@@ -69,7 +69,7 @@ struct Inner {
 }
 
 impl Sequencer {
-    /// Guards this machine and uses this clock.
+    /// A sequencer of this state, with this clock.
     #[must_use]
     pub fn new(state: LomsState, clock: Clock) -> Self {
         let inner = Inner { state, behind: false, events: Vec::new() };
@@ -118,9 +118,9 @@ impl Sequencer {
         Ok(Present { sequencer: self, inner, called, at, expired })
     }
 
-    /// Expires due orders, at most one step of them. Returns for how long the machine needs no
-    /// tick: until its next order expires, which is no time at all while there is a backlog;
-    /// `None` if no order will expire.
+    /// Expires due orders, at most one step of them. Returns the time until the next tick is
+    /// needed: until the next order expires, or zero while there is a backlog; `None` if no
+    /// order will expire.
     pub fn tick(&self) -> Option<Duration> {
         let mut inner = self.lock();
         let now = (self.clock)().max(inner.state.now());
@@ -144,7 +144,7 @@ impl Sequencer {
         self.wake_ticker.notified().await;
     }
 
-    /// Waits until the machine has no backlog. Counts from the call, not from the first poll.
+    /// Waits until there is no backlog. The wait starts at the call, not at the first poll.
     pub fn caught_up(&self) -> impl Future<Output = ()> {
         self.caught_up.notified()
     }
@@ -159,8 +159,8 @@ impl Sequencer {
     }
 }
 
-/// The machine at the present time, locked. It is used for one call, which gives back owned data:
-/// converting, wording and logging the answer happen after the lock is released.
+/// The locked state at the present time, for one call. The call returns owned data, so that the
+/// answer is converted, formatted and logged after the lock is released.
 pub struct Present<'a> {
     sequencer: &'a Sequencer,
     inner: MutexGuard<'a, Inner>,

@@ -10,10 +10,10 @@ use super::rules::Rules;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The place in the log: 1 for the first entry, and one more for each entry after it. Only a
-    /// command that changes the state takes a place; a command that changes nothing leaves its
-    /// index to the next one.
+    /// command that changes the state takes a place. If a command changes nothing, the next
+    /// command has the same index.
     pub index: u64,
-    /// The machine's time from this entry on; never before that of the entry before it.
+    /// The time of this entry; never before that of the entry before it.
     pub at: Timestamp,
     /// What to do.
     pub command: Command,

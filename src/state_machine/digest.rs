@@ -1,5 +1,5 @@
 //! A fingerprint of the whole state. It depends on the values alone, in a fixed order, so it is the
-//! same in every build and on every machine.
+//! same in every build and on every computer.
 
 use std::fmt;
 
@@ -22,8 +22,8 @@ impl fmt::Display for Digest {
 impl LomsState {
     /// The fingerprint of everything that decides answers: rules, time, stock, orders, keys.
     ///
-    /// Two states with equal digests answer all commands equally. The index of the last entry is not
-    /// part of it, so that the same history with more or fewer ticks has the same digest.
+    /// Two states with equal digests answer all commands equally. The digest does not include the
+    /// index of the last entry, so that extra ticks do not change it.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut digester = Digester::new();

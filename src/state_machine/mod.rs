@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The same entries always give the same answers: the core uses no clock, random numbers, threads,
-//! sockets or files. The time is a field of each [`Entry`]. [`LomsState::next_deadline`] returns the
-//! time of the next tick. The core returns [`Event`]s and never logs.
+//! sockets or files. The time is a field of each [`Entry`]. [`LomsState::next_deadline`] returns
+//! the time of the next tick. The core returns [`Event`]s and never logs.
 //!
 //! A command is all or nothing: everything that can be refused is decided before the first change.
 //! Assertions check what cannot happen. A failed assertion stops the process, because a wrong stock

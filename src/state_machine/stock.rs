@@ -17,7 +17,7 @@ pub struct StockRecord {
     pub reserved: u64,
 }
 
-/// The stock that a machine starts with: each SKU once, and no more reserved than there is.
+/// The stock that a state starts with: each SKU once, and no more units reserved than there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpeningStock(Vec<StockRecord>);
 

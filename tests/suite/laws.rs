@@ -1,5 +1,5 @@
-//! Properties of the state machine that hold for every sequence of commands. The commands are random
-//! and of every kind. The stock is small, so that every outcome occurs.
+//! Properties of the state machine that hold for every sequence of commands. The commands are
+//! random and of every kind. The stock is small, so that every outcome occurs.
 
 use std::collections::BTreeMap;
 
