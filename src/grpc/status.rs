@@ -72,7 +72,7 @@ pub(super) fn sku_not_found(sku: Sku) -> Status {
     refuse(Code::NotFound, "SKU_NOT_FOUND", message, [("sku", sku.to_string())])
 }
 
-/// When a call that was turned away may come again: by then a million expiries are done.
+/// The delay in the RetryInfo. A million orders expire in less time.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// A backlog of orders is still expiring. Nothing was done; the client can retry soon.
