@@ -6,7 +6,7 @@ use super::lifecycle::{Cause, OrderStatus};
 use super::outcome::Shortage;
 use super::storage::{Arena, BitSet};
 
-/// An order as it is read: owned data, complete.
+/// An order as owned data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// Its id.
@@ -61,7 +61,7 @@ pub(super) struct Orders {
     records: Arena<OrderRecord>,
     /// The lines that do not fit into their order's record.
     more_lines: Arena<Line>,
-    /// How many lines all orders have, those in the records included.
+    /// The number of lines of all orders, including the lines in the records.
     line_count: u32,
     shortages: Arena<ShortLine>,
     awaiting: BitSet,
@@ -139,7 +139,7 @@ impl Orders {
         self.shortages.push(ShortLine { order, line, available });
     }
 
-    /// Changes an order's status and returns the one it had. The only place where a status is set.
+    /// Changes an order's status and returns the previous one. Only this function sets a status.
     ///
     /// # Panics
     /// The lifecycle does not allow the change.

@@ -1,4 +1,4 @@
-//! A state as the list of its parts, and a state from such a list: what a snapshot holds.
+//! Converts a state to its parts (a snapshot), and parts to a state.
 
 use super::command::IdempotencyKey;
 use super::ids::{OrderId, Timestamp};
@@ -8,7 +8,7 @@ use super::rules::Rules;
 use super::state::LomsState;
 use super::stock::StockView;
 
-/// Everything that a state consists of. The lists are iterators, so that a large state can be
+/// All parts of a state. The lists are iterators, so that a large state can be
 /// written and read without a second copy of it in memory.
 #[derive(Clone, Debug)]
 pub struct Parts<S, O, K> {
@@ -31,7 +31,7 @@ pub struct Parts<S, O, K> {
 }
 
 impl LomsState {
-    /// What the state consists of.
+    /// The parts of this state.
     pub fn parts(
         &self,
     ) -> Parts<

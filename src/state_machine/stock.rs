@@ -76,7 +76,7 @@ pub struct StockView {
     pub opening: StockRecord,
     /// Units in the warehouse now.
     pub total: u64,
-    /// Units of those that are reserved, by orders or outside LOMS.
+    /// Reserved units, by orders or outside LOMS.
     pub reserved: u64,
 }
 
@@ -88,7 +88,7 @@ impl StockView {
     }
 }
 
-/// What changes with every order.
+/// The numbers that change with every order.
 #[derive(Clone, Copy, Debug, Default)]
 struct Units {
     total: u64,
@@ -99,7 +99,7 @@ struct Units {
 #[derive(Clone, Debug)]
 pub(super) struct Stock {
     units: Table<Units>,
-    /// Every SKU as it was first recorded: apart, since commands do not need it.
+    /// The first record of every SKU. Stored apart, because commands do not need it.
     opening: BTreeMap<Sku, StockRecord>,
 }
 
@@ -142,14 +142,14 @@ impl Stock {
         assert!(units.reserved <= units.total, "more is reserved than there is: {units:?}");
     }
 
-    /// Makes units available again that were reserved for an order.
+    /// Releases units that were reserved for an order.
     #[inline(always)]
     pub(super) fn release(&mut self, sku: Sku, count: Count) {
         let units = self.reserved_units(sku);
         units.reserved = subtract(units.reserved, count);
     }
 
-    /// Takes units out of the warehouse that were reserved for an order.
+    /// Deducts units that were reserved for an order.
     #[inline(always)]
     pub(super) fn deduct(&mut self, sku: Sku, count: Count) {
         let units = self.reserved_units(sku);
