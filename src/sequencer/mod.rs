@@ -1,9 +1,9 @@
 //! The sequencer: the one lock, which puts the calls of all connections into one order, and the
 //! clock, which gives each command its time.
 //!
-//! | module | holds |
+//! | module | content |
 //! |---|---|
-//! | `clock` | where the time comes from |
+//! | `clock` | the source of the time |
 //! | `log` | what is logged of calls and of expired orders |
 
 mod clock;
@@ -62,7 +62,7 @@ pub struct Sequencer {
 struct Inner {
     state: LomsState,
     /// Whether there is a backlog of due orders. Set by the first call or tick that finds it;
-    /// cleared by the tick that ends it. While it is set, calls are refused without a look.
+    /// cleared by the tick that ends it. While it is set, calls are refused without a check.
     behind: bool,
     /// Scratch buffer: the events of the last command.
     events: Vec<Event>,
@@ -82,8 +82,8 @@ impl Sequencer {
         }
     }
 
-    /// Sets how many orders expire at most while the lock is held once. The default, 4,096, holds
-    /// it for about 0.1 ms.
+    /// Sets the maximum number of orders that expire in one step, under one hold of the lock. The
+    /// default is 4,096, which takes about 0.1 ms.
     #[must_use]
     pub fn with_expiry_step(mut self, most: NonZeroUsize) -> Self {
         self.expiry_step = most;
@@ -102,7 +102,7 @@ impl Sequencer {
         }
         let now = called.max(inner.state.now());
         // A command is later than every entry before, so that no two orders have the same deadline.
-        // At the last representable time, in 2554, it stays there.
+        // At the last representable time, in 2554, the time stops.
         let after = inner.state.now().as_nanos().saturating_add(1);
         let at = called.max(Timestamp::from_nanos(after));
         let mut expired = None;
@@ -164,11 +164,11 @@ impl Sequencer {
 pub struct Present<'a> {
     sequencer: &'a Sequencer,
     inner: MutexGuard<'a, Inner>,
-    /// When the call came, by the clock.
+    /// When the call arrived, by the clock.
     called: Timestamp,
     /// The time of a command.
     at: Timestamp,
-    /// What has expired for this call.
+    /// The orders that expired before this call.
     expired: Option<Expired>,
 }
 
@@ -225,7 +225,7 @@ impl Present<'_> {
         Sequenced { index, value }
     }
 
-    /// Releases the lock. Returns the index of the last entry, and when the call came.
+    /// Releases the lock. Returns the index of the last entry, and when the call arrived.
     fn release(self) -> (u64, Timestamp) {
         let Self { inner, called, expired, .. } = self;
         let index = inner.state.index();

@@ -56,7 +56,7 @@ impl Count {
         self.0.get()
     }
 
-    /// The sum; `None` where it does not fit `u32`.
+    /// The sum; `None` if it does not fit `u32`.
     #[must_use]
     pub const fn checked_add(self, more: Self) -> Option<Self> {
         match self.0.checked_add(more.get()) {

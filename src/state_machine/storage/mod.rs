@@ -1,7 +1,7 @@
 //! Containers with a bounded worst case: none of them copies itself to grow, so no single command
 //! is slow because of growth. They know nothing of orders and stock.
 //!
-//! | module | holds |
+//! | module | content |
 //! |---|---|
 //! | `arena` | a list that only grows |
 //! | `queue` | a list that grows at the back and shrinks at the front |
