@@ -1,13 +1,13 @@
-//! What one command costs against how many orders are on record: it should hardly rise.
+//! The cost of a command by the number of stored orders. It should hardly rise.
 //!
-//! `cargo bench --bench curve` prints a table; with `-- --save` it writes
-//! `benches/figures/curve.json` too: an array of rows with `skus`, `orders`, `reach` ("recent" or
-//! "any") and `ns`, nanoseconds a command.
+//! `cargo bench --bench curve` prints a table. With `-- --save` it also writes
+//! `benches/figures/curve.json`: an array of rows with `skus`, `orders`, `reach` ("recent" or
+//! "any") and `ns`, nanoseconds per command.
 //!
-//! Each figure is taken while a shop that has nine tenths of the orders goes on to have all of
-//! them, the growth of the storage included. It is the median of several days: of more days where
-//! there are few orders, whose time is short.
-#![expect(clippy::print_stdout, reason = "a bench tells its figures")]
+//! Each figure is measured from nine tenths of the orders to all of them, and includes the growth
+//! of the storage. It is the median of several runs. Small numbers of orders take little time, so
+//! they are measured in more runs.
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 #[path = "shop/mod.rs"]
 mod shop;
@@ -19,26 +19,27 @@ use std::{env, fs, io};
 
 use shop::{Day, Reach, Supply, World};
 
-/// Orders on record.
+/// Numbers of stored orders.
 const ORDERS: [u64; 7] = [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
 
-/// Days up to the most orders, and days for each of the smaller numbers.
-const LONG_DAYS: usize = 3;
-const SHORT_DAYS: usize = 15;
+/// Number of runs up to the largest number of orders, and number of all runs. The other runs stop
+/// at [`FEW_ORDERS`].
+const LONG_RUNS: usize = 3;
+const RUNS: usize = 15;
 
-/// Up to this many orders a day is short.
+/// The number of orders at which a short run stops.
 const FEW_ORDERS: u64 = 300_000;
 
 fn main() -> io::Result<()> {
-    println!("{:>9} {:>10} {:>8} {:>12}", "SKUs", "orders", "reach", "ns a command");
+    println!("{:>9} {:>10} {:>8} {:>14}", "SKUs", "orders", "reach", "ns per command");
     let mut rows = Vec::new();
     for skus in [1_000, 100_000] {
         for reach in [Reach::Recent, Reach::Any] {
-            // Orders expire soon enough for that to be part of every figure.
+            // A short timeout, so that every figure includes expiry.
             let world = World { timeout: 10_000, ..World::new(skus, reach) };
             for (orders, ns) in curve(&Supply::new(world)) {
                 let reach = reach.name();
-                println!("{skus:>9} {orders:>10} {reach:>8} {ns:>12.1}");
+                println!("{skus:>9} {orders:>10} {reach:>8} {ns:>14.1}");
                 rows.push(format!(
                     "  {{\"skus\": {skus}, \"orders\": {orders}, \"reach\": \"{reach}\", \
                      \"ns\": {ns:.1}}}"
@@ -56,19 +57,19 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Nanoseconds a command at each number of orders.
+/// Nanoseconds per command at each number of orders.
 fn curve(supply: &Supply) -> Vec<(u64, f64)> {
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); ORDERS.len()];
-    for day in 0..SHORT_DAYS {
-        let most = if day < LONG_DAYS { u64::MAX } else { FEW_ORDERS };
+    for run in 0..RUNS {
+        let most = if run < LONG_RUNS { u64::MAX } else { FEW_ORDERS };
         let mut day = Day::new(supply);
         for (orders, times) in ORDERS.iter().zip(&mut times).filter(|(orders, _)| **orders <= most)
         {
-            day.play_to(orders / 10 * 9);
+            day.run_to(orders / 10 * 9);
             let turn = day.turn;
-            let began = now();
-            day.play_to(*orders);
-            let seconds = began.elapsed().as_secs_f64();
+            let start = now();
+            day.run_to(*orders);
+            let seconds = start.elapsed().as_secs_f64();
             let commands = u32::try_from(day.turn - turn).expect("below 2³²");
             times.push(seconds * 1e9 / f64::from(commands));
         }

@@ -1,10 +1,10 @@
-//! How many instructions a command costs the machine: a figure without noise, with a bound.
+//! Instructions per command of the state machine: a figure without noise, with a limit.
 //!
-//! `cargo bench --bench instructions` runs itself under `valgrind --tool=callgrind`, for some
-//! commands and for twice as many; the difference is what the commands cost, without the set-up.
-//! It ends with exit code 1 where the mix costs more than [`BOUND`]. The shop is small (1,000 SKUs,
-//! recent orders, 40,000 of them), so that caches, which callgrind does not count, matter little.
-#![expect(clippy::print_stdout, reason = "a bench tells its figures")]
+//! `cargo bench --bench instructions` runs itself under `valgrind --tool=callgrind`, once with some
+//! commands and once with twice as many. The difference is the cost of the commands without the
+//! set-up. The exit code is 1 if the mix costs more than [`LIMIT`]. The workload is small (1,000
+//! SKUs, 40,000 orders, recent ones used), because callgrind does not count cache misses.
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 #[path = "callgrind.rs"]
 mod callgrind;
@@ -16,26 +16,25 @@ use std::process::ExitCode;
 
 use shop::{Day, Kind, Reach, Supply, World};
 
-/// The most instructions that a command of the mix may cost, what makes it up included: 3% above
-/// what it did cost when this was last set.
-const BOUND: u64 = 416;
+/// Maximum number of instructions per command of the mix, including its generation.
+const LIMIT: u64 = 416;
 
-/// Commands that are counted.
+/// Number of commands that are counted.
 const COMMANDS: u64 = 50_000;
 
-/// What is counted: the mix, and what it is made of.
+/// What is counted: the mix, and each kind of command.
 const SUBJECTS: [&str; 8] =
     ["mix", "create", "create with key", "pay", "cancel", "expire", "info", "stock"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().collect();
     if let [_, flag, subject, commands] = arguments.as_slice()
-        && flag == "--play"
+        && flag == "--run"
     {
-        play(subject, commands.parse().expect("a number of commands"));
+        run(subject, commands.parse().expect("a number of commands"));
         return ExitCode::SUCCESS;
     }
-    println!("instructions a command, by callgrind:");
+    println!("instructions per command, counted by callgrind:");
     let mut mix = 0;
     for subject in SUBJECTS {
         let count = |commands| instructions(subject, commands);
@@ -53,36 +52,37 @@ fn main() -> ExitCode {
             mix = each;
         }
     }
-    if mix > BOUND {
+    if mix > LIMIT {
         eprintln!(
-            "instructions: a command of the mix costs {mix} instructions, over the bound of \
-             {BOUND}.\nFind what it pays for: `callgrind_annotate` tells. If it is worth that, \
-             raise BOUND in benches/instructions.rs, and say why in the commit."
+            "instructions: a command of the mix costs {mix} instructions, over the limit of \
+             {LIMIT}.\nFind the cause with `callgrind_annotate`. If it is worth the cost, raise \
+             LIMIT in benches/instructions.rs, and give the reason in the commit."
         );
         return ExitCode::FAILURE;
     }
-    println!("the mix is within its bound of {BOUND}");
+    println!("the mix is within its limit of {LIMIT}");
     ExitCode::SUCCESS
 }
 
-/// Counts all instructions of a process that plays this.
+/// Counts all instructions of a process that runs these commands.
 fn instructions(subject: &str, commands: u64) -> Result<u64, String> {
-    let own = env::current_exe().map_err(|error| format!("cannot find itself: {error}"))?;
-    let output = callgrind::counted(&own)
-        .args(["--play", subject, &commands.to_string()])
+    let program =
+        env::current_exe().map_err(|error| format!("cannot find its own program: {error}"))?;
+    let output = callgrind::counted(&program)
+        .args(["--run", subject, &commands.to_string()])
         .output()
-        .map_err(|error| format!("valgrind does not start ({error}); install valgrind"))?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    callgrind::collected(&told)
+        .map_err(|error| format!("cannot start valgrind ({error}): install it"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    callgrind::collected(&stderr)
         .filter(|_| output.status.success())
-        .ok_or_else(|| format!("valgrind failed: {}\n{told}", output.status))
+        .ok_or_else(|| format!("valgrind failed: {}\n{stderr}", output.status))
 }
 
-/// Plays some commands, after a set-up that does not depend on how many.
-fn play(subject: &str, commands: u64) {
+/// Runs this many commands, after a set-up that does not depend on their number.
+fn run(subject: &str, commands: u64) {
     let world = match subject {
         "mix" => World { timeout: 10_000, window: 20_000, ..World::new(1_000, Reach::Recent) },
-        // Nothing expires but where that is asked for.
+        // Long enough that orders expire only in "expire".
         _ => World { timeout: 4 * COMMANDS, ..World::new(1_000, Reach::InTurn) },
     };
     let supply = Supply::new(world);
@@ -100,7 +100,7 @@ fn play(subject: &str, commands: u64) {
         "stock" => Kind::Stock,
         "expire" => {
             (0..2 * COMMANDS).for_each(|_| day.act(Kind::Create));
-            // An order that was placed at turn n is due at n + 4 × COMMANDS.
+            // An order that is placed at turn n is due at turn n + 4 × COMMANDS.
             day.wait(2 * COMMANDS + commands);
             day.expire(usize::MAX);
             return;

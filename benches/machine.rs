@@ -1,11 +1,11 @@
-//! What one command costs the machine, and what one order costs in memory.
+//! The cost of a command of the state machine, and the memory of an order.
 //!
-//! `cargo bench --bench machine` plays a shop's whole day, from no orders to a million on 1,000
-//! SKUs and to ten million on 100,000; the mix is told in `benches/shop/mod.rs`. The figure is the
-//! day's time by its commands, so that growing the storage is within it. "Recent" pays, cancels
-//! and looks at orders placed a moment ago, "any" at any order there is: hardly anything is in a
-//! cache. "Made up only" is what making up the commands takes, which is within the figures; what is
-//! left is the machine's. What a command costs once so many orders are on record, `curve` tells.
+//! `cargo bench --bench machine` runs the workload of `benches/shop/mod.rs` from no orders to a
+//! million with 1,000 SKUs, and to ten million with 100,000. The figure is the time of the whole
+//! run divided by its commands, so it includes the growth of the storage. "recent" pays, cancels
+//! and reads the newest orders. "any" uses all orders, so that hardly any is in a cache. "generate
+//! only" is the part of the figure that generates the commands; the state machine takes the rest.
+//! `benches/curve.rs` measures the cost by the number of stored orders.
 
 #[path = "shop/mod.rs"]
 mod shop;
@@ -23,14 +23,14 @@ fn mix(criterion: &mut Criterion) {
         for reach in [Reach::Recent, Reach::Any] {
             let supply = Supply::new(World::new(skus, reach));
             let id = format!("{skus} SKUs x {orders} orders");
-            let commands = tell_memory(&supply, &id, orders);
+            let commands = print_memory(&supply, &id, orders);
             group.throughput(Throughput::Elements(commands));
-            let made_up = format!("{}, made up only", reach.name());
-            for (name, plays) in [(reach.name(), true), (&made_up, false)] {
+            let generate_only = format!("{}, generate only", reach.name());
+            for (name, applies) in [(reach.name(), true), (&generate_only, false)] {
                 group.bench_function(BenchmarkId::new(name, &id), |bencher| {
                     bencher.iter_batched_ref(
                         || Day::new(&supply),
-                        |day| if plays { day.play_to(orders) } else { day.make_up_to(orders) },
+                        |day| if applies { day.run_to(orders) } else { day.generate_to(orders) },
                         BatchSize::PerIteration,
                     );
                 });
@@ -40,22 +40,22 @@ fn mix(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Plays the day once to tell what its orders take, and how many commands it has.
-fn tell_memory(supply: &Supply, id: &str, orders: u64) -> u64 {
+/// Runs the workload once and prints the memory of its orders. Returns the number of commands.
+fn print_memory(supply: &Supply, id: &str, orders: u64) -> u64 {
     let mut commands = 0;
     let mut resident = 0;
     let memory = allocation_counter::measure(|| {
         let mut day = Day::new(supply);
         let before = resident_bytes();
-        day.play_to(orders);
+        day.run_to(orders);
         resident = resident_bytes() - before;
-        day.state.check_invariants().expect("the day went well");
+        day.state.check_invariants().expect("the invariants hold");
         commands = day.turn;
-        // Measured as it stands at the end of the day.
+        // Measure the memory at the end of the run, before it is freed.
         std::mem::forget(day);
     });
     eprintln!(
-        "{id}: {} bytes an order and {} MiB in all are resident; {} MiB are addressed, in {} \
+        "{id}: {} bytes per order and {} MiB in total are resident; {} MiB are allocated, in {} \
          allocations",
         resident / orders,
         resident >> 20,
@@ -65,7 +65,7 @@ fn tell_memory(supply: &Supply, id: &str, orders: u64) -> u64 {
     commands
 }
 
-/// What the process has in memory, as Linux tells; 0 elsewhere.
+/// Resident memory of the process on Linux; 0 on other systems.
 fn resident_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

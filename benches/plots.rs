@@ -1,7 +1,7 @@
 //! Draws `benches/figures/*.svg` from the numbers beside them.
 //!
-//! `cargo run --example plots` draws; with `-- --check` it writes nothing, and fails where a
-//! drawing is not what its numbers say.
+//! `cargo run --example plots` writes the plots. With `-- --check` it writes nothing, and fails if
+//! a plot differs from its numbers.
 
 use std::error::Error;
 use std::fs;
@@ -20,7 +20,7 @@ const SIZE: (u32, u32) = (760, 420);
 
 const FONT: (&str, u32) = ("sans-serif", 15);
 
-/// Told apart by most eyes, and in print (Okabe and Ito, 2008).
+/// Colours that colour-blind readers can distinguish, also in print (Okabe and Ito, 2008).
 const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
 
@@ -29,7 +29,7 @@ struct Line {
     name: String,
     points: Vec<(f64, f64)>,
     colour: RGBColor,
-    /// What LOMS is compared with is drawn thin.
+    /// Draws a thin line: for the server that LOMS is compared with.
     thin: bool,
 }
 
@@ -64,7 +64,7 @@ fn plots(check: bool) -> Result<(), Box<dyn Error>> {
             fs::write(path("svg"), drawing)?;
         } else if fs::read_to_string(path("svg")).ok() != Some(drawing) {
             return Err(format!(
-                "benches/figures/{name}.svg is not what {name}.json says; draw it anew with \
+                "benches/figures/{name}.svg differs from {name}.json; run \
                  `cargo run --example plots`"
             )
             .into());
@@ -73,7 +73,7 @@ fn plots(check: bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What a command costs, against orders on record.
+/// The cost of a command by the number of stored orders.
 fn curve(rows: &[Value]) -> Drawing {
     let mut lines: Vec<Line> = Vec::new();
     for row in rows {
@@ -93,7 +93,7 @@ fn curve(rows: &[Value]) -> Drawing {
     log_plot("Cost of a command against orders", &across, &up, &lines)
 }
 
-/// Latency against load.
+/// Latency by load.
 fn load(rows: &[Value]) -> Drawing {
     let mut lines = Vec::new();
     for (server, name, thin) in [("noop", "no-op", true), ("loms", "LOMS", false)] {
@@ -114,7 +114,7 @@ fn load(rows: &[Value]) -> Drawing {
     log_plot("Latency against load", &across, &up, &lines)
 }
 
-/// Calls a second, LOMS beside the no-op.
+/// Calls per second: LOMS compared with the no-op.
 fn thin(rows: &[Value]) -> Drawing {
     let mut drawing = String::new();
     {

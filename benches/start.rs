@@ -1,9 +1,9 @@
-//! How long it takes to start: the machine with a million SKUs, from the stock file to the first
-//! command, and the process with the shipped file, from its start to where it takes connections.
+//! Start time: of the state machine with a million SKUs, from the stock file to the first command;
+//! and of `loms serve` with the default stock, until it accepts connections.
 //!
-//! `cargo bench --bench start` writes a large stock file into a temporary folder and reads it
-//! several times, and starts `loms serve` as often; the medians are told.
-#![expect(clippy::print_stdout, reason = "a bench tells its figures")]
+//! `cargo bench --bench start` writes a large stock file into a temporary folder, reads it several
+//! times, starts `loms serve` as many times, and prints the medians.
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 #[path = "shop/mod.rs"]
 mod shop;
@@ -29,39 +29,39 @@ fn main() -> io::Result<()> {
     }
     writeln!(file, "]")?;
     file.flush()?;
-    let (mut loading, mut opening) = (Vec::new(), Vec::new());
+    let (mut read, mut loaded) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let began = now();
-        let stock = opening_stock::load(&path).expect("it was just written");
-        loading.push(began.elapsed());
-        let began = now();
+        let start = now();
+        let stock = opening_stock::load(&path).expect("the file is valid");
+        read.push(start.elapsed());
+        let start = now();
         let state = LomsState::new(Rules::default(), &stock, 0);
-        opening.push(began.elapsed());
-        assert!(state.available(shop::sku(SKUS - 1)).is_some(), "the last SKU has its shelf");
+        loaded.push(start.elapsed());
+        assert!(state.available(shop::sku(SKUS - 1)).is_some(), "the last SKU has a stock record");
     }
-    let (loading, opening) = (median(loading), median(opening));
+    let (read, loaded) = (median(read), median(loaded));
     println!(
-        "{SKUS} SKUs, {} MiB of JSON: loaded in {} ms, opened in {} ms",
+        "{SKUS} SKUs, {} MiB of JSON: read in {} ms, loaded into the state in {} ms",
         path.metadata()?.len() >> 20,
-        loading.as_millis(),
-        opening.as_millis(),
+        read.as_millis(),
+        loaded.as_millis(),
     );
     let ready = (0..RUNS).map(|_| ready()).collect::<io::Result<_>>()?;
-    println!("loms serve, with the shipped stock: ready in {:.1?}", median(ready));
+    println!("loms serve with the default stock: ready after {:.1?}", median(ready));
     Ok(())
 }
 
-/// From the start of the process until it says that it serves, by when it listens.
+/// Time from the start of the process to its log line "serving"; it listens by then.
 fn ready() -> io::Result<Duration> {
-    let began = now();
+    let start = now();
     let mut process = Command::new(env!("CARGO_BIN_EXE_loms"))
         .args(["serve", "--listen", "127.0.0.1:0"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::piped())
         .spawn()?;
     let mut line = String::new();
-    BufReader::new(process.stderr.take().expect("it was asked for")).read_line(&mut line)?;
-    let ready = began.elapsed();
+    BufReader::new(process.stderr.take().expect("stderr is piped")).read_line(&mut line)?;
+    let ready = start.elapsed();
     assert!(line.contains("serving"), "{line}");
     process.kill()?;
     process.wait()?;

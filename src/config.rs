@@ -1,6 +1,6 @@
 //! The configuration: reads every source and checks every value.
 //!
-//! | module | holds |
+//! | module | content |
 //! |---|---|
 //! | this file | [`Config`], and [`Config::load`], which merges all [`Sources`] |
 //! | [`keys`] | the table of keys, used for every source |
@@ -79,7 +79,7 @@ pub enum StockSource {
 /// The rules for orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orders {
-    /// The most lines of a create, before lines of one SKU are added up; at least 1.
+    /// Maximum number of lines of a create, before lines of one SKU are added up; at least 1.
     pub max_lines: u16,
     /// How long an order may await payment; zero: without limit.
     pub payment_timeout: Span,
@@ -220,7 +220,7 @@ fn stock_file(value: &Value, text: &str, directory: &Path) -> Option<StockSource
     (!text.is_empty()).then(|| StockSource::File(directory.join(folder).join(text)))
 }
 
-/// The text of the file; `None` if it does not exist and nobody named it.
+/// The text of the file; `None` if it does not exist and no source names it.
 fn read(
     directory: &Path,
     file: &Path,

@@ -7,19 +7,19 @@
 //!                             refuse          stamps the time     pure, deterministic
 //! ```
 //!
-//! | module | holds |
+//! | module | purpose |
 //! |---|---|
-//! | [`state_machine`] | the core: orders and stock as a pure machine. Start here |
-//! | [`sequencer`] | the one lock, and the clock |
+//! | [`state_machine`] | the core: a pure state machine of orders and stock. Start here |
+//! | [`sequencer`] | the one lock, the clock, expiry of due orders, the log |
 //! | [`grpc`] | requests and answers of the wire, checked and converted |
-//! | [`server`] | serving from a listener until a shutdown: health, reflection, drain |
+//! | [`server`] | serves from a listener until shutdown: health, reflection, drain |
 //! | [`client`] | the client that a cart uses |
 //! | [`config`] | file, environment and flags as one checked configuration |
 //! | [`signals`] | SIGTERM and SIGINT |
 //! | [`opening_stock`] | the stock file |
 //!
-//! Imports go one way: `server → grpc → sequencer → state_machine`, and the machine uses nothing
-//! but a little of `std`. `tests/suite/tidy.rs` holds that rule.
+//! Imports go in one direction: `server → grpc → sequencer → state_machine`. The state machine
+//! uses only `std`. `tests/suite/imports.rs` checks this.
 
 #[cfg(feature = "client")]
 pub mod client;

@@ -4,7 +4,7 @@
 //! numbers and required. The array may be empty. Start at [`load`]; [`embedded`] is the stock that
 //! is compiled into the binary.
 //!
-//! Every problem is an error of one line that says where. Nothing is corrected by guessing.
+//! Every problem is an error of one line that names the place. Nothing is corrected by guessing.
 
 use std::fmt;
 use std::fs;
@@ -113,14 +113,14 @@ pub fn parse(text: &str, origin: &str) -> Result<OpeningStock, StockFileError> {
     })
 }
 
-/// The records of the text; an error where the SKU `unique` appears for the second time.
+/// The records of the text; an error if the SKU `unique` appears for the second time.
 fn read(text: &str, origin: &str, unique: Option<Sku>) -> Result<Vec<StockRecord>, StockFileError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let records = Records { unique }.deserialize(&mut json);
     records.and_then(|records| json.end().map(|()| records)).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let said = error.to_string();
-        // The place goes to the front of the line.
+        // The place is moved to the start of the message.
         let place = format!(" at line {line} column {column}");
         let reason = said.strip_suffix(&place).unwrap_or(&said);
         let reason =

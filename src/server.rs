@@ -35,7 +35,7 @@ pub const MAX_REQUEST_BYTES: usize = 4 << 20;
 
 /// Serves on this many threads, one of which is the caller's, until `shutdown` completes. Then
 /// health becomes NOT_SERVING, no new call is accepted, and calls in flight have [`DRAIN`] to
-/// finish. Orders expire on time all the while, with or without calls.
+/// finish. During all this, orders expire on time, with or without calls.
 ///
 /// # Errors
 /// Reflection could not be set up, the system has no threads left, or a worker ended before the
@@ -101,8 +101,8 @@ impl Service<Request<Body>> for Services {
     }
 }
 
-/// Sets health to NOT_SERVING and ends every watch: a watch is a call in flight that would never
-/// finish by itself.
+/// Sets health to NOT_SERVING and ends every watch, because a watch is a call in flight that would
+/// never finish.
 async fn end_health(health: &mut HealthReporter) {
     for service in ["", LomsServer::<LomsService>::NAME] {
         health.set_service_status(service, ServingStatus::NotServing).await;

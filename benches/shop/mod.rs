@@ -1,9 +1,9 @@
-//! The shop that every bench of the machine plays: of ten commands four place an order of two
-//! lines, two pay, one cancels, one looks at an order and two at stock. One create in eight has an
-//! idempotency key. Payments, cancellations and looks go to orders placed a moment ago ("recent")
-//! or to any order there is ("any", where next to nothing is in a cache); an order that nobody pays
-//! expires. The same world is the same commands for ever.
-#![allow(dead_code, reason = "each bench uses its part of the shop")]
+//! The workload of all benches of the state machine. Of ten commands, four create an order of two
+//! lines, two pay, one cancels, one reads an order and two read stock. One create in eight has an
+//! idempotency key. Pay, cancel and read use the newest orders ("recent") or all orders ("any",
+//! where hardly any is in a cache). Unpaid orders expire. The same [`World`] always gives the same
+//! commands.
+#![allow(dead_code, reason = "each bench uses only a part of the workload")]
 
 use std::hint::black_box;
 
@@ -12,42 +12,42 @@ use loms::state_machine::{
     Rules, Sku, Span, StockRecord, Timestamp, UserId,
 };
 
-/// Of ten commands, four are creates.
+/// Of ten commands, four create an order.
 pub(crate) const COMMANDS_PER_TEN: u64 = 10;
 pub(crate) const CREATES_PER_TEN: u64 = 4;
 
-/// Carts to choose from.
+/// Size of the pool of creates: this many per SKU.
 const DEMANDS_PER_SKU: u64 = 2;
 
-/// Nanoseconds of machine time from one command to the next.
+/// Nanoseconds from one command to the next.
 const PACE: u64 = 1_000;
 
-/// What a shop is like.
+/// Settings of the workload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct World {
-    /// SKUs that it sells.
+    /// Number of SKUs.
     pub(crate) skus: u32,
-    /// Which orders are paid, cancelled and looked at.
+    /// Which orders are paid, cancelled and read.
     pub(crate) reach: Reach,
-    /// How many commands an order may await payment.
+    /// Payment timeout, in commands.
     pub(crate) timeout: u64,
-    /// How many commands an idempotency key is remembered.
+    /// Idempotency window, in commands.
     pub(crate) window: u64,
 }
 
-/// How far back the orders lie that are paid, cancelled and looked at.
+/// Which orders are paid, cancelled and read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reach {
-    /// Among the last 1,000.
+    /// One of the last 1,000.
     Recent,
-    /// Anywhere.
+    /// One of all orders.
     Any,
-    /// One after another, from the first.
+    /// Each order in turn, from the first.
     InTurn,
 }
 
 impl Reach {
-    /// In one word.
+    /// The name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Recent => "recent",
@@ -58,12 +58,12 @@ impl Reach {
 }
 
 impl World {
-    /// A shop where orders have 100,000 commands to be paid and keys a million.
+    /// A workload with a timeout of 100,000 commands and a key window of a million.
     pub(crate) fn new(skus: u32, reach: Reach) -> Self {
         Self { skus, reach, timeout: 100_000, window: 1_000_000 }
     }
 
-    /// What is in the building: more than will ever be sold.
+    /// The opening stock: more units than the workload ever orders.
     pub(crate) fn opening(self) -> OpeningStock {
         let records = (0..u64::from(self.skus)).map(|place| StockRecord {
             sku: sku(place),
@@ -73,7 +73,7 @@ impl World {
         OpeningStock::new(records.collect()).expect("SKUs differ")
     }
 
-    /// What carts ask for: a pool of creates with two lines, large enough to touch every SKU.
+    /// A pool of creates with two lines each, large enough to use every SKU.
     fn creates(self) -> Vec<Entry> {
         let user = UserId::new(1).expect("above 0");
         let mut random = Random(1);
@@ -97,14 +97,14 @@ impl World {
     }
 }
 
-/// SKUs are spread over all numbers, as real ones are.
+/// Spreads SKUs over all numbers, like real ones.
 pub(crate) fn sku(place: u64) -> Sku {
     let spread = u32::try_from((place + 1).wrapping_mul(2_654_435_761) % 4_294_967_291);
     Sku::new(spread.expect("below 2³²")).expect("a prime divides no smaller product")
 }
 
-/// A linear congruential generator (Knuth's MMIX), the upper half of a product: two instructions,
-/// so that what is measured is the machine.
+/// A linear congruential generator (Knuth's MMIX) that returns the upper half of a product. It
+/// takes two instructions, so that it hardly affects the figures.
 #[derive(Debug)]
 struct Random(u64);
 
@@ -115,7 +115,7 @@ impl Random {
     }
 }
 
-/// What a shop sells and what its carts ask for, made once for many days.
+/// Opening stock and creates: generated once, used by many runs.
 #[derive(Debug)]
 pub(crate) struct Supply {
     world: World,
@@ -124,13 +124,13 @@ pub(crate) struct Supply {
 }
 
 impl Supply {
-    /// All of it.
+    /// Generates the opening stock and the creates.
     pub(crate) fn new(world: World) -> Self {
         Self { world, opening: world.opening(), creates: world.creates() }
     }
 
-    /// A machine that has seen no command yet.
-    pub(crate) fn machine(&self) -> LomsState {
+    /// A state that has seen no command yet.
+    pub(crate) fn state(&self) -> LomsState {
         LomsState::new(self.world.rules(), &self.opening, 1)
     }
 }
@@ -138,28 +138,28 @@ impl Supply {
 /// The commands of the mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Place an order.
+    /// Create an order.
     Create,
-    /// Place an order, with an idempotency key.
+    /// Create an order with an idempotency key.
     CreateWithKey,
-    /// Pay one.
+    /// Pay an order.
     Pay,
-    /// Cancel one.
+    /// Cancel an order.
     Cancel,
-    /// Look at one.
+    /// Read an order.
     Info,
-    /// Look at a SKU.
+    /// Read the stock of a SKU.
     Stock,
 }
 
-/// A command that is made up, and not played yet.
+/// A generated command that has not run yet.
 struct Call {
     at: Timestamp,
     what: What,
 }
 
 enum What {
-    /// The create at this place of the pool, with a key made of this number.
+    /// The create with this index in the pool, and the number that its key is made of.
     Create(usize, Option<u64>),
     Pay(OrderId),
     Cancel(OrderId),
@@ -167,13 +167,13 @@ enum What {
     Stock(Sku),
 }
 
-/// A shop's day, from no orders on.
+/// One run of the workload, starting with no orders.
 #[derive(Debug)]
 pub(crate) struct Day {
     world: World,
-    /// The pool of creates. They are changed in place, so that no command is copied.
+    /// The pool of creates. Changed in place, so that no command is copied.
     creates: Vec<Entry>,
-    /// The machine.
+    /// The state machine.
     pub(crate) state: LomsState,
     events: Vec<Event>,
     random: Random,
@@ -181,17 +181,17 @@ pub(crate) struct Day {
     pub(crate) turn: u64,
     /// Orders so far.
     pub(crate) orders: u64,
-    /// Orders paid, cancelled and looked at so far, where that is done in turn.
+    /// Commands so far that used an existing order, for [`Reach::InTurn`].
     visited: u64,
 }
 
 impl Day {
-    /// The morning.
+    /// A run without commands yet.
     pub(crate) fn new(supply: &Supply) -> Self {
         Self {
             world: supply.world,
             creates: supply.creates.clone(),
-            state: supply.machine(),
+            state: supply.state(),
             events: Vec::new(),
             random: Random(2),
             turn: 0,
@@ -200,38 +200,37 @@ impl Day {
         }
     }
 
-    /// Plays the mix until there are this many orders.
-    pub(crate) fn play_to(&mut self, orders: u64) {
+    /// Runs the mix until there are this many orders.
+    pub(crate) fn run_to(&mut self, orders: u64) {
         while self.orders < orders {
             self.step();
         }
     }
 
-    /// Only makes up the commands of the mix until there would be this many orders: that part of
-    /// [`Day::play_to`] which is not the machine's.
-    pub(crate) fn make_up_to(&mut self, orders: u64) {
+    /// Generates the commands of [`Day::run_to`] without running them.
+    pub(crate) fn generate_to(&mut self, orders: u64) {
         while self.orders < orders {
             black_box(self.next());
         }
     }
 
-    /// Plays the next command of the mix.
+    /// Runs the next command of the mix.
     #[inline]
     pub(crate) fn step(&mut self) {
         let call = self.next();
-        self.play(call);
+        self.run(call);
     }
 
-    /// Plays a command of this kind; what it goes to is found by chance.
+    /// Runs a command of this kind with generated arguments.
     #[inline]
     pub(crate) fn act(&mut self, kind: Kind) {
-        let call = self.make_up(kind);
-        self.play(call);
+        let call = self.generate(kind);
+        self.run(call);
     }
 
     #[inline(always)]
     fn next(&mut self) -> Call {
-        self.make_up(match self.turn % COMMANDS_PER_TEN {
+        self.generate(match self.turn % COMMANDS_PER_TEN {
             0 | 2 | 4 | 6 if self.orders % 8 == 7 => Kind::CreateWithKey,
             0 | 2 | 4 | 6 => Kind::Create,
             1 | 5 => Kind::Pay,
@@ -242,7 +241,7 @@ impl Day {
     }
 
     #[inline(always)]
-    fn make_up(&mut self, kind: Kind) -> Call {
+    fn generate(&mut self, kind: Kind) -> Call {
         let at = Timestamp::from_nanos(self.turn * PACE);
         self.turn += 1;
         let what = match kind {
@@ -260,7 +259,7 @@ impl Day {
     }
 
     #[inline(always)]
-    fn play(&mut self, Call { at, what }: Call) {
+    fn run(&mut self, Call { at, what }: Call) {
         match what {
             What::Create(place, number) => self.create(at, place, number),
             What::Pay(order) => self.apply(at, Command::PayOrder(order)),
@@ -279,7 +278,7 @@ impl Day {
         }
     }
 
-    /// As a read does: orders that are due expire first.
+    /// Expires due orders, as the sequencer does before a read.
     #[inline]
     fn expire_until(&mut self, at: Timestamp) {
         if self.state.next_deadline().is_some_and(|deadline| deadline <= at) {
@@ -300,12 +299,12 @@ impl Day {
         self.apply(at, Command::CancelOrder(OrderId::new(order).expect("above 0")));
     }
 
-    /// Lets the time of this many commands pass. The machine is not told.
+    /// Skips the time of this many commands, without a tick.
     pub(crate) fn wait(&mut self, commands: u64) {
         self.turn += commands;
     }
 
-    /// Expires at most this many due orders, as the sequencer does, and returns how many.
+    /// Expires at most this many due orders, as the sequencer does. Returns the number of events.
     pub(crate) fn expire(&mut self, most: usize) -> usize {
         let at = self.state.expiry_horizon(Timestamp::from_nanos(self.turn * PACE), most);
         self.apply(at, Command::Tick);
@@ -329,11 +328,11 @@ impl Day {
         }
     }
 
-    /// Which create of the pool is next, in the order of memory, so that waiting for the pool is no
-    /// part of what is measured.
+    /// The index of the next create of the pool. In memory order, so that cache misses of the pool
+    /// are not measured.
     #[inline]
     fn next_create(&mut self) -> usize {
-        let next = usize::try_from(self.orders).expect("it fits in memory") % self.creates.len();
+        let next = usize::try_from(self.orders).expect("fits in memory") % self.creates.len();
         self.orders += 1;
         next
     }
@@ -354,7 +353,7 @@ impl Day {
     fn apply(&mut self, at: Timestamp, command: Command) {
         self.events.clear();
         let entry = Entry { index: self.state.index() + 1, at, command };
-        // Some orders were paid or cancelled before, or have expired: then the command is refused.
+        // The command is refused if the order has a final status already.
         black_box(&self.state.apply(&entry, &mut self.events));
     }
 }

@@ -1,4 +1,4 @@
-//! A million orders are due at once, as after a long suspension: how long do calls wait?
+//! How long calls wait when a million orders are due at once, as after a long suspension.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -29,20 +29,20 @@ const ORDERS: u64 = 1_000_000;
 const CONNECTIONS: u32 = 4;
 const CALLS_EACH: u32 = 4;
 
-/// Between two calls of a caller, so that calls do not have to wait for the cores as well.
+/// The pause of a caller between two calls, so that calls do not wait for a core.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The other core is the callers'.
+/// One thread, so that the callers have the other core.
 const THREADS: NonZeroUsize = NonZeroUsize::MIN;
 
-/// How long calls are made before the orders fall due, and from then on.
+/// Time during which calls are made, before and after the orders become due.
 const BEFORE: Duration = Duration::from_millis(500);
 const AFTER: Duration = Duration::from_millis(500);
 
-/// An hour: all orders have ten minutes.
+/// The clock skips an hour; the payment timeout is ten minutes.
 const LEAP: u64 = 3_600 * 1_000_000_000;
 
-/// A call as its caller saw it.
+/// A call, as measured by its caller.
 #[derive(Clone, Copy)]
 struct Seen {
     start: Instant,
@@ -50,32 +50,32 @@ struct Seen {
     code: Code,
 }
 
-/// Shows the longest that calls waited, `rounds` times.
+/// Prints the longest call of each round.
 pub(crate) fn backlog(rounds: usize) -> Result<(), String> {
     write_stock()?;
     println!(
-        "{:>12}  {:>14} {:>14}  {:>12} {:>14}  {:>12}",
-        "", "longest before", "longest after", "turned away", "longest of it", "caught up in"
+        "{:>5}  {:>14} {:>14}  {:>8} {:>15}  {:>14}",
+        "round", "longest before", "longest after", "refused", "longest refused", "all expired in"
     );
     for round in 1..=rounds {
         let (calls, leap, caught_up) = run()?;
         let longest = |calls: &[Seen]| calls.iter().map(|seen| seen.took).max().unwrap_or_default();
         let (before, after): (Vec<Seen>, Vec<Seen>) =
             calls.into_iter().partition(|seen| seen.start < leap);
-        let (away, answered): (Vec<Seen>, Vec<Seen>) =
+        let (refused, answered): (Vec<Seen>, Vec<Seen>) =
             after.into_iter().partition(|seen| seen.code == Code::Unavailable);
         println!(
-            "{round:>12}  {:>14.2?} {:>14.2?}  {:>12} {:>14.2?}  {caught_up:>12.2?}",
+            "{round:>5}  {:>14.2?} {:>14.2?}  {:>8} {:>15.2?}  {caught_up:>14.2?}",
             longest(&before),
             longest(&answered),
-            away.len(),
-            longest(&away),
+            refused.len(),
+            longest(&refused),
         );
     }
     Ok(())
 }
 
-/// All calls, when the orders fell due, and how long it took to expire them.
+/// Returns all calls, the time at which the orders became due, and how long expiring them took.
 fn run() -> Result<(Vec<Seen>, Instant, Duration), String> {
     let stock = opening_stock::load(STOCK.as_ref()).map_err(|error| error.to_string())?;
     let time = Arc::new(AtomicU64::new(1));
@@ -88,17 +88,17 @@ fn run() -> Result<(Vec<Seen>, Instant, Duration), String> {
         let lines = items(order).map(|item| (item.sku, item.count)).into_iter();
         let create = order_create(1, lines, "", 2).map_err(|invalid| invalid.to_string())?;
         let present = sequencer.present().expect("nothing is due yet");
-        assert!(present.submit(create).value.is_ok(), "there is enough of everything");
+        assert!(present.submit(create).value.is_ok(), "every SKU has enough stock");
     }
 
-    let (tell_address, address) = std::sync::mpsc::channel();
+    let (address_sender, address) = std::sync::mpsc::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let served = Arc::clone(&sequencer);
     let server = thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
-            let _ = tell_address.send(listener.local_addr()?);
+            let _ = address_sender.send(listener.local_addr()?);
             let stopping = async { stopped.await.unwrap_or_default() };
             serve(listener, THREADS, served, ServiceOptions::default(), stopping).await
         })
@@ -137,7 +137,7 @@ fn items(order: u64) -> [Item; 2] {
     [Item { sku: sku(order), count: 1 }, Item { sku: sku(order * 7 + 1), count: 1 }]
 }
 
-/// Calls in turn whatever there is to call.
+/// Makes one call after the other until `end`: StocksInfo, OrderInfo, OrderPay, OrderCreate.
 async fn call_until(end: Instant, mut loms: LomsClient<Channel>, first: u64) -> Vec<Seen> {
     let mut calls = Vec::new();
     for turn in first.. {

@@ -1,5 +1,5 @@
-//! A server of the same contract that does nothing: every call has one answer. What LOMS costs
-//! beyond it is what LOMS adds to the wire.
+//! The no-op: a server of the same contract that answers every call with a constant. The
+//! difference between its cost and that of LOMS is the cost of the work of LOMS.
 
 use loms::grpc::proto::loms_server::Loms;
 use loms::grpc::proto::{

@@ -1,4 +1,4 @@
-//! The servers that are compared, each in a process of its own, and what they cost.
+//! The servers that are compared, each in its own process, and measurements of their cost.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
@@ -21,20 +21,20 @@ use tonic::service::Routes;
 use crate::callgrind;
 use crate::noop::Noop;
 
-/// A server.
+/// A server and how it serves.
 #[derive(Args, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Role {
     pub(crate) what: What,
     pub(crate) runtime: Runtime,
-    /// Threads that serve.
+    /// Number of serving threads.
     pub(crate) threads: NonZeroUsize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// The no-op as tonic serves it: `Server::builder().add_service(…)`.
+    /// The no-op with tonic's router.
     Noop,
-    /// The no-op past tonic's router, as LOMS serves itself.
+    /// The no-op without tonic's router, as in LOMS.
     BareNoop,
     /// LOMS.
     Loms,
@@ -44,13 +44,13 @@ pub(crate) enum What {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Runtime {
-    /// A single-threaded runtime for each thread, with connections of its own.
+    /// One single-threaded runtime per thread, each with its own connections.
     Each,
-    /// One runtime that shares its work among the threads.
+    /// One runtime for all threads.
     Shared,
 }
 
-/// Serves, with the log as it is by default, until stdin ends.
+/// Runs this server with the default log settings, until stdin ends.
 pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let stock = opening_stock::load(Path::new(STOCK)).map_err(|error| error.to_string())?;
@@ -64,7 +64,7 @@ pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
     };
     let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
     let stdin_ends = async {
-        // A thread of its own reads, and nothing is ever written.
+        // A separate thread reads. Nothing is ever written.
         let _ = tokio::task::spawn_blocking(|| io::stdin().read(&mut [0])).await;
     };
     let serving = async move {
@@ -87,12 +87,12 @@ pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
             }
         }
     };
-    // On a worker, as whatever it accepts: the caller's thread is none in a shared runtime.
+    // Spawned, because in a shared runtime this thread is not a worker.
     let served = runtime.block_on(async { tokio::spawn(serving).await });
     served.map_err(|error| error.to_string())?.map_err(|error| error.to_string()).map(drop)
 }
 
-/// What LOMS opens with: 1,000 SKUs of which there is enough for ever.
+/// The stock file of LOMS: 1,000 SKUs with more units than any run orders.
 pub(crate) const STOCK: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/wire-stock.json");
 
 /// Writes [`STOCK`].
@@ -104,7 +104,7 @@ pub(crate) fn write_stock() -> Result<(), String> {
     fs::write(STOCK, text).map_err(|error| format!("{STOCK}: {error}"))
 }
 
-/// A server that runs.
+/// A running server.
 pub(crate) struct Server {
     process: Child,
     /// `http://HOST:PORT`
@@ -112,21 +112,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, on these cores where some are given.
+    /// Starts a server, on these cores if any are given.
     pub(crate) fn start(role: Role, cores: Option<&str>) -> Result<Self, String> {
-        let mut command = pinned(&own()?, cores);
+        let mut command = pinned(&own_program()?, cores);
         command.stderr(Stdio::null());
-        Self::start_by(command, role)
+        Self::spawn(command, role)
     }
 
-    /// Starts it under callgrind.
+    /// Starts a server under callgrind.
     pub(crate) fn start_counted(role: Role) -> Result<Self, String> {
-        let mut command = callgrind::counted(&own()?);
+        let mut command = callgrind::counted(&own_program()?);
         command.stderr(Stdio::piped());
-        Self::start_by(command, role)
+        Self::spawn(command, role)
     }
 
-    fn start_by(mut command: Command, role: Role) -> Result<Self, String> {
+    fn spawn(mut command: Command, role: Role) -> Result<Self, String> {
         let name = |value: Option<clap::builder::PossibleValue>| {
             value.map(|value| value.get_name().to_owned()).unwrap_or_default()
         };
@@ -145,20 +145,20 @@ impl Server {
         Ok(Self { process, address: format!("http://{}", address.trim()) })
     }
 
-    /// Ends a server that was started under callgrind, and tells all its instructions.
+    /// Stops a server that was started under callgrind. Returns the number of its instructions.
     pub(crate) fn instructions(mut self) -> Result<u64, String> {
         drop(self.process.stdin.take());
-        let mut told = String::new();
+        let mut output = String::new();
         let stderr = self.process.stderr.as_mut().ok_or("the server has no stderr")?;
-        stderr.read_to_string(&mut told).map_err(|error| error.to_string())?;
-        callgrind::collected(&told).ok_or_else(|| format!("valgrind failed:\n{told}"))
+        stderr.read_to_string(&mut output).map_err(|error| error.to_string())?;
+        callgrind::collected(&output).ok_or_else(|| format!("valgrind failed:\n{output}"))
     }
 
-    /// Processor time used so far, in seconds.
+    /// Processor time so far, in seconds.
     pub(crate) fn processor_seconds(&self) -> Result<f64, String> {
         let path = format!("/proc/{}/stat", self.process.id());
         let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        // The name comes in brackets and may hold anything; proc(5) has the rest.
+        // The name is in parentheses and can contain any character. proc(5) lists the fields.
         let fields = stat.rsplit(')').next().unwrap_or_default();
         let ticks: f64 = fields
             .split_whitespace()
@@ -172,18 +172,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Its stdin ends here; it is waited for, so that it is no load on the next.
+        // Closes stdin and waits for the process, so that it does not slow down the next server.
         drop(self.process.stdin.take());
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-fn own() -> Result<PathBuf, String> {
+fn own_program() -> Result<PathBuf, String> {
     std::env::current_exe().map_err(|error| error.to_string())
 }
 
-/// A command on these cores (`taskset`), or on any.
+/// A command that runs on these cores (with `taskset`), or on any core.
 pub(crate) fn pinned(program: &Path, cores: Option<&str>) -> Command {
     match cores {
         Some(cores) => {

@@ -1,4 +1,4 @@
-//! What is compared with what, and how it is shown.
+//! The comparisons of servers, printed as tables.
 
 use std::fs;
 use std::io::{self, Write};
@@ -20,10 +20,10 @@ const MIXES: [(&str, &str); 4] = [
 
 const SHAPES: [(u32, u32); 3] = [(8, 32), (1, 64), (8, 1)];
 
-/// What a cart calls: of ten calls six look at stock, two at an order, one creates and one pays.
+/// The mix of a cart: of ten calls six read stock, two read an order, one creates and one pays.
 const CART: &str = "create=1,info=2,pay=1,stock=6";
 
-/// LOMS beside the no-op, as it is served by default.
+/// LOMS compared with the no-op, both with one thread per core.
 pub(crate) fn thin(flags: &Flags) -> Result<(), String> {
     write_stock()?;
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -74,7 +74,7 @@ pub(crate) fn thin(flags: &Flags) -> Result<(), String> {
     save(flags, "thin", rows)
 }
 
-/// Instructions a call, which no other load of the machine changes.
+/// Instructions per call: not affected by other load on the machine.
 pub(crate) fn instructions() -> Result<(), String> {
     write_stock()?;
     println!("{:<12} {:>8} {:>8} {:>8}", "", "no-op", "bare", "LOMS");
@@ -83,7 +83,7 @@ pub(crate) fn instructions() -> Result<(), String> {
         for what in [What::Noop, What::BareNoop, What::Loms] {
             let role = Role { what, runtime: Runtime::Each, threads: NonZeroUsize::MIN };
             print!(" {:>8.0}", count(role, mix)?);
-            // Each takes its time.
+            // Each figure takes some seconds, so show it at once.
             io::stdout().flush().map_err(|error| error.to_string())?;
         }
         println!();
@@ -91,7 +91,7 @@ pub(crate) fn instructions() -> Result<(), String> {
     Ok(())
 }
 
-/// LOMS on one runtime and on another.
+/// LOMS with one runtime per thread compared with a shared runtime.
 pub(crate) fn runtimes(flags: &Flags) -> Result<(), String> {
     write_stock()?;
     let role = |runtime, threads: usize| Role {
@@ -111,11 +111,11 @@ pub(crate) fn runtimes(flags: &Flags) -> Result<(), String> {
         "{:<22} {:>8} {:>14} {:>14} {:>14} {:>14}",
         "", "", "each 1", "each 2", "shared 1", "shared 2"
     );
-    for (where_, cores) in [("one core", apart), ("two, with the load", SHARED)] {
+    for (cores_name, cores) in [("one core", apart), ("two, with the load", SHARED)] {
         for (connections, streams) in [(8, 32), (64, 4), (1, 64), (8, 1)] {
             let pace = Pace::Closed { connections, streams };
             let turns = in_turn(flags, roles, |role| turn(role, CART, pace, cores, flags.seconds))?;
-            print!("{where_:<22} {:>8}", format!("{connections}x{streams}"));
+            print!("{cores_name:<22} {:>8}", format!("{connections}x{streams}"));
             for turns in &turns {
                 let rate = median(turns, Turn::calls_per_second);
                 print!(" {rate:>7.0} {:>4.0} µs", median(turns, Turn::p99));
@@ -123,7 +123,7 @@ pub(crate) fn runtimes(flags: &Flags) -> Result<(), String> {
             println!();
             let [each_1, each_2, shared_1, shared_2] = turns.each_ref().map(|turns| figures(turns));
             rows.push(json!({
-                "cores": where_, "connections": connections, "streams": streams,
+                "cores": cores_name, "connections": connections, "streams": streams,
                 "each_1": each_1, "each_2": each_2, "shared_1": shared_1, "shared_2": shared_2,
             }));
         }
@@ -131,7 +131,7 @@ pub(crate) fn runtimes(flags: &Flags) -> Result<(), String> {
     save(flags, "runtimes", rows)
 }
 
-/// Latency, each call counted from when it was due, against calls a second.
+/// Latency by calls per second. The latency of a call starts when the call is due.
 pub(crate) fn load(flags: &Flags) -> Result<(), String> {
     write_stock()?;
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -158,7 +158,7 @@ pub(crate) fn load(flags: &Flags) -> Result<(), String> {
     save(flags, "load", rows)
 }
 
-/// All in turn, round by round, and every other round backwards.
+/// Measures all servers in turn, round by round. Every second round runs in reverse order.
 fn in_turn<const N: usize>(
     flags: &Flags,
     roles: [Role; N],
@@ -187,7 +187,7 @@ fn figures(turns: &[Turn]) -> Value {
     })
 }
 
-/// A row a line, so that a diff shows what has changed.
+/// Writes one row per line, so that a diff shows which rows changed.
 fn save(flags: &Flags, name: &str, rows: Vec<Value>) -> Result<(), String> {
     if !flags.save {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Messages to bytes and back, as tonic does it, with buffers of the size that our messages have.
+//! Encodes and decodes messages like tonic's codec, with buffers of the size of our messages.
 
 use std::marker::PhantomData;
 
@@ -7,11 +7,11 @@ use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstDecoder, ProstEncoder};
 
 /// The size of the buffers that each call gets, and the step by which they grow, in bytes. An
-/// order of ten lines has some 100 bytes. tonic's own 8 KiB are more than the allocator keeps at
-/// hand, so that asking for them, twice a call, costs far more than the bytes do.
+/// order of ten lines has about 100 bytes. tonic's default of 8 KiB is larger than the blocks that
+/// the allocator caches, and allocating it twice per call is slow.
 const BUFFER: usize = 512;
 
-/// How much of an answer is gathered before it is sent, in bytes: tonic's own default.
+/// How many bytes of an answer are buffered before they are sent: tonic's default.
 const YIELD_THRESHOLD: usize = 32 << 10;
 
 /// Encodes `T` and decodes `U`. The generated code names it (`build.rs`).

@@ -1,5 +1,5 @@
-//! Requests become validated commands here, and the machine's values become responses. Code behind
-//! this module sees no invalid value.
+//! Converts requests to validated commands, and values of the core to responses. Code behind this
+//! module sees no invalid value.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use crate::state_machine::{
     Outcome, Shortage, Sku, Timestamp, UserId,
 };
 
-/// A request that breaks a rule of the contract. It never reaches the machine: nothing is stored,
+/// A request that breaks a rule of the contract. It never reaches the core: nothing is stored,
 /// and no order id is used.
 ///
 /// If a create breaks several rules, the first in this list is reported: [`InvalidRequest::User`],
 /// [`InvalidRequest::NoItems`], [`InvalidRequest::TooManyItems`]; then line by line, in request
 /// order, [`InvalidRequest::ItemSku`] and [`InvalidRequest::ItemCount`]; then
 /// [`InvalidRequest::CountOverflow`] of the lowest such SKU; then [`InvalidRequest::KeyTooLong`].
-/// All of them come before any refusal by the machine.
+/// All of them come before any refusal by the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidRequest {
     /// The user is 0 or below.

@@ -1,8 +1,8 @@
-//! The edge: from the wire to the machine and back.
+//! Converts between the gRPC wire and the core.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`convert`] | requests → checked values, and the machine's values → responses |
+//! | [`convert`] | requests → checked values, and values of the core → responses |
 //! | [`status`] | refusals → gRPC statuses with google.rpc details |
 //! | `codec` | messages ↔ bytes |
 //! | [`service`] | one method per call: convert, submit, convert |

@@ -19,15 +19,15 @@ use super::status;
 use crate::sequencer::{Present, Sequenced, Sequencer};
 use crate::state_machine::{Command, OrderStatus, Rejection};
 
-/// Response metadata, on answers and on refusals by the machine: the index of the last entry of the
-/// log that the answer depends on; 0 if there is none yet. A command that changed something has an
-/// index of its own. Reads, refusals and repeated creates change nothing, and have the index of the
+/// Response metadata of answers, and of refusals by the state machine: the index of the last entry
+/// that the answer depends on, or 0 if there is none. A command that changes something has its own
+/// index. Reads, refusals and repeated creates change nothing; they have the index of the last
 /// entry before them. An answer shows the effects of exactly the entries up to its index.
 pub const COMMAND_INDEX: &str = "loms-command-index";
 
-/// How long a call waits for a machine that is behind. The aim is that no call waits longer than
-/// 5 ms; timers add to this, especially while the cores are busy with the backlog.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// How long a call waits while a backlog expires. The target is that no call waits longer than
+/// 5 ms. Timers are late while the cores are busy with the backlog, so this is shorter.
+const MAX_WAIT: Duration = Duration::from_millis(1);
 
 /// How an OrderCreate is answered that fails for lack of stock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,14 +62,14 @@ pub struct LomsService {
 }
 
 impl LomsService {
-    /// The service of this machine.
+    /// The service of this sequencer.
     #[must_use]
     pub fn new(sequencer: Arc<Sequencer>, options: ServiceOptions) -> Self {
         Self { sequencer, options }
     }
 
-    /// The machine at the present time. If it is behind, the call waits a little for it to catch
-    /// up, and is refused after that.
+    /// The state at the present time. While a backlog expires, the call waits up to [`MAX_WAIT`]
+    /// and is then refused.
     async fn present(&self) -> Result<Present<'_>, Status> {
         if let Ok(present) = self.sequencer.present() {
             return Ok(present);
@@ -83,7 +83,7 @@ impl LomsService {
                 caught_up.await;
             }
         };
-        timeout(PATIENCE, later).await.map_err(|_elapsed| status::behind())
+        timeout(MAX_WAIT, later).await.map_err(|_elapsed| status::behind())
     }
 }
 

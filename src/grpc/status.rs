@@ -1,5 +1,5 @@
 //! Refusals as gRPC statuses. Each carries google.rpc details: an ErrorInfo of domain `loms` with
-//! a reason that stays, so that nobody needs to read the message, and the facts.
+//! a stable reason and the facts, so that a client does not have to parse the message.
 
 use std::time::Duration;
 
@@ -72,10 +72,10 @@ pub(super) fn sku_not_found(sku: Sku) -> Status {
     refuse(Code::NotFound, "SKU_NOT_FOUND", message, [("sku", sku.to_string())])
 }
 
-/// When a call that was turned away may come again: by then a million expiries are done.
+/// The delay in the RetryInfo. A million orders expire in less time.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// The machine is behind the present: nothing was done, and trying again soon is all that it takes.
+/// A backlog of orders is still expiring. Nothing was done; the client can retry soon.
 pub(super) fn behind() -> Status {
     let no_facts: [(String, String); 0] = [];
     let mut details = ErrorDetails::with_error_info("CATCHING_UP", DOMAIN, no_facts);
@@ -84,13 +84,13 @@ pub(super) fn behind() -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
-/// The most shortages that a refusal tells. Details travel in the trailers, of which many clients
-/// take no more than 8 KiB in all (gRPC's C core and Java): past that they would see another error
-/// than ours. OrderInfo tells all of them.
+/// Maximum number of shortages in a refusal. Details are sent in the trailers, and many clients
+/// (gRPC's C core and Java) reject trailers over 8 KiB with an error of their own. OrderInfo
+/// returns all shortages.
 pub const MOST_SHORTAGES: usize = 150;
 
-/// A failed create where `orders.failed_create` is `failed_precondition`: what would have been
-/// the response stands among the details.
+/// A failed create, if `orders.failed_create` is `failed_precondition`. The details contain the
+/// OrderCreateResponse.
 pub(super) fn out_of_stock(mut failed: proto::OrderCreateResponse) -> Status {
     let short = failed.shortages.len();
     failed.shortages.truncate(MOST_SHORTAGES);

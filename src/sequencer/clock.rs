@@ -1,4 +1,4 @@
-//! Clocks: where the machine's time comes from.
+//! Clocks: the source of the time of each command.
 
 use std::time::SystemTime;
 
@@ -6,18 +6,17 @@ use tokio::time::Instant;
 
 use crate::state_machine::Timestamp;
 
-/// A source of timestamps. If it goes backwards, the machine's time does not: it moves on by a
-/// nanosecond for each command.
+/// A source of timestamps. If it goes backwards, the time of the state does not: it advances by one
+/// nanosecond per command.
 pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// The clock of the real world: the time of day at this call, plus the monotonic time since then,
-/// so that setting the machine's clock moves no deadline. Under tokio's paused clock it stands
-/// still and advances with that clock.
+/// The wall clock at this call, plus the monotonic time since then. So a change of the system clock
+/// does not move deadlines. In tests it follows tokio's paused clock.
 #[must_use]
 pub fn wall_clock() -> Clock {
     #[expect(clippy::disallowed_methods, reason = "the only clock of the service")]
-    let (day, start) = (SystemTime::now(), Instant::now());
-    let since_1970 = day.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (wall, start) = (SystemTime::now(), Instant::now());
+    let since_1970 = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Box::new(move || {
         let nanos = since_1970.saturating_add(start.elapsed()).as_nanos();
         Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

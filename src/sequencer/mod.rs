@@ -1,9 +1,9 @@
 //! The sequencer: the one lock, which puts the calls of all connections into one order, and the
 //! clock, which gives each command its time.
 //!
-//! | module | holds |
+//! | module | content |
 //! |---|---|
-//! | `clock` | where the time comes from |
+//! | `clock` | the source of the time |
 //! | `log` | what is logged of calls and of expired orders |
 
 mod clock;
@@ -43,33 +43,33 @@ impl<T> Sequenced<T> {
 }
 
 /// More orders are due than one step expires, as after the process was suspended. The
-/// [ticker](Sequencer::tick) works the backlog off. No call is answered before that: it would see
-/// stock of the past, or give a new order a time, and so a deadline, of the past.
+/// [ticker](Sequencer::tick) expires the backlog in steps. No call is answered before that: it
+/// would see old stock, or create an order with an old time and deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behind;
 
-/// The machine behind its lock, with its clock.
+/// The state behind its lock, with its clock.
 pub struct Sequencer {
     inner: Mutex<Inner>,
     clock: Clock,
     expiry_step: NonZeroUsize,
-    /// Wakes the ticker before the time that it was told.
+    /// Wakes the ticker early, because the next deadline is now earlier.
     wake_ticker: Notify,
-    /// Wakes the calls that found the machine behind.
+    /// Wakes the calls that wait until the backlog has expired.
     caught_up: Notify,
 }
 
 struct Inner {
     state: LomsState,
     /// Whether there is a backlog of due orders. Set by the first call or tick that finds it;
-    /// cleared by the tick that ends it. While it is set, calls are refused without a look.
+    /// cleared by the tick that ends it. While it is set, calls are refused without a check.
     behind: bool,
     /// Scratch buffer: the events of the last command.
     events: Vec<Event>,
 }
 
 impl Sequencer {
-    /// Guards this machine and uses this clock.
+    /// A sequencer of this state, with this clock.
     #[must_use]
     pub fn new(state: LomsState, clock: Clock) -> Self {
         let inner = Inner { state, behind: false, events: Vec::new() };
@@ -82,18 +82,18 @@ impl Sequencer {
         }
     }
 
-    /// Sets how many orders expire at most while the lock is held once. The default, 4,096, holds
-    /// it for about 0.1 ms.
+    /// Sets the maximum number of orders that expire in one step, under one hold of the lock. The
+    /// default is 4,096, which takes about 0.1 ms.
     #[must_use]
     pub fn with_expiry_step(mut self, most: NonZeroUsize) -> Self {
         self.expiry_step = most;
         self
     }
 
-    /// Takes the lock, and expires what is due, so that nobody sees an order past its deadline.
+    /// Takes the lock and expires due orders, so that no call sees an order past its deadline.
     ///
     /// # Errors
-    /// [`Behind`]: try again when the machine has [caught up](Self::caught_up).
+    /// [`Behind`]: try again after [`caught_up`](Self::caught_up).
     pub fn present(&self) -> Result<Present<'_>, Behind> {
         let called = (self.clock)();
         let mut inner = self.lock();
@@ -102,7 +102,7 @@ impl Sequencer {
         }
         let now = called.max(inner.state.now());
         // A command is later than every entry before, so that no two orders have the same deadline.
-        // At the last representable time, in 2554, it stays there.
+        // At the last representable time, in 2554, the time stops.
         let after = inner.state.now().as_nanos().saturating_add(1);
         let at = called.max(Timestamp::from_nanos(after));
         let mut expired = None;
@@ -118,9 +118,9 @@ impl Sequencer {
         Ok(Present { sequencer: self, inner, called, at, expired })
     }
 
-    /// Expires due orders, at most one step of them. Returns for how long the machine needs no
-    /// tick: until its next order expires, which is no time at all while there is a backlog;
-    /// `None` if no order will expire.
+    /// Expires due orders, at most one step of them. Returns the time until the next tick is
+    /// needed: until the next order expires, or zero while there is a backlog; `None` if no
+    /// order will expire.
     pub fn tick(&self) -> Option<Duration> {
         let mut inner = self.lock();
         let now = (self.clock)().max(inner.state.now());
@@ -144,7 +144,7 @@ impl Sequencer {
         self.wake_ticker.notified().await;
     }
 
-    /// Waits until the machine has no backlog. Counts from the call, not from the first poll.
+    /// Waits until there is no backlog. The wait starts at the call, not at the first poll.
     pub fn caught_up(&self) -> impl Future<Output = ()> {
         self.caught_up.notified()
     }
@@ -159,16 +159,16 @@ impl Sequencer {
     }
 }
 
-/// The machine at the present time, locked. It is used for one call, which gives back owned data:
-/// converting, wording and logging the answer happen after the lock is released.
+/// The locked state at the present time, for one call. The call returns owned data, so that the
+/// answer is converted, formatted and logged after the lock is released.
 pub struct Present<'a> {
     sequencer: &'a Sequencer,
     inner: MutexGuard<'a, Inner>,
-    /// When the call came, by the clock.
+    /// When the call arrived, by the clock.
     called: Timestamp,
     /// The time of a command.
     at: Timestamp,
-    /// What has expired for this call.
+    /// The orders that expired before this call.
     expired: Option<Expired>,
 }
 
@@ -176,7 +176,7 @@ impl Present<'_> {
     /// Executes a command.
     pub fn submit(mut self, command: Command) -> Sequenced<Result<Outcome, Rejection>> {
         let at = self.at;
-        // If the clock stands still, the command is later than the present that was expired.
+        // If the clock did not advance, the command has a later time than the last expiry.
         if self.inner.is_due(at) {
             let expired = self.inner.expire(at);
             self.expired = self.expired.map_or(expired, |earlier| Some(earlier.and(expired)));
@@ -225,7 +225,7 @@ impl Present<'_> {
         Sequenced { index, value }
     }
 
-    /// Releases the lock. Returns the index of the last entry, and when the call came.
+    /// Releases the lock. Returns the index of the last entry, and when the call arrived.
     fn release(self) -> (u64, Timestamp) {
         let Self { inner, called, expired, .. } = self;
         let index = inner.state.index();
@@ -259,7 +259,7 @@ impl Inner {
         self.state.next_deadline().is_some_and(|deadline| deadline <= at)
     }
 
-    /// Expires what is due by this time, as an entry of its own.
+    /// Expires the orders that are due by this time, as a separate entry.
     fn expire(&mut self, at: Timestamp) -> Option<Expired> {
         let tick = self.entry(at, Command::Tick);
         self.apply(&tick).expect("time does not go backwards");

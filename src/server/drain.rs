@@ -1,4 +1,4 @@
-//! The drain: what happens to calls in flight after a stop.
+//! The drain: the time for calls in flight after a stop, and its result.
 
 use std::time::Duration;
 

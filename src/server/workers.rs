@@ -1,9 +1,9 @@
-//! One thread for each core. Each worker has a single-threaded runtime of its own, and a connection
-//! stays with the worker that got it. So a call never moves between threads, and its task is woken
+//! One thread per core. Each worker has its own single-threaded runtime, and a connection stays
+//! with the worker that received it. So a call never moves between threads, and its task is woken
 //! on the thread that reads its socket.
 //!
-//! A worker that ends before the stop ends all of serving: the others drain, and the caller gets
-//! the reason.
+//! If a worker ends before the stop, the whole server stops: the other workers drain, and the
+//! caller gets the reason.
 
 use std::convert::Infallible;
 use std::io;

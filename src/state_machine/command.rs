@@ -1,4 +1,4 @@
-//! What the machine can be asked to do: a [`Command`] is a validated request, and an [`Entry`] is a
+//! What the state machine can do: a [`Command`] is a validated request, and an [`Entry`] is a
 //! command with its time and its place in the log.
 
 use std::fmt;
@@ -10,10 +10,10 @@ use super::rules::Rules;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The place in the log: 1 for the first entry, and one more for each entry after it. Only a
-    /// command that changes the state takes a place; a command that changes nothing leaves its
-    /// index to the next one.
+    /// command that changes the state takes a place. If a command changes nothing, the next
+    /// command has the same index.
     pub index: u64,
-    /// The machine's time from this entry on; never before that of the entry before it.
+    /// The time of this entry; never before that of the entry before it.
     pub at: Timestamp,
     /// What to do.
     pub command: Command,
@@ -31,7 +31,7 @@ pub enum Command {
         /// Makes the command safe to repeat.
         key: Option<IdempotencyKey>,
     },
-    /// Mark an order as paid: its stock leaves the building.
+    /// Mark an order as paid: its stock leaves the warehouse.
     PayOrder(OrderId),
     /// Cancel an order: its stock is available again.
     CancelOrder(OrderId),
@@ -147,7 +147,7 @@ impl fmt::Display for DemandError {
 }
 
 /// A name that a client gives to one create, so that repeating the create makes no second order:
-/// 1 to 64 bytes. Each user has a key space of their own.
+/// 1 to 64 bytes. Keys of different users are independent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencyKey {
     bytes: [u8; Self::MAX_BYTES],

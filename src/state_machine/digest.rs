@@ -1,5 +1,5 @@
 //! A fingerprint of the whole state. It depends on the values alone, in a fixed order, so it is the
-//! same in every build and on every machine.
+//! same in every build and on every computer.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use super::state::LomsState;
 use super::storage::{little_endian, scramble, size};
 
 /// A 128-bit fingerprint of a state. Equal states have equal digests. Different states have
-/// different digests with overwhelming probability, but the function is not cryptographic: somebody
-/// who wants two states to collide can find them.
+/// different digests with overwhelming probability, but the function is not cryptographic: an
+/// attacker can construct collisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest(u64, u64);
 
@@ -20,10 +20,10 @@ impl fmt::Display for Digest {
 }
 
 impl LomsState {
-    /// The fingerprint of all that decides the machine's answers: rules, time, stock, orders, keys.
+    /// The fingerprint of everything that decides answers: rules, time, stock, orders, keys.
     ///
-    /// Two states with equal digests answer all commands equally. The index of the last entry is no
-    /// part of it, so that the same history with more or fewer ticks has the same digest.
+    /// Two states with equal digests answer all commands equally. The digest does not include the
+    /// index of the last entry, so that extra ticks do not change it.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut digester = Digester::new();

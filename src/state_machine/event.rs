@@ -1,4 +1,4 @@
-//! What has happened: [`Event`]s, the only output of the machine besides its answers.
+//! [`Event`]s: what has happened. Events and answers are the only output of the state machine.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use super::rules::Rules;
 /// has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// 1 for the machine's first event, and one more for each event after it, without a gap.
+    /// 1 for the first event, and one more for each event after it, without a gap.
     pub sequence: u64,
-    /// When it happened. An order expires at its deadline, whenever the machine is ticked; all
+    /// When it happened. An order expires at its deadline, even if the tick comes later; all
     /// other events happen at the time of their entry.
     pub at: Timestamp,
     /// What happened.

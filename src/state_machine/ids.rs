@@ -56,7 +56,7 @@ impl Count {
         self.0.get()
     }
 
-    /// The sum; `None` where it does not fit `u32`.
+    /// The sum; `None` if it does not fit `u32`.
     #[must_use]
     pub const fn checked_add(self, more: Self) -> Option<Self> {
         match self.0.checked_add(more.get()) {
@@ -133,7 +133,7 @@ impl fmt::Display for OrderId {
     }
 }
 
-/// A point in machine time: nanoseconds since 1970-01-01T00:00:00Z, up to the year 2554.
+/// A point in time: nanoseconds since 1970-01-01T00:00:00Z, up to the year 2554.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(u64);
 
@@ -150,8 +150,8 @@ impl Timestamp {
         self.0
     }
 
-    /// The time `span` after this one; `None` where that is after the last representable time. The
-    /// machine treats it as never.
+    /// The time `span` after this one; `None` if that is after the last representable time,
+    /// which counts as never.
     #[must_use]
     pub const fn checked_add(self, span: Span) -> Option<Self> {
         match self.0.checked_add(span.0) {
@@ -167,7 +167,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A duration of machine time, in nanoseconds.
+/// A duration, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(u64);
 

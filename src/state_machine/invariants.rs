@@ -1,4 +1,4 @@
-//! What must hold of the whole state, whatever entries led to it.
+//! Invariants of the whole state: they hold after every sequence of entries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +9,7 @@ use super::orders::OrderView;
 use super::state::LomsState;
 use super::stock::StockView;
 
-/// A contradiction in a state: a bug in the machine, or damaged parts that a state was to be
-/// restored from.
+/// A contradiction in a state: a bug of the state machine, or damaged parts passed to a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
     /// A SKU has two stock records.
@@ -18,12 +17,12 @@ pub enum Violation {
         /// The SKU.
         sku: Sku,
     },
-    /// More is reserved than there is.
+    /// More units are reserved than there are.
     OverReserved {
         /// The SKU.
         sku: Sku,
     },
-    /// `reserved` is not the opening reservation plus what orders that await payment hold.
+    /// `reserved` is not the opening reservation plus the units of orders that await payment.
     WrongReserved {
         /// The SKU.
         sku: Sku,
@@ -94,7 +93,7 @@ impl LomsState {
     /// Checks the whole state, order by order and SKU by SKU.
     ///
     /// # Errors
-    /// The first [`Violation`] found. Unless the machine has a bug, there is none.
+    /// The first [`Violation`] found. If the state machine has no bug, there is none.
     pub fn check_invariants(&self) -> Result<(), Violation> {
         let mut claims: BTreeMap<Sku, Claims> = BTreeMap::new();
         let mut previous = None;

@@ -1,7 +1,7 @@
-//! The idempotency keys that are remembered, each with the order that it made.
+//! The remembered idempotency keys, each with the order that it made.
 //!
 //! A queue of keys by age, with a hash index that grows one bucket at a time. A key is forgotten
-//! when its order has a certain age, whether or not it has been removed from the queue by then.
+//! when its order reaches a certain age, even if it is still in the queue.
 //! Forgotten keys are removed a few at a time, by the commands that follow.
 
 use super::command::IdempotencyKey;
@@ -22,7 +22,7 @@ struct Entry {
 }
 
 /// A link to an entry. It holds the entry's hash, so that most entries that do not match are
-/// skipped without being fetched.
+/// skipped without reading them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
     hash: u32,
@@ -43,8 +43,8 @@ pub(super) struct Keys {
     /// When the oldest key is forgotten; `None` for never, and if there are no keys.
     oldest_end: Option<Timestamp>,
     entries: Queue<Entry>,
-    /// For each entry the link to the next entry of its bucket. Apart from the entries and small,
-    /// so that a chain is walked without fetching entries.
+    /// For each entry the link to the next entry of its bucket. Stored apart from the entries, so
+    /// that a lookup follows a chain without reading entries.
     links: Queue<Link>,
     bytes: ByteQueue,
     buckets: Buckets,
@@ -53,7 +53,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// No keys yet. Each will be forgotten a `window` after its order was created. The `secret`
+    /// An empty index. A key is forgotten a `window` after the creation of its order. The `secret`
     /// makes the index unpredictable for clients.
     pub(super) fn new(window: Span, secret: u64) -> Self {
         Self { secret, window, ..Self::default() }
@@ -84,8 +84,8 @@ impl Keys {
         self.oldest_end
     }
 
-    /// Stores that this key made this order, which was created at this time, after the orders of
-    /// all other keys.
+    /// Stores that this key made this order at this time. The order is newer than those of all
+    /// other keys.
     pub(super) fn insert(
         &mut self,
         KeyHash(hash): KeyHash,
@@ -128,8 +128,7 @@ impl Keys {
         }
     }
 
-    /// From now on keys are remembered for this long. A key that is already forgotten stays
-    /// forgotten.
+    /// Changes the window for all keys. A forgotten key stays forgotten.
     pub(super) fn set_window(&mut self, now: Timestamp, window: Span) {
         let (mut low, mut high) = (self.entries.front(), self.entries.back());
         while low < high {
@@ -144,9 +143,9 @@ impl Keys {
         self.remove_until(low);
     }
 
-    /// Whether a key is forgotten by now whose order was created at this time.
+    /// Whether a key is forgotten now, if its order was created at this time.
     pub(super) fn is_forgotten(&self, created: Timestamp, now: Timestamp) -> bool {
-        // An end after the last representable time is never.
+        // If the end cannot be represented, the key is never forgotten.
         created.checked_add(self.window).is_some_and(|end| end <= now)
     }
 
@@ -177,7 +176,7 @@ impl Keys {
         newest.filter(|_| self.len() > 0).map(|place| self.entries.at(place).order)
     }
 
-    /// How many keys can be found through the index; all of them, unless it is broken.
+    /// How many keys can be found through the index: all of them, unless there is a bug.
     pub(super) fn indexed(&self) -> u64 {
         let mut count: u64 = 0;
         for (bucket, &head) in (0..).zip(self.heads.iter()) {
@@ -198,9 +197,9 @@ impl Keys {
         self.entries.len()
     }
 
-    /// The place of the entry that a link leads to; `None` at the end of the chain, and where the
-    /// entry has been removed. Chains go from new to old, so nothing behind a removed entry is
-    /// left: removing the oldest key need not touch its chain.
+    /// The place of the entry of a link; `None` at the end of the chain, and if the entry was
+    /// removed. Chains go from new to old, so all entries after a removed one are removed too:
+    /// the removal of the oldest key does not have to change its chain.
     fn follow(&self, link: Link) -> Option<u64> {
         link.next.checked_sub(1).map(u64::from).filter(|place| *place >= self.entries.front())
     }
@@ -220,7 +219,7 @@ impl Keys {
         KeyHash(u32::try_from(hash >> 32).expect("32 bits are left"))
     }
 
-    /// Adds a bucket, and moves into it what belongs there from the bucket that it divides.
+    /// Adds a bucket, and moves entries into it from the bucket that it divides.
     fn split(&mut self) {
         let (added, divided) = self.buckets.add();
         self.heads.push(Link::default());

@@ -15,14 +15,14 @@ use std::fmt;
 /// The status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OrderStatus {
-    /// Placed; nothing is reserved yet. No caller ever sees it, since the command that places an
+    /// Placed; nothing is reserved yet. No caller ever sees it, because the command that places an
     /// order also reserves its lines or fails it.
     New,
     /// Every line is reserved. The only status from which a client can change an order.
     AwaitingPayment,
     /// A line was short, and nothing is reserved. Final.
     Failed,
-    /// Paid; its stock has left the building. Final.
+    /// Paid; its stock has left the warehouse. Final.
     Paid,
     /// Cancelled; its stock is available again. Final.
     Cancelled,

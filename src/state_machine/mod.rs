@@ -5,32 +5,32 @@
 //!                              or a Rejection, and nothing but the time has changed
 //! ```
 //!
-//! The same entries give the same answers, for ever: the machine uses no clock, random numbers,
-//! threads, sockets or files. The time is a field of each [`Entry`]. When it needs a tick it says
-//! so ([`LomsState::next_deadline`]). What happened it returns as [`Event`]s; it never logs.
+//! The same entries always give the same answers: the core uses no clock, random numbers, threads,
+//! sockets or files. The time is a field of each [`Entry`]. [`LomsState::next_deadline`] returns
+//! the time of the next tick. The core returns [`Event`]s and never logs.
 //!
 //! A command is all or nothing: everything that can be refused is decided before the first change.
-//! What cannot happen is asserted. A failed assertion stops the process, because a wrong stock
+//! Assertions check what cannot happen. A failed assertion stops the process, because a wrong stock
 //! count is worse than no answer.
 //!
 //! Reads take `&LomsState` and change nothing.
 //!
 //! Start with [`LomsState::apply`], then [`OrderStatus::may_change`], the lifecycle of an order.
 //!
-//! | module | holds |
+//! | module | content |
 //! |---|---|
 //! | `ids` | SKUs, counts, users, order ids, times: values that are always in range |
 //! | `lifecycle` | the statuses of an order, and the table of legal changes |
 //! | `rules` | the settings that decide answers |
-//! | `command` | what can be asked: commands and entries |
-//! | `event` | what has happened |
-//! | `outcome` | what is answered: outcomes and rejections |
+//! | `command` | commands and entries |
+//! | `event` | facts about what has happened |
+//! | `outcome` | answers: outcomes and rejections |
 //! | `orders` | the stored orders |
 //! | `stock` | the stock: reserve, release, deduct |
 //! | `keys` | the idempotency keys that are remembered |
 //! | `state` | [`LomsState`], `apply`, and a handler for each command |
-//! | `restore` | a state as a list of parts, and back: what a snapshot holds |
-//! | `invariants` | what must hold of the whole state |
+//! | `restore` | converts a state to a list of parts (a snapshot) and back |
+//! | `invariants` | checks of the whole state |
 //! | `digest` | a fingerprint of the whole state |
 //! | `storage` | containers with a bounded worst case |
 #![deny(

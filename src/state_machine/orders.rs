@@ -6,7 +6,7 @@ use super::lifecycle::{Cause, OrderStatus};
 use super::outcome::Shortage;
 use super::storage::{Arena, BitSet};
 
-/// An order as it is read: owned data, complete.
+/// An order as owned data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// Its id.
@@ -30,8 +30,8 @@ pub struct Order {
 /// Lines that are stored in the record itself.
 const LINES_WITHIN: u16 = 2;
 
-/// 48 bytes an order, its first two lines included, so that most commands need one record only.
-/// Further lines are stored in an arena of their own, 8 bytes each.
+/// 48 bytes per order, including its first two lines, so that most commands need one record only.
+/// Further lines are stored in a separate arena, 8 bytes each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OrderRecord {
     pub(super) user: UserId,
@@ -61,7 +61,7 @@ pub(super) struct Orders {
     records: Arena<OrderRecord>,
     /// The lines that do not fit into their order's record.
     more_lines: Arena<Line>,
-    /// How many lines all orders have, those in the records included.
+    /// The number of lines of all orders, including the lines in the records.
     line_count: u32,
     shortages: Arena<ShortLine>,
     awaiting: BitSet,
@@ -139,8 +139,8 @@ impl Orders {
         self.shortages.push(ShortLine { order, line, available });
     }
 
-    /// Changes an order's status. Returns the one it had, and whether another order is now the
-    /// oldest that awaits payment. The only place where a status is set.
+    /// Changes an order's status. Returns the previous one, and whether another order is now the
+    /// oldest that awaits payment. Only this function sets a status.
     ///
     /// # Panics
     /// The lifecycle does not allow the change.
@@ -162,7 +162,7 @@ impl Orders {
         record.cause = cause;
         record.updated = time;
         if to == OrderStatus::AwaitingPayment {
-            // Only a new order comes to await payment, and that is the last one.
+            // Only a new order can start to await payment, and a new order is the last one.
             (from, self.awaiting.insert_last())
         } else if from == OrderStatus::AwaitingPayment {
             (from, self.awaiting.remove(order))
@@ -263,7 +263,7 @@ impl Iterator for Lines<'_> {
         (left, Some(left))
     }
 
-    // Most orders have one or two lines, which this reads without a look-up each.
+    // Most orders have one or two lines. This reads them without a lookup for each.
     fn fold<B, F: FnMut(B, Line) -> B>(self, start: B, mut f: F) -> B {
         let Self { orders, record, next } = self;
         let mut folded = start;

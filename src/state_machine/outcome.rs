@@ -1,4 +1,4 @@
-//! What the machine answers: an [`Outcome`], or a [`Rejection`].
+//! The answers of the state machine: an [`Outcome`] or a [`Rejection`].
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub enum Outcome {
         /// The lines that were short at the first create, by ascending SKU.
         shortages: Vec<Shortage>,
     },
-    /// The order is paid, and its stock has left the building.
+    /// The order is paid, and its stock has left the warehouse.
     Paid,
     /// The order was paid before. Nothing changed.
     AlreadyPaid,
@@ -69,9 +69,9 @@ impl fmt::Display for Outcome {
 /// [`Rejection::UnknownOrder`], [`Rejection::OrderExpired`], [`Rejection::NotAwaitingPayment`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// The command's time is before the machine's. Not even orders that are due expire.
+    /// The command's time is before that of the last command. No order expires either.
     ClockWentBack {
-        /// The machine's time.
+        /// The time of the last command.
         now: Timestamp,
         /// The command's time.
         at: Timestamp,
@@ -81,7 +81,7 @@ pub enum Rejection {
         /// The order that the key made.
         order: OrderId,
     },
-    /// The machine has no room for another order: it holds 2³² − 1 orders, or 2³² − 1 lines.
+    /// There is no room for another order: the state holds 2³² − 1 orders, or 2³² − 1 lines.
     Full,
     /// No order has this id.
     UnknownOrder(OrderId),

@@ -1,4 +1,4 @@
-//! A state as the list of its parts, and a state from such a list: what a snapshot holds.
+//! Converts a state to its parts (a snapshot), and parts to a state.
 
 use super::command::IdempotencyKey;
 use super::ids::{OrderId, Timestamp};
@@ -8,15 +8,15 @@ use super::rules::Rules;
 use super::state::LomsState;
 use super::stock::StockView;
 
-/// Everything that a state consists of. The lists are iterators, so that a large state can be
+/// All parts of a state. The lists are iterators, so that a large state can be
 /// written and read without a second copy of it in memory.
 #[derive(Clone, Debug)]
 pub struct Parts<S, O, K> {
-    /// The rules that hold.
+    /// The current rules.
     pub rules: Rules,
-    /// Since when they hold.
+    /// When these rules were set.
     pub rules_since: Timestamp,
-    /// The machine's time.
+    /// The time of the last command.
     pub now: Timestamp,
     /// The index of the last entry that changed the state; 0 for none.
     pub index: u64,
@@ -31,7 +31,7 @@ pub struct Parts<S, O, K> {
 }
 
 impl LomsState {
-    /// What the state consists of.
+    /// The parts of this state.
     pub fn parts(
         &self,
     ) -> Parts<
@@ -52,7 +52,7 @@ impl LomsState {
     }
 
     /// The state that consists of these parts. It has the digest of the state that they were read
-    /// from, and answers every further command as that state does.
+    /// from, and gives the same answer to every later command.
     ///
     /// # Errors
     /// The parts are not those of any state: the first [`Violation`] found.

@@ -1,14 +1,14 @@
-//! [`Rules`]: the settings that decide what the machine answers. They change only by a command, so
-//! that replaying the log gives the same answers.
+//! [`Rules`]: the settings that decide answers. They change only by a command, so that a replay of
+//! the entries gives the same answers.
 
 use std::fmt;
 
 use super::ids::{Span, Timestamp};
 
-/// The settings that decide what the machine answers.
+/// The settings that decide answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// How long an order may await payment before it expires. Zero: for ever.
+    /// How long an order may await payment before it expires. Zero: without limit.
     pub payment_timeout: Span,
     /// How long an idempotency key is remembered after its order was created. Zero: not at all.
     pub idempotency_window: Span,
@@ -22,8 +22,8 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// When an order expires that was created at this time, under rules that hold since `since`;
-    /// `None` for never, and where that time cannot be represented.
+    /// The deadline of an order that was created at this time. These rules apply since `since`.
+    /// `None` for no deadline, and if that time cannot be represented.
     ///
     /// An order that was created before the rules changed does not expire before the change, so
     /// the deadlines of orders are in the order of their ids.

@@ -32,10 +32,10 @@ pub struct LomsState {
 }
 
 impl LomsState {
-    /// A machine with this opening stock, at time 0.
+    /// A state with this opening stock and no orders, at time 0.
     ///
     /// The secret makes the hash index of idempotency keys unpredictable for clients. It affects
-    /// how fast the machine is, never what it answers, and is not part of the digest.
+    /// speed only, never answers, and is not part of the digest.
     #[must_use]
     pub fn new(rules: Rules, opening: &OpeningStock, key_hash_secret: u64) -> Self {
         let stock: Vec<StockView> = opening
@@ -46,7 +46,7 @@ impl LomsState {
         Self::empty(rules, key_hash_secret, &stock).expect("an opening stock is valid")
     }
 
-    /// A machine with this stock and without orders.
+    /// A state with this stock and without orders.
     ///
     /// # Errors
     /// The SKU that appears twice.
@@ -78,7 +78,7 @@ impl LomsState {
         Ok(state)
     }
 
-    /// Applies an entry: lets time pass up to the entry's, which expires the orders that are due
+    /// Applies an entry: advances the time to that of the entry, expires the orders that are due
     /// by then, and executes the command. Appends an [`Event`] for each change.
     ///
     /// If there is no event, nothing but the time has changed, and the entry's index is still free:
@@ -114,7 +114,7 @@ impl LomsState {
         }
     }
 
-    /// The machine's time: that of the last command.
+    /// The time of the last command.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
@@ -132,27 +132,27 @@ impl LomsState {
         self.events
     }
 
-    /// The rules that hold.
+    /// The current rules.
     #[must_use]
     pub fn rules(&self) -> Rules {
         self.rules
     }
 
-    /// Since when the rules hold.
+    /// When the current rules were set.
     #[must_use]
     pub fn rules_since(&self) -> Timestamp {
         self.rules_since
     }
 
-    /// When the next order expires, unless it is paid or cancelled before: the time at which the
-    /// machine needs a [`Command::Tick`] at the latest.
+    /// When the next order expires, unless it is paid or cancelled before. The caller applies a
+    /// [`Command::Tick`] at this time at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.next_deadline
     }
 
-    /// The latest time, up to `at`, by which at most `most` orders expire; later only where more
-    /// orders than that expire at the same time. With it a caller works off a large backlog in
+    /// The latest time, up to `at`, by which at most `most` orders expire; later only if more
+    /// orders than that expire at the same time. A caller uses it to expire a large backlog in
     /// small steps.
     ///
     /// Looks only at orders that expire by the time that it returns, and at one more.

@@ -1,4 +1,4 @@
-//! The stock: for each SKU how many units are in the building, and how many of them are reserved.
+//! The stock: for each SKU how many units are in the warehouse, and how many of them are reserved.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +11,13 @@ use super::storage::{Slot, Table};
 pub struct StockRecord {
     /// The SKU.
     pub sku: Sku,
-    /// Units in the building, reserved ones included.
+    /// Units in the warehouse, reserved ones included.
     pub total: u64,
     /// Units that are reserved outside LOMS. No order can release them.
     pub reserved: u64,
 }
 
-/// The stock that a machine starts with: each SKU once, and no more reserved than there is.
+/// The stock that a state starts with: each SKU once, and no more units reserved than there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpeningStock(Vec<StockRecord>);
 
@@ -74,9 +74,9 @@ impl fmt::Display for OpeningStockError {
 pub struct StockView {
     /// The SKU as it was first recorded.
     pub opening: StockRecord,
-    /// Units in the building now.
+    /// Units in the warehouse now.
     pub total: u64,
-    /// Units of those that are reserved, by orders or outside LOMS.
+    /// Reserved units, by orders or outside LOMS.
     pub reserved: u64,
 }
 
@@ -88,7 +88,7 @@ impl StockView {
     }
 }
 
-/// What changes with every order.
+/// The numbers that change with every order.
 #[derive(Clone, Copy, Debug, Default)]
 struct Units {
     total: u64,
@@ -99,7 +99,7 @@ struct Units {
 #[derive(Clone, Debug)]
 pub(super) struct Stock {
     units: Table<Units>,
-    /// Every SKU as it was first recorded: apart, since commands do not need it.
+    /// The first record of every SKU. Stored apart, because commands do not need it.
     opening: BTreeMap<Sku, StockRecord>,
 }
 
@@ -142,14 +142,14 @@ impl Stock {
         assert!(units.reserved <= units.total, "more is reserved than there is: {units:?}");
     }
 
-    /// Makes units available again that were reserved for an order.
+    /// Releases units that were reserved for an order.
     #[inline(always)]
     pub(super) fn release(&mut self, sku: Sku, count: Count) {
         let units = self.reserved_units(sku);
         units.reserved = subtract(units.reserved, count);
     }
 
-    /// Takes units out of the building that were reserved for an order.
+    /// Deducts units that were reserved for an order.
     #[inline(always)]
     pub(super) fn deduct(&mut self, sku: Sku, count: Count) {
         let units = self.reserved_units(sku);

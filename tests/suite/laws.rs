@@ -1,5 +1,5 @@
-//! Laws of the state machine: what holds for every sequence of commands. The commands are random
-//! and of every kind, on a stock that is small enough for everything to happen.
+//! Properties of the state machine that hold for every sequence of commands. The commands are
+//! random and of every kind. The stock is small, so that every outcome occurs.
 
 use std::collections::BTreeMap;
 
@@ -193,7 +193,7 @@ fn digest_is_the_same_in_every_build() {
     insta::assert_snapshot!(state.digest(), @"c7a7c2b56a2e3e1ed6ac343e4b9ea178");
 }
 
-/// An order expires at its deadline, so it makes no difference when the machine is ticked.
+/// An order expires at its deadline, so the times of ticks make no difference.
 #[test]
 fn extra_ticks_change_nothing() {
     let run_with = |ticks: bool| {
@@ -213,7 +213,7 @@ fn extra_ticks_change_nothing() {
     assert_eq!(run_with(false), run_with(true));
 }
 
-/// What a log keeps are the entries that changed something. They alone lead to the same state.
+/// A log needs only the entries that changed something: they lead to the same state.
 #[test]
 fn entries_with_events_replay_to_the_same_state() {
     let mut state = machine();
@@ -236,7 +236,7 @@ fn entries_with_events_replay_to_the_same_state() {
         let _ = replayed.apply(entry, &mut events);
     }
     assert_eq!(events, all);
-    // The live machine has seen later commands that changed nothing but its time.
+    // The live state has seen later commands that changed only its time.
     let now = state.now();
     for state in [&mut state, &mut replayed] {
         apply(state, now, Command::Tick, &mut Vec::new()).unwrap();
@@ -364,7 +364,7 @@ fn a_new_timeout_applies_to_orders_that_await_payment() {
         apply_at(&mut state, created, create(1, vec![line(2, 1)], None));
     }
     let deadline = |state: &LomsState| state.next_deadline().map(Timestamp::as_nanos);
-    // Switched off, and on again.
+    // Switch the timeout off and on again.
     assert_eq!(apply_at(&mut state, 35, Command::ChangeRules(rules(0, 200))).len(), 1);
     assert_eq!(deadline(&state), None);
     apply_at(&mut state, 36, Command::ChangeRules(rules(100, 200)));
@@ -378,7 +378,7 @@ fn a_new_timeout_applies_to_orders_that_await_payment() {
     #11 order 2: awaiting payment → cancelled (payment timeout) at 40ns
     ");
     assert_eq!(deadline(&state), Some(45));
-    // The same rules once more are no change.
+    // Setting the same rules again changes nothing.
     assert_eq!(apply_at(&mut state, 41, Command::ChangeRules(rules(15, 200))), []);
     state.check_invariants().unwrap();
 }
@@ -408,7 +408,7 @@ fn a_new_window_applies_to_remembered_keys_and_brings_none_back() {
     assert!(!repeats(1_050, "b"));
 }
 
-/// A caller that works off a backlog in steps relies on this.
+/// A caller that expires a backlog in steps depends on this.
 #[test]
 fn expiry_horizon_limits_expiries_unless_more_are_due_at_the_same_time() {
     let mut state = machine();
@@ -430,7 +430,7 @@ fn expiry_horizon_limits_expiries_unless_more_are_due_at_the_same_time() {
     assert_eq!(state.expiry_horizon(at(100), 2), at(80), "three at once, since fewer cannot be");
 }
 
-/// So many that some of them share a bucket of the index.
+/// Enough keys that some share a bucket of the index.
 #[test]
 fn keys_match_only_if_user_and_bytes_are_the_same() {
     let create_one_each = |names: &dyn Fn(i64) -> (i64, Vec<u8>)| {
@@ -445,7 +445,7 @@ fn keys_match_only_if_user_and_bytes_are_the_same() {
     create_one_each(&|number| (1, number.to_le_bytes().to_vec()));
 }
 
-/// So many of each length that their bytes fill a chunk of the queue, exactly and not.
+/// Enough keys of each length to fill a chunk of the queue, both exactly and not exactly.
 #[test]
 fn keys_of_every_length_are_remembered_until_the_window_ends() {
     for length in 2..=IdempotencyKey::MAX_BYTES {
@@ -467,7 +467,7 @@ fn keys_of_every_length_are_remembered_until_the_window_ends() {
         for number in 0..3_000 {
             assert_eq!(create(number, 2_999), ("repeated", i64::from(number) + 1));
         }
-        // Half of them are forgotten by now.
+        // Half of the keys are forgotten now.
         assert_eq!(create(1_499, 4_499), ("new", 3_001));
         assert_eq!(create(1_500, 4_499), ("repeated", 1_501));
     }

@@ -246,7 +246,7 @@ fn render_shortages(shortages: &[Shortage]) -> String {
 }
 
 /// Whole seconds since the start of the script. The sequencer adds nanoseconds, so that each
-/// command has a time of its own.
+/// command has its own time.
 fn since_start(time: Option<prost_types::Timestamp>) -> String {
     let seconds = u64::try_from(time.unwrap().seconds).unwrap() - START.as_secs();
     format!("at {seconds} s")

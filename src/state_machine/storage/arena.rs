@@ -1,8 +1,8 @@
-//! [`Arena`]: a list that only grows, and is never copied.
+//! [`Arena`]: a list that only grows and is never copied.
 
 use super::size;
 
-/// Entries in the first chunk, as a power of two. Small, so that a small world stays small.
+/// Entries in the first chunk, as a power of two. Small, because most states in tests are small.
 const FIRST_CHUNK_LOG: u32 = 4;
 const FIRST_CHUNK: u64 = 1 << FIRST_CHUNK_LOG;
 
@@ -38,7 +38,7 @@ impl<T> Arena<T> {
     pub(in super::super) fn push(&mut self, value: T) -> u32 {
         let place = self.len;
         self.len = place.checked_add(1).expect("callers check has_room first");
-        // A chunk is missing only at its first place.
+        // Only the first place of a chunk can lack its chunk.
         let (chunk, within) = locate(place);
         if within == 0 {
             self.chunks.push(Vec::with_capacity(chunk_len(chunk)));
@@ -80,8 +80,8 @@ impl<T> Arena<T> {
 
 /// The chunk of a place, and the place within it.
 fn locate(place: u32) -> (usize, usize) {
-    // Counted from the start of a chunk before the first that would be as large as it: chunks then
-    // begin at powers of two. No overflow: both are far below 2⁶⁴.
+    // Shift all places by the size of the first chunk: then chunks start at powers of two. No
+    // overflow: both numbers are far below 2⁶⁴.
     let moved = u64::from(place).wrapping_add(FIRST_CHUNK);
     let top = moved.ilog2();
     let within = usize::try_from(moved ^ 1_u64.rotate_left(top));

@@ -136,7 +136,7 @@ impl BitSet {
             let word = at / u64::BITS;
             let bits = level.get(word)? & !bit(at).wrapping_sub(1);
             if bits != 0 {
-                // Down again: the lowest bit of each word that the bit above stands for.
+                // Go down: take the lowest bit of each word that the bit above represents.
                 let (below, _) = self.summaries.split_at(height);
                 let down = |word, level: &Arena<u64>| member(word, *level.at(word));
                 let word = below.iter().rev().fold(member(word, bits), down);

@@ -1,12 +1,12 @@
-//! Containers with a bounded worst case: none of them ever copies itself whole to grow, so that no
-//! single command pays for the growth. They know nothing of orders and stock.
+//! Containers with a bounded worst case: none of them copies itself to grow, so no single command
+//! is slow because of growth. They know nothing of orders and stock.
 //!
-//! | module | holds |
+//! | module | content |
 //! |---|---|
 //! | `arena` | a list that only grows |
 //! | `queue` | a list that grows at the back and shrinks at the front |
-//! | `bitset` | a set of places, with its first member at hand |
-//! | `table` | a hash table of fixed size, with room for more beside it |
+//! | `bitset` | a set of places that finds its first member without a scan |
+//! | `table` | a hash table of fixed size, and an ordered map for later entries |
 //! | `hash` | hash functions, and which bucket a hash belongs to |
 
 mod arena;

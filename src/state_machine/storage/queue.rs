@@ -28,7 +28,7 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T: Copy> Queue<T> {
-    /// The place of the oldest entry, or of the next one where the queue is empty.
+    /// The place of the oldest entry, or of the next one if the queue is empty.
     pub(in super::super) fn front(&self) -> u64 {
         self.front
     }
@@ -54,7 +54,7 @@ impl<T: Copy> Queue<T> {
                 chunk.push(value);
                 self.chunks.push_back(chunk);
             }
-            // The first chunk grows as a Vec does, so that a small world stays small.
+            // The first chunk grows like a Vec, so that a state with few keys stays small.
             None => self.chunks.push_back(vec![value]),
         }
         place
@@ -89,13 +89,13 @@ impl<T: Copy> Queue<T> {
     }
 
     fn locate(&self, place: u64) -> (usize, usize) {
-        let offset = place.checked_sub(self.base).expect("dropped entries are not asked for");
+        let offset = place.checked_sub(self.base).expect("dropped entries are not read");
         let to_size = |n| usize::try_from(n).expect("what is in memory is addressable");
         (to_size(offset / CHUNK), to_size(offset % CHUNK))
     }
 }
 
-/// A queue of byte strings, each of which is in one piece.
+/// A queue of byte strings. Each string is contiguous in memory.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct ByteQueue(Queue<u8>);
 

@@ -1,4 +1,4 @@
-//! [`Table`]: a hash table of a size that is chosen once, with room for more beside it.
+//! [`Table`]: a hash table of fixed size, and an ordered map for later entries.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use super::{Arena, size};
 
 /// An entry, or an empty place. Aligned so that no entry spans two cache lines: in a large table,
-/// fetching the entry is most of what a look-up costs.
+/// reading the entry is most of the cost of a lookup.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
 struct Node<V> {
@@ -23,12 +23,12 @@ pub(in super::super) struct Slot(usize);
 /// Entries are never removed.
 ///
 /// The entries that the table is made for are in a hash table with open addressing, at most half
-/// full. It never grows, since that would copy it. Further entries are found by an ordered map,
+/// full. It never grows, because growth would copy it. Further entries are found by an ordered map,
 /// which takes longer (about 0.1 µs with 100,000 of them) and grows in small steps.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Table<V> {
     places: Vec<Node<V>>,
-    /// One less than there are places: all ones, in binary.
+    /// The number of places minus 1: in binary all ones.
     mask: u32,
     /// Entries in `places`.
     taken: usize,
@@ -43,7 +43,7 @@ impl<V: Copy + Default> Table<V> {
         let places = entries.checked_mul(2).expect("at most 2³² entries").next_power_of_two();
         Self {
             places: vec![Node::default(); places],
-            // Keys differ and 0 is none, so even all of them need no more than 2³² places.
+            // There are at most 2³² − 1 keys, because 0 is not a key. So 2³² places suffice.
             mask: places.checked_sub(1).map_or(0, |last| u32::try_from(last).unwrap_or(u32::MAX)),
             taken: 0,
             further: Arena::default(),
@@ -146,8 +146,8 @@ impl<V: Copy + Default> Table<V> {
     }
 }
 
-/// Spreads keys that follow each other over all hashes: the upper half of a product with the
-/// golden ratio (Fibonacci hashing, Knuth 6.4).
+/// Fibonacci hashing (Knuth 6.4): the upper half of the product with the golden ratio. It spreads
+/// consecutive keys over all hashes.
 fn spread(key: NonZeroU32) -> u32 {
     let word = u64::from(key.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     u32::try_from(word >> 32).expect("32 bits are left")
@@ -163,7 +163,7 @@ mod tests {
         NonZeroU32::new(number).expect("keys of the tests are above 0")
     }
 
-    /// Keys in a row, keys far apart and keys that hash alike are found again, in a table that was
+    /// Consecutive keys, distant keys and keys with equal hashes are all found, in a table that was
     /// made for none, for some and for all of them.
     #[test]
     fn every_key_is_found_whatever_the_table_was_made_for() {
