@@ -3,12 +3,12 @@
 //! `cargo bench --bench stalls` plays the same day twice, to ten million orders, and takes the
 //! time of every command: a histogram, and the slowest commands of each day. A command that is
 //! slow by its own doing (a table copied whole, for instance) is slow on both days. What is slow on
-//! one day only is noise: the time that a command took is the lesser of the two.
+//! one day only is noise: the time that a command took is the smaller of the two.
 //!
 //! Then a million orders are due at once, and expire in steps as in the sequencer. Last, one unpaid
 //! order comes before a hundred million paid ones: cancelling it has to find the next order that
 //! awaits payment.
-#![expect(clippy::print_stdout, reason = "a bench tells its figures")]
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 #[path = "shop/mod.rs"]
 mod shop;
@@ -22,7 +22,7 @@ const ORDERS: u64 = 10_000_000;
 /// Commands of the day.
 const COMMANDS: usize = 25_000_000;
 
-/// The slowest commands that are told.
+/// Number of slowest commands that are printed.
 const SLOWEST: usize = 5;
 
 /// Orders that are due at once, and how many of them expire in a step, as in the sequencer.
@@ -39,12 +39,12 @@ fn main() {
 fn slowest_commands() {
     let supply = Supply::new(World::new(100_000, Reach::Any));
     let days = [times(&supply), times(&supply)];
-    let lesser: Vec<u32> =
+    let smaller: Vec<u32> =
         days[0].iter().zip(&days[1]).map(|(one, other)| *one.min(other)).collect();
     let [first, second] = days;
     println!("single commands on the way to {ORDERS} orders, 100,000 SKUs, any, ns:");
-    for (name, times) in [("first day", first), ("second day", second), ("both days", lesser)] {
-        tell(name, &times);
+    for (name, times) in [("first day", first), ("second day", second), ("both days", smaller)] {
+        print_times(name, &times);
     }
 }
 
@@ -62,7 +62,7 @@ fn times(supply: &Supply) -> Vec<u32> {
     times
 }
 
-fn tell(name: &str, times: &[u32]) {
+fn print_times(name: &str, times: &[u32]) {
     print!("  {name:10}");
     for limit in [1_000, 10_000, 100_000, 1_000_000] {
         let over = times.iter().filter(|time| **time > limit).count();

@@ -1,5 +1,5 @@
-//! What LOMS adds to the wire: the server beside one that does nothing, and one way of serving
-//! beside another, in turn and within one run, under the load of `sim load`.
+//! What LOMS adds to the wire: the server compared with one that does nothing, and one way of
+//! serving compared with another, in turn and within one run, under the load of `sim load`.
 //!
 //! `cargo bench --bench wire -- thin` compares LOMS with the no-op, `-- runtimes` the ways of
 //! serving. `-- load` shows latency against load, `-- backlog` what a million orders due at once do

@@ -1,4 +1,4 @@
-//! One turn: a server under the load of `sim load`, and what came of it.
+//! One turn: a server under the load of `sim load`, and the figures of that turn.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use crate::server::{Role, STOCK, Server, pinned};
 
-/// How calls come.
+/// How calls are sent.
 #[derive(Clone, Copy)]
 pub(crate) enum Pace {
-    /// So many connections with so many calls in flight on each.
+    /// This many connections with this many calls in flight on each.
     Closed { connections: u32, streams: u32 },
-    /// So many calls a second, on 8 connections.
+    /// This many calls per second, on 8 connections.
     Open { rate: u64 },
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Cores {
 /// Both have all.
 pub(crate) const SHARED: Cores = Cores { server: None, load: None };
 
-/// What came of a turn.
+/// The figures of a turn.
 #[derive(Clone, Copy)]
 pub(crate) struct Turn {
     calls_per_second: f64,
@@ -36,7 +36,6 @@ pub(crate) struct Turn {
     processor: f64,
 }
 
-/// The figures, to be asked of many turns.
 impl Turn {
     pub(crate) fn calls_per_second(&self) -> f64 {
         self.calls_per_second
@@ -61,7 +60,7 @@ impl Turn {
     }
 }
 
-/// Starts the server afresh and has it called.
+/// Starts a new server and puts it under load.
 pub(crate) fn turn(
     role: Role,
     mix: &str,
@@ -71,14 +70,14 @@ pub(crate) fn turn(
 ) -> Result<Turn, String> {
     let server = Server::start(role, cores.server)?;
     let before = server.processor_seconds()?;
-    let told = load(&server, mix, pace, cores.load, seconds)?;
+    let report = load(&server, mix, pace, cores.load, seconds)?;
     let spent = server.processor_seconds()? - before;
     Ok(Turn {
-        calls_per_second: number(&told, "/calls_per_second")?,
-        p50: number(&told, "/latency_ns/p50")? / 1e3,
-        p99: number(&told, "/latency_ns/p99")? / 1e3,
-        p999: number(&told, "/latency_ns/p999")? / 1e3,
-        processor: spent * 1e6 / number(&told, "/calls")?,
+        calls_per_second: number(&report, "/calls_per_second")?,
+        p50: number(&report, "/latency_ns/p50")? / 1e3,
+        p99: number(&report, "/latency_ns/p99")? / 1e3,
+        p999: number(&report, "/latency_ns/p999")? / 1e3,
+        processor: spent * 1e6 / number(&report, "/calls")?,
     })
 }
 
@@ -87,15 +86,15 @@ pub(crate) fn turn(
 pub(crate) fn instructions(role: Role, mix: &str) -> Result<f64, String> {
     let count = |seconds| {
         let server = Server::start_counted(role)?;
-        let told = load(&server, mix, Pace::Open { rate: 300 }, None, seconds)?;
-        Ok::<_, String>((number(&told, "/calls")?, server.instructions()?))
+        let report = load(&server, mix, Pace::Open { rate: 300 }, None, seconds)?;
+        Ok::<_, String>((number(&report, "/calls")?, server.instructions()?))
     };
     let ((few, once), (many, twice)) = (count(3)?, count(6)?);
     let more = u32::try_from(twice.saturating_sub(once)).map_err(|error| error.to_string())?;
     Ok(f64::from(more) / (many - few))
 }
 
-/// Has a server called, and gives what `sim load` tells.
+/// Puts a server under load. Returns the report of `sim load`.
 fn load(
     server: &Server,
     mix: &str,
@@ -117,24 +116,27 @@ fn load(
         }
     }
     let output = load.stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
-    let told: Value = serde_json::from_slice(&output.stdout)
+    let report: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("sim load ended with {}: {error}", output.status))?;
-    if told["codes"].as_object().is_none_or(|codes| codes.keys().ne(["OK"])) {
-        return Err(format!("calls failed: {}", told["codes"]));
+    if report["codes"].as_object().is_none_or(|codes| codes.keys().ne(["OK"])) {
+        return Err(format!("calls failed: {}", report["codes"]));
     }
-    Ok(told)
+    Ok(report)
 }
 
-fn number(told: &Value, path: &str) -> Result<f64, String> {
-    told.pointer(path).and_then(Value::as_f64).ok_or(format!("sim load tells no {path}"))
+fn number(report: &Value, path: &str) -> Result<f64, String> {
+    report
+        .pointer(path)
+        .and_then(Value::as_f64)
+        .ok_or(format!("the report of sim load has no {path}"))
 }
 
-/// The middle of what `figure` says of these.
+/// The median of a figure.
 pub(crate) fn median(turns: &[Turn], figure: impl Fn(&Turn) -> f64) -> f64 {
     middle(turns.iter().map(figure).collect())
 }
 
-/// The middle of the quotients, turn by turn: the machine's mood cancels out.
+/// The median of the quotients, turn by turn, so that noise of the machine cancels out.
 pub(crate) fn ratio(turns: &[Turn], to: &[Turn], figure: impl Fn(&Turn) -> f64) -> f64 {
     middle(turns.iter().zip(to).map(|(turn, to)| figure(turn) / figure(to)).collect())
 }
