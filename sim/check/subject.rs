@@ -32,6 +32,8 @@ pub(crate) struct Subject {
     pub(crate) state: LomsState,
     /// The events of the last call.
     pub(crate) events: Vec<Event>,
+    /// The shortages that the last create returned.
+    shortages: Vec<loms::state_machine::Shortage>,
     max_lines: u16,
 }
 
@@ -70,6 +72,7 @@ impl Subject {
         Self {
             state: LomsState::new(rules, &opening, KEY_HASH_SECRET),
             events: Vec::new(),
+            shortages: Vec::new(),
             max_lines: u16::try_from(world.max_lines).unwrap_or(u16::MAX),
         }
     }
@@ -123,9 +126,16 @@ impl Subject {
     fn submit(&mut self, at: Timestamp, command: Command) -> SubjectReply {
         self.expire_until(at);
         match self.apply(at, command) {
-            Ok(Outcome::Reserved(order)) => SubjectReply::Created(order, Status::AwaitingPayment),
-            Ok(Outcome::OutOfStock { order, .. }) => SubjectReply::Created(order, Status::Failed),
-            Ok(Outcome::Repeated { order, answered, .. }) => {
+            Ok(Outcome::Reserved(order)) => {
+                self.shortages.clear();
+                SubjectReply::Created(order, Status::AwaitingPayment)
+            }
+            Ok(Outcome::OutOfStock { order, shortages }) => {
+                self.shortages = shortages;
+                SubjectReply::Created(order, Status::Failed)
+            }
+            Ok(Outcome::Repeated { order, answered, shortages }) => {
+                self.shortages = shortages;
                 SubjectReply::Created(order, status_of(answered).unwrap_or(Status::Cancelled))
             }
             Ok(
@@ -174,7 +184,7 @@ impl Subject {
             ) => {
                 id.get() == *order
                     && status == *expected
-                    && self.state.order(id).is_some_and(|view| same_shortages(&view, shortages))
+                    && self.shortages.iter().copied().map(shortage).eq(shortages.iter().copied())
             }
             (SubjectReply::Order(id), Answer::Order(info)) => {
                 self.state.order(id).is_some_and(|view| is_order(&view, fields_of(info)))
@@ -201,7 +211,7 @@ impl Subject {
             SubjectReply::Created(order, status) => Answer::Created {
                 order: order.get(),
                 status,
-                shortages: self.state.order(order)?.shortages().map(shortage).collect(),
+                shortages: self.shortages.iter().copied().map(shortage).collect(),
             },
             SubjectReply::Order(order) => Answer::Order(order_info(&self.state.order(order)?)?),
             SubjectReply::Done => Answer::Done,

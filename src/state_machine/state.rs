@@ -398,7 +398,7 @@ impl LomsState {
     }
 
     fn update_next_deadline(&mut self) {
-        self.next_deadline = self.orders.oldest_awaiting().and_then(|order| self.deadline(order));
+        self.next_deadline = self.oldest_deadline();
     }
 
     fn deadline(&self, order: u32) -> Option<Timestamp> {
