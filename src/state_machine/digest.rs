@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::lifecycle::{Cause, OrderStatus};
 use super::state::LomsState;
-use super::storage::{little_endian, scramble, size};
+use super::storage::{Sizes, little_endian, scramble, size};
 
 /// A 128-bit fingerprint of a state. Equal states have equal digests. Different states have
 /// different digests with overwhelming probability, but the function is not cryptographic: an
@@ -19,7 +19,7 @@ impl fmt::Display for Digest {
     }
 }
 
-impl LomsState {
+impl<S: Sizes> LomsState<S> {
     /// The fingerprint of everything that decides answers: rules, time, stock, orders, keys.
     ///
     /// Two states with equal digests answer all commands equally. The digest does not include the

@@ -8,6 +8,7 @@ use super::lifecycle::{Cause, OrderStatus};
 use super::orders::OrderView;
 use super::state::LomsState;
 use super::stock::StockView;
+use super::storage::Sizes;
 
 /// A contradiction in a state: a bug of the state machine, or damaged parts passed to a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +90,7 @@ struct Claims {
     paid: u128,
 }
 
-impl LomsState {
+impl<S: Sizes> LomsState<S> {
     /// Checks the whole state, order by order and SKU by SKU.
     ///
     /// # Errors
@@ -124,7 +125,10 @@ impl LomsState {
     }
 }
 
-fn check_stock(state: &LomsState, claims: &BTreeMap<Sku, Claims>) -> Result<(), Violation> {
+fn check_stock<S: Sizes>(
+    state: &LomsState<S>,
+    claims: &BTreeMap<Sku, Claims>,
+) -> Result<(), Violation> {
     for StockView { opening, total, reserved } in state.stock() {
         let sku = opening.sku;
         let claims = claims.get(&sku).copied().unwrap_or_default();
@@ -145,9 +149,9 @@ fn check_stock(state: &LomsState, claims: &BTreeMap<Sku, Claims>) -> Result<(), 
 
 /// Checks one order; `previous` is when the order before it was created. Returns how often its
 /// status has changed.
-fn check_order(
-    state: &LomsState,
-    order: &OrderView<'_>,
+fn check_order<S: Sizes>(
+    state: &LomsState<S>,
+    order: &OrderView<'_, S>,
     previous: Option<Timestamp>,
 ) -> Result<u64, Violation> {
     let matching = match order.status() {
@@ -187,7 +191,7 @@ fn check_order(
     Err(Violation::Order { order: order.id(), what })
 }
 
-fn check_indexes(state: &LomsState) -> Result<(), Violation> {
+fn check_indexes<S: Sizes>(state: &LomsState<S>) -> Result<(), Violation> {
     let awaiting = state
         .orders()
         .filter(|order| order.status() == OrderStatus::AwaitingPayment)

@@ -6,7 +6,7 @@
 
 use super::command::IdempotencyKey;
 use super::ids::{Span, Timestamp, UserId};
-use super::storage::{Arena, Buckets, ByteQueue, Queue, little_endian, scramble};
+use super::storage::{Arena, Buckets, ByteQueue, Queue, Sizes, little_endian, scramble};
 
 /// How many forgotten keys a command removes: more than it can add.
 const REMOVALS: u32 = 2;
@@ -37,22 +37,22 @@ pub(super) struct KeyHash(u32);
 
 /// All keys, oldest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Keys {
+pub(super) struct Keys<S: Sizes> {
     secret: u64,
     window: Span,
     /// When the oldest key is forgotten; `None` for never, and if there are no keys.
     oldest_end: Option<Timestamp>,
-    entries: Queue<Entry>,
+    entries: Queue<Entry, S>,
     /// For each entry the link to the next entry of its bucket. Stored apart from the entries, so
     /// that a lookup follows a chain without reading entries.
-    links: Queue<Link>,
-    bytes: ByteQueue,
+    links: Queue<Link, S>,
+    bytes: ByteQueue<S>,
     buckets: Buckets,
     /// The first link of each bucket.
-    heads: Arena<Link>,
+    heads: Arena<Link, S>,
 }
 
-impl Keys {
+impl<S: Sizes> Keys<S> {
     /// An empty index. A key is forgotten a `window` after the creation of its order. The `secret`
     /// makes the index unpredictable for clients.
     pub(super) fn new(window: Span, secret: u64) -> Self {
@@ -216,7 +216,8 @@ impl Keys {
         for chunk in key.as_bytes().chunks(8) {
             hash = scramble(hash.wrapping_add(self.secret) ^ little_endian(chunk));
         }
-        KeyHash(u32::try_from(hash >> 32).expect("32 bits are left"))
+        let hash = hash >> const { u64::BITS - S::KEY_HASH_BITS };
+        KeyHash(u32::try_from(hash).expect("at most 32 bits are left"))
     }
 
     /// Adds a bucket, and moves entries into it from the bucket that it divides.
@@ -242,5 +243,65 @@ impl Keys {
             link = self.links.at(place);
             *self.links.at_mut(place) = Link::default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::storage::testing::{Random, with_all_sizes};
+    use super::*;
+
+    /// A random program against a `BTreeMap`: keys are inserted, found, forgotten by age, and
+    /// forgotten at once when the window changes.
+    #[test]
+    fn keys_behave_as_a_map_of_the_newest_orders() {
+        with_all_sizes!(behave_as_a_map);
+    }
+
+    fn behave_as_a_map<S: Sizes>() {
+        let mut window = 3_000_u64;
+        let mut keys = Keys::<S>::new(Span::from_nanos(window), 0x5ec2e7);
+        let mut expected: BTreeMap<(i64, Vec<u8>), (u32, u64)> = BTreeMap::new();
+        let mut random = Random(3);
+        let mut users = Vec::new();
+        for now in 0..30_000_u64 {
+            let time = Timestamp::from_nanos(now);
+            // Thousands of keys at first, then a few.
+            if now == 15_000 {
+                window = 40;
+                keys.set_window(time, Span::from_nanos(window));
+            }
+            keys.remove_some(time);
+            let user = i64::try_from(1 + random.below(3)).unwrap();
+            let text = format!(
+                "{:0width$}",
+                random.below(4_000),
+                width = 1 + usize::from(now % 7 == 0) * 60
+            );
+            let key = IdempotencyKey::new(text.as_bytes()).unwrap();
+            let hash = keys.hash(UserId::new(user).unwrap(), &key);
+            let is_valid = |order: u32| {
+                let (owner, created): (i64, u64) = users[usize::try_from(order).unwrap()];
+                owner == user && created + window > now
+            };
+            let found = keys.find(hash, &key, is_valid);
+            let remembered = expected.get(&(user, text.clone().into_bytes()));
+            let remembered = remembered.filter(|(_, created)| created + window > now);
+            assert_eq!(found, remembered.map(|(order, _)| *order), "{text} at {now}");
+            if found.is_none() {
+                let order = u32::try_from(users.len()).unwrap();
+                users.push((user, now));
+                keys.insert(hash, &key, order, time);
+                expected.insert((user, text.into_bytes()), (order, now));
+            }
+            if now % 1_000 == 0 {
+                assert_eq!(keys.indexed(), keys.len());
+                let alive = expected.values().filter(|(_, created)| created + window > now).count();
+                assert!(keys.len() >= alive as u64, "{} of {alive} keys are left", keys.len());
+            }
+        }
+        assert!(keys.len() <= 2 * 40, "{} forgotten keys are still stored", keys.len());
     }
 }

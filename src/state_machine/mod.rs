@@ -67,3 +67,4 @@ pub use restore::Parts;
 pub use rules::Rules;
 pub use state::LomsState;
 pub use stock::{OpeningStock, OpeningStockError, StockRecord, StockView};
+pub use storage::{Shipped, Sizes, Tiny};

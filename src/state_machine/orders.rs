@@ -4,7 +4,7 @@ use super::command::{Demand, Line};
 use super::ids::{OrderId, Sku, Timestamp, UserId};
 use super::lifecycle::{Cause, OrderStatus};
 use super::outcome::Shortage;
-use super::storage::{Arena, BitSet};
+use super::storage::{Arena, BitSet, Shipped, Sizes};
 
 /// An order as owned data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,17 +57,17 @@ struct ShortLine {
 
 /// All stored orders, in the order of their creation.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Orders {
-    records: Arena<OrderRecord>,
+pub(super) struct Orders<S: Sizes> {
+    records: Arena<OrderRecord, S>,
     /// The lines that do not fit into their order's record.
-    more_lines: Arena<Line>,
+    more_lines: Arena<Line, S>,
     /// The number of lines of all orders, including the lines in the records.
     line_count: u32,
-    shortages: Arena<ShortLine>,
-    awaiting: BitSet,
+    shortages: Arena<ShortLine, S>,
+    awaiting: BitSet<S>,
 }
 
-impl Orders {
+impl<S: Sizes> Orders<S> {
     pub(super) fn len(&self) -> u32 {
         self.records.len()
     }
@@ -181,7 +181,7 @@ impl Orders {
     }
 
     /// The lines of an order, by ascending SKU.
-    pub(super) fn lines<'a>(&'a self, record: &'a OrderRecord) -> Lines<'a> {
+    pub(super) fn lines<'a>(&'a self, record: &'a OrderRecord) -> Lines<'a, S> {
         Lines { orders: self, record, next: 0 }
     }
 
@@ -210,11 +210,11 @@ impl Orders {
         self.awaiting.iter()
     }
 
-    pub(super) fn view(&self, order: u32) -> Option<OrderView<'_>> {
+    pub(super) fn view(&self, order: u32) -> Option<OrderView<'_, S>> {
         self.records.get(order).map(|record| OrderView { orders: self, order, record })
     }
 
-    pub(super) fn views(&self) -> impl Iterator<Item = OrderView<'_>> {
+    pub(super) fn views(&self) -> impl Iterator<Item = OrderView<'_, S>> {
         (0..).zip(self.records.iter()).map(|(order, record)| OrderView {
             orders: self,
             order,
@@ -239,13 +239,13 @@ impl Orders {
 
 /// The lines of one order, by ascending SKU.
 #[derive(Clone, Debug)]
-pub(super) struct Lines<'a> {
-    orders: &'a Orders,
+pub(super) struct Lines<'a, S: Sizes> {
+    orders: &'a Orders<S>,
     record: &'a OrderRecord,
     next: u16,
 }
 
-impl Iterator for Lines<'_> {
+impl<S: Sizes> Iterator for Lines<'_, S> {
     type Item = Line;
 
     fn next(&mut self) -> Option<Line> {
@@ -280,17 +280,17 @@ impl Iterator for Lines<'_> {
     }
 }
 
-impl ExactSizeIterator for Lines<'_> {}
+impl<S: Sizes> ExactSizeIterator for Lines<'_, S> {}
 
 /// An order, read in place. [`OrderView::to_order`] makes owned data of it.
 #[derive(Clone, Copy, Debug)]
-pub struct OrderView<'a> {
-    orders: &'a Orders,
+pub struct OrderView<'a, S: Sizes = Shipped> {
+    orders: &'a Orders<S>,
     order: u32,
     record: &'a OrderRecord,
 }
 
-impl<'a> OrderView<'a> {
+impl<'a, S: Sizes> OrderView<'a, S> {
     /// The order as owned data.
     #[must_use]
     pub fn to_order(&self) -> Order {
@@ -343,12 +343,12 @@ impl<'a> OrderView<'a> {
     }
 
     /// What was ordered, by ascending SKU.
-    pub fn lines(&self) -> impl ExactSizeIterator<Item = Line> + use<'a> {
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = Line> + use<'a, S> {
         self.orders.lines(self.record)
     }
 
     /// The lines that were short when it was placed, by ascending SKU; none unless it failed.
-    pub fn shortages(&self) -> impl Iterator<Item = Shortage> + use<'a> {
+    pub fn shortages(&self) -> impl Iterator<Item = Shortage> + use<'a, S> {
         let Self { orders, order, record } = *self;
         let from = match record.status {
             OrderStatus::Failed => orders.first_shortage(order),
@@ -368,7 +368,7 @@ impl<'a> OrderView<'a> {
     }
 
     /// The SKUs of its lines, ascending.
-    pub fn skus(&self) -> impl Iterator<Item = Sku> + use<'a> {
+    pub fn skus(&self) -> impl Iterator<Item = Sku> + use<'a, S> {
         self.lines().map(|line| line.sku)
     }
 }

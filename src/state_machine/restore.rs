@@ -7,6 +7,7 @@ use super::orders::Order;
 use super::rules::Rules;
 use super::state::LomsState;
 use super::stock::StockView;
+use super::storage::Sizes;
 
 /// All parts of a state. The lists are iterators, so that a large state can be
 /// written and read without a second copy of it in memory.
@@ -30,7 +31,7 @@ pub struct Parts<S, O, K> {
     pub keys: K,
 }
 
-impl LomsState {
+impl<Z: Sizes> LomsState<Z> {
     /// The parts of this state.
     pub fn parts(
         &self,

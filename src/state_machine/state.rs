@@ -9,12 +9,12 @@ use super::orders::{Order, OrderView, Orders};
 use super::outcome::{Outcome, Rejection, Shortage};
 use super::rules::Rules;
 use super::stock::{OpeningStock, Stock, StockView};
-use super::storage::Slot;
+use super::storage::{Shipped, Sizes, Slot};
 
 /// All orders and all stock. The same entries, applied to the same opening stock and rules, always
 /// lead to the same state, with the same answers and the same events.
 #[derive(Clone, Debug)]
-pub struct LomsState {
+pub struct LomsState<S: Sizes = Shipped> {
     rules: Rules,
     rules_since: Timestamp,
     now: Timestamp,
@@ -22,9 +22,9 @@ pub struct LomsState {
     /// The index of the entry that is being applied.
     applying: u64,
     events: u64,
-    stock: Stock,
-    orders: Orders,
-    keys: Keys,
+    stock: Stock<S>,
+    orders: Orders<S>,
+    keys: Keys<S>,
     /// The deadline of the oldest order that awaits payment.
     next_deadline: Option<Timestamp>,
     /// Scratch buffer of a create: where the stock of each line is.
@@ -38,6 +38,14 @@ impl LomsState {
     /// speed only, never answers, and is not part of the digest.
     #[must_use]
     pub fn new(rules: Rules, opening: &OpeningStock, key_hash_secret: u64) -> Self {
+        Self::with_sizes(rules, opening, key_hash_secret)
+    }
+}
+
+impl<S: Sizes> LomsState<S> {
+    /// As [`LomsState::new`], with the container sizes of the caller's choice.
+    #[must_use]
+    pub fn with_sizes(rules: Rules, opening: &OpeningStock, key_hash_secret: u64) -> Self {
         let stock: Vec<StockView> = opening
             .records()
             .iter()
@@ -157,6 +165,7 @@ impl LomsState {
     ///
     /// Looks only at orders that expire by the time that it returns, and at one more.
     #[must_use]
+    #[inline(never)]
     pub fn expiry_horizon(&self, at: Timestamp, most: usize) -> Timestamp {
         let Some(first) = self.next_deadline.filter(|deadline| *deadline <= at) else {
             return at;
@@ -177,12 +186,12 @@ impl LomsState {
 
     /// The order with this id.
     #[must_use]
-    pub fn order(&self, id: OrderId) -> Option<OrderView<'_>> {
+    pub fn order(&self, id: OrderId) -> Option<OrderView<'_, S>> {
         self.orders.view(id.place()?)
     }
 
     /// All orders, by ascending id.
-    pub fn orders(&self) -> impl Iterator<Item = OrderView<'_>> {
+    pub fn orders(&self) -> impl Iterator<Item = OrderView<'_, S>> {
         self.orders.views()
     }
 
@@ -343,12 +352,16 @@ impl LomsState {
 
     /// Expires the orders that are due by now. Deadlines are in the order of ids (see
     /// [`Rules::deadline`]), so the oldest awaiting order is always the next.
-    #[inline(never)]
     fn expire_due(&mut self, events: &mut Vec<Event>) {
         while let Some(deadline) = self.next_deadline.filter(|deadline| *deadline <= self.now) {
-            let order = self.orders.oldest_awaiting().expect("the deadline is an order's");
-            self.release(order, Cause::PaymentTimeout, deadline, events);
+            self.expire_oldest(deadline, events);
         }
+    }
+
+    #[inline(never)]
+    fn expire_oldest(&mut self, deadline: Timestamp, events: &mut Vec<Event>) {
+        let order = self.orders.oldest_awaiting().expect("the deadline is an order's");
+        self.release(order, Cause::PaymentTimeout, deadline, events);
     }
 
     /// Cancels an order: what it reserved is available again.
@@ -415,7 +428,7 @@ impl LomsState {
 }
 
 /// For `restore`.
-impl LomsState {
+impl<S: Sizes> LomsState<S> {
     pub(super) fn set_position(
         &mut self,
         rules_since: Timestamp,
@@ -448,7 +461,7 @@ impl LomsState {
 }
 
 /// For `invariants`.
-impl LomsState {
+impl<S: Sizes> LomsState<S> {
     pub(super) fn awaiting(&self) -> impl Iterator<Item = OrderId> {
         self.orders.awaiting().map(OrderId::at_place)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::ids::{Count, Sku};
-use super::storage::{Slot, Table};
+use super::storage::{Sizes, Slot, Table};
 
 /// The stock of one SKU as it was first recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,13 +97,13 @@ struct Units {
 
 /// The stock of all SKUs.
 #[derive(Clone, Debug)]
-pub(super) struct Stock {
-    units: Table<Units>,
+pub(super) struct Stock<S: Sizes> {
+    units: Table<Units, S>,
     /// The first record of every SKU. Stored apart, because commands do not need it.
     opening: BTreeMap<Sku, StockRecord>,
 }
 
-impl Stock {
+impl<S: Sizes> Stock<S> {
     /// An empty stock, with room for this many SKUs.
     pub(super) fn with_room_for(skus: usize) -> Self {
         Self { units: Table::with_room_for(skus), opening: BTreeMap::new() }

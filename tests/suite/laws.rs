@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use loms::state_machine::{
     Cause, Command, Count, Demand, Digest, Entry, Event, Fact, IdempotencyKey, Line, LomsState,
-    OrderId, OrderStatus, Outcome, Rejection, Rules, Sku, Span, StockView, Timestamp, Transition,
-    UserId,
+    OrderId, OrderStatus, Outcome, Rejection, Rules, Shipped, Sizes, Sku, Span, StockView,
+    Timestamp, Tiny, Transition, UserId,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -82,8 +82,8 @@ fn program(seed: u64) -> Vec<(Timestamp, Command)> {
     commands.collect()
 }
 
-fn apply(
-    state: &mut LomsState,
+fn apply<S: Sizes>(
+    state: &mut LomsState<S>,
     at: Timestamp,
     command: Command,
     events: &mut Vec<Event>,
@@ -98,8 +98,8 @@ fn apply_at(state: &mut LomsState, nanos: u64, command: Command) -> Vec<Event> {
 }
 
 /// Runs a whole program. Returns all answers and all events.
-fn run(
-    state: &mut LomsState,
+fn run<S: Sizes>(
+    state: &mut LomsState<S>,
     program: &[(Timestamp, Command)],
 ) -> (Vec<Result<Outcome, Rejection>>, Vec<Event>) {
     let mut events = Vec::new();
@@ -247,17 +247,36 @@ fn entries_with_events_replay_to_the_same_state() {
 #[test]
 fn a_restored_state_behaves_as_the_one_it_was_read_from() {
     for cut in [0, 1, 17, 400, 1_500, COMMANDS] {
-        let program = program(7);
-        let (before, after) = program.split_at(cut);
-        let mut state = machine();
-        run(&mut state, before);
-        let mut restored = LomsState::restore(state.parts(), 0xbeef).unwrap();
-        assert_eq!(restored.digest(), state.digest(), "after {cut} commands");
-        assert_eq!(restored.index(), state.index());
-        assert_eq!(restored.next_deadline(), state.next_deadline());
-        assert_eq!(run(&mut restored, after), run(&mut state, after), "after {cut} commands");
-        assert_eq!(restored.digest(), state.digest());
-        restored.check_invariants().unwrap();
+        restore_in_the_middle::<Shipped>(cut);
+        restore_in_the_middle::<Tiny>(cut);
+    }
+}
+
+/// Restores a state after `cut` commands, with containers of sizes `S`.
+fn restore_in_the_middle<S: Sizes>(cut: usize) {
+    let program = program(7);
+    let (before, after) = program.split_at(cut);
+    let mut state = machine();
+    run(&mut state, before);
+    let mut restored: LomsState<S> = LomsState::restore(state.parts(), 0xbeef).unwrap();
+    assert_eq!(restored.digest(), state.digest(), "after {cut} commands");
+    assert_eq!(restored.index(), state.index());
+    assert_eq!(restored.next_deadline(), state.next_deadline());
+    assert_eq!(run(&mut restored, after), run(&mut state, after), "after {cut} commands");
+    assert_eq!(restored.digest(), state.digest());
+    restored.check_invariants().unwrap();
+}
+
+/// The sizes of the containers change no answer, no event and no digest.
+#[test]
+fn tiny_containers_behave_as_the_shipped_ones() {
+    for seed in 0..8 {
+        let program = program(seed);
+        let mut shipped = machine();
+        let mut tiny = LomsState::<Tiny>::with_sizes(rules(60, 200), &opening(STOCK), 1);
+        assert_eq!(run(&mut tiny, &program), run(&mut shipped, &program), "seed {seed}");
+        assert_eq!(tiny.digest(), shipped.digest(), "seed {seed}");
+        tiny.check_invariants().unwrap();
     }
 }
 
@@ -281,7 +300,8 @@ fn damaged_parts_are_refused_by_name() {
             orders,
             keys: parts.keys,
         };
-        LomsState::restore(parts, 1).map(|state| state.digest()).map_err(|error| error.to_string())
+        let restored: Result<LomsState, _> = LomsState::restore(parts, 1);
+        restored.map(|state| state.digest()).map_err(|error| error.to_string())
     };
     assert_eq!(restore(&|_, _| ()), Ok(state.digest()));
     let refused: Vec<Result<Digest, String>> = vec![

@@ -5,6 +5,7 @@ mod allocation;
 mod client;
 mod client_commands;
 mod config;
+mod costs;
 mod docs;
 mod expiry;
 mod imports;

@@ -1,10 +1,8 @@
 //! [`Arena`]: a list that only grows and is never copied.
 
-use super::size;
+use std::marker::PhantomData;
 
-/// Entries in the first chunk, as a power of two. Small, because most states in tests are small.
-const FIRST_CHUNK_LOG: u32 = 4;
-const FIRST_CHUNK: u64 = 1 << FIRST_CHUNK_LOG;
+use super::{Sizes, size};
 
 /// A list that grows chunk by chunk. Its entries have places, from 0 to 2³² − 2.
 ///
@@ -12,18 +10,19 @@ const FIRST_CHUNK: u64 = 1 << FIRST_CHUNK_LOG;
 /// on. So there are few chunks, and the list of chunks is always in the cache. The part of the last
 /// chunk that was never written takes address space, not memory.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Arena<T> {
+pub(in super::super) struct Arena<T, S: Sizes> {
     chunks: Vec<Vec<T>>,
     len: u32,
+    sizes: PhantomData<S>,
 }
 
-impl<T> Default for Arena<T> {
+impl<T, S: Sizes> Default for Arena<T, S> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), len: 0 }
+        Self { chunks: Vec::new(), len: 0, sizes: PhantomData }
     }
 }
 
-impl<T> Arena<T> {
+impl<T, S: Sizes> Arena<T, S> {
     /// How many entries there are.
     pub(in super::super) fn len(&self) -> u32 {
         self.len
@@ -38,10 +37,11 @@ impl<T> Arena<T> {
     pub(in super::super) fn push(&mut self, value: T) -> u32 {
         let place = self.len;
         self.len = place.checked_add(1).expect("callers check has_room first");
+        S::visit();
         // Only the first place of a chunk can lack its chunk.
-        let (chunk, within) = locate(place);
+        let (chunk, within) = Self::locate(place);
         if within == 0 {
-            self.chunks.push(Vec::with_capacity(chunk_len(chunk)));
+            self.chunks.push(Vec::with_capacity(Self::chunk_len(chunk)));
         }
         self.chunks.last_mut().expect("there is a chunk by now").push(value);
         place
@@ -49,7 +49,8 @@ impl<T> Arena<T> {
 
     /// The entry at this place, if there is one.
     pub(in super::super) fn get(&self, place: u32) -> Option<&T> {
-        let (chunk, within) = locate(place);
+        S::visit();
+        let (chunk, within) = Self::locate(place);
         self.chunks.get(chunk)?.get(within)
     }
 
@@ -60,7 +61,8 @@ impl<T> Arena<T> {
 
     /// The entry at a place that [`Arena::push`] returned, to change.
     pub(in super::super) fn at_mut(&mut self, place: u32) -> &mut T {
-        let (chunk, within) = locate(place);
+        S::visit();
+        let (chunk, within) = Self::locate(place);
         self.chunks
             .get_mut(chunk)
             .and_then(|chunk| chunk.get_mut(within))
@@ -76,24 +78,70 @@ impl<T> Arena<T> {
     pub(in super::super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten()
     }
+
+    /// The chunk of a place, and the place within it.
+    #[inline(always)]
+    fn locate(place: u32) -> (usize, usize) {
+        // Shift all places by the size of the first chunk: then chunks start at powers of two. No
+        // overflow: both numbers are far below 2⁶⁴.
+        let moved = u64::from(place).wrapping_add(const { 1 << S::FIRST_CHUNK_LOG });
+        let top = moved.ilog2();
+        let within = usize::try_from(moved ^ 1_u64.rotate_left(top)).expect("below a chunk's end");
+        // `top` is at least FIRST_CHUNK_LOG, since `moved` is at least the first chunk's length.
+        (size(top.wrapping_sub(S::FIRST_CHUNK_LOG)), within)
+    }
+
+    /// How many entries fit into this chunk.
+    fn chunk_len(chunk: usize) -> usize {
+        u32::try_from(chunk)
+            .ok()
+            .and_then(|doublings| const { 1_usize << S::FIRST_CHUNK_LOG }.checked_shl(doublings))
+            .expect("there are at most 33 chunks")
+    }
 }
 
-/// The chunk of a place, and the place within it.
-fn locate(place: u32) -> (usize, usize) {
-    // Shift all places by the size of the first chunk: then chunks start at powers of two. No
-    // overflow: both numbers are far below 2⁶⁴.
-    let moved = u64::from(place).wrapping_add(FIRST_CHUNK);
-    let top = moved.ilog2();
-    let within = usize::try_from(moved ^ 1_u64.rotate_left(top));
-    // `top` is at least FIRST_CHUNK_LOG, since `moved` is at least FIRST_CHUNK.
-    (size(top.wrapping_sub(FIRST_CHUNK_LOG)), within.expect("what is in memory is addressable"))
-}
+#[cfg(test)]
+mod tests {
+    use super::super::testing::with_all_sizes;
+    use super::*;
 
-/// How many entries fit into this chunk.
-fn chunk_len(chunk: usize) -> usize {
-    usize::try_from(FIRST_CHUNK)
-        .ok()
-        .zip(u32::try_from(chunk).ok())
-        .and_then(|(first, doublings)| first.checked_shl(doublings))
-        .expect("there are at most 29 chunks")
+    /// Entries are added and changed as in a `Vec`, across the ends of many chunks.
+    #[test]
+    fn an_arena_behaves_as_a_vec() {
+        fn check<S: Sizes>() {
+            let (mut arena, mut expected) = (Arena::<u64, S>::default(), Vec::new());
+            for place in 0..5_000_u32 {
+                assert_eq!(arena.get(place), None);
+                assert_eq!(arena.push(u64::from(place)), place);
+                expected.push(u64::from(place));
+                *arena.last_mut() += 7;
+                *expected.last_mut().unwrap() += 7;
+                let middle = place / 2;
+                *arena.at_mut(middle) *= 3;
+                expected[size(middle)] *= 3;
+                assert_eq!(arena.len(), place + 1);
+                assert_eq!(arena.at(place), &expected[size(place)]);
+                if place.is_multiple_of(500) {
+                    assert!(arena.iter().eq(&expected));
+                    assert!(
+                        (0..=place).map(|place| arena.get(place)).eq(expected.iter().map(Some))
+                    );
+                }
+            }
+            assert!(arena.iter().eq(&expected));
+        }
+        with_all_sizes!(check);
+    }
+
+    /// The last places of 32 bits: `locate` must not overflow there.
+    #[test]
+    fn the_last_place_is_in_the_last_chunk() {
+        fn check<S: Sizes>() {
+            let (chunk, within) = Arena::<u8, S>::locate(u32::MAX - 1);
+            assert!(within < Arena::<u8, S>::chunk_len(chunk));
+            let before: usize = (0..chunk).map(Arena::<u8, S>::chunk_len).sum();
+            assert_eq!(before + within, size(u32::MAX - 1));
+        }
+        with_all_sizes!(check);
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use super::{Arena, size};
+use super::{Arena, Sizes, size};
 
 /// An entry, or an empty place. Aligned so that no entry spans two cache lines: in a large table,
 /// reading the entry is most of the cost of a lookup.
@@ -26,20 +26,21 @@ pub(in super::super) struct Slot(usize);
 /// full. It never grows, because growth would copy it. Further entries are found by an ordered map,
 /// which takes longer (about 0.1 µs with 100,000 of them) and grows in small steps.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Table<V> {
+pub(in super::super) struct Table<V, S: Sizes> {
     places: Vec<Node<V>>,
     /// The number of places minus 1: in binary all ones.
     mask: u32,
     /// Entries in `places`.
     taken: usize,
-    further: Arena<V>,
+    further: Arena<V, S>,
     /// Where each further entry is in `further`.
     by_key: BTreeMap<NonZeroU32, u32>,
 }
 
-impl<V: Copy + Default> Table<V> {
+impl<V: Copy + Default, S: Sizes> Table<V, S> {
     /// An empty table that is made for this many entries.
     pub(in super::super) fn with_room_for(entries: usize) -> Self {
+        let entries = entries.min(S::TABLE_ENTRIES);
         let places = entries.checked_mul(2).expect("at most 2³² entries").next_power_of_two();
         Self {
             places: vec![Node::default(); places],
@@ -69,6 +70,7 @@ impl<V: Copy + Default> Table<V> {
 
     #[cold]
     fn find_further(&self, key: NonZeroU32) -> Option<Slot> {
+        S::visit();
         let place = self.by_key.get(&key)?;
         Some(Slot(self.places.len().checked_add(size(*place)).expect("both are below 2³³")))
     }
@@ -137,6 +139,7 @@ impl<V: Copy + Default> Table<V> {
 
     #[inline(always)]
     fn node(&self, place: u32) -> &Node<V> {
+        S::visit();
         self.places.get(size(place)).expect("a probe stays within the table")
     }
 
@@ -157,6 +160,7 @@ fn spread(key: NonZeroU32) -> u32 {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::testing::with_all_sizes;
     use super::*;
 
     fn key(number: u32) -> NonZeroU32 {
@@ -167,8 +171,12 @@ mod tests {
     /// made for none, for some and for all of them.
     #[test]
     fn every_key_is_found_whatever_the_table_was_made_for() {
+        with_all_sizes!(every_key_is_found);
+    }
+
+    fn every_key_is_found<S: Sizes>() {
         for (step, room) in [(1, 0), (1, 64), (65_536, 0), (0x9e37_79b1, 1), (1 << 24, 3_000)] {
-            let mut table = Table::with_room_for(room);
+            let mut table = Table::<_, S>::with_room_for(room);
             let mut expected = BTreeMap::new();
             let mut number = 1_u32;
             for value in 0_u64..3_000 {
@@ -194,7 +202,11 @@ mod tests {
 
     #[test]
     fn a_slot_stays_valid_while_entries_are_added() {
-        let mut table = Table::with_room_for(100);
+        with_all_sizes!(a_slot_stays_valid);
+    }
+
+    fn a_slot_stays_valid<S: Sizes>() {
+        let mut table = Table::<_, S>::with_room_for(100);
         let mut slots = Vec::new();
         for number in 1..2_000 {
             table.insert(key(number), 0_u64);
