@@ -39,6 +39,14 @@
     clippy::float_arithmetic,
     clippy::unwrap_used
 )]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        reason = "the tests inside the core compute with small numbers"
+    )
+)]
 
 mod command;
 mod digest;

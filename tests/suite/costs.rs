@@ -169,13 +169,13 @@ fn chosen_keys_collide_only_under_a_known_secret() {
     // Their hashes end with ten equal bits, which select the bucket.
     let chosen: Vec<IdempotencyKey> = (0_u64..)
         .map(|number| number.to_le_bytes())
-        .filter(|bytes| hash(KNOWN, 1, bytes) % 1_024 == 0)
+        .filter(|bytes| hash(KNOWN, 1, bytes).is_multiple_of(1_024))
         .map(|bytes| IdempotencyKey::new(&bytes).unwrap())
         .take(KEYS)
         .collect();
     let dearest = |secret| {
         let mut shop = Shop::new(rules(0, u64::MAX), &stock(1), secret);
-        chosen.iter().map(|key| shop.apply(create([7], Some(key.clone())))).max().unwrap()
+        chosen.iter().map(|key| shop.apply(create([7], Some(*key)))).max().unwrap()
     };
     let known = dearest(KNOWN);
     assert!(known > 500, "the keys do not collide, so this test shows nothing: {known} visits");
@@ -185,8 +185,8 @@ fn chosen_keys_collide_only_under_a_known_secret() {
     }
 }
 
-/// The hash of a user's key as `src/state_machine/keys.rs` documents it, for the attacker: `SplitMix64`
-/// over the secret, the user and each eight bytes; the upper 32 bits.
+/// The hash of a user's key as in `src/state_machine/keys.rs`, for the attacker: `SplitMix64` over
+/// the secret, the user and each eight bytes; the upper 32 bits.
 fn hash(secret: u64, user: u64, key: &[u8]) -> u32 {
     let scramble = |word: u64| {
         let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
