@@ -1,11 +1,15 @@
-//! What CI runs: the simulator's own checks, the exhaustive layer, the regression plans, 2,000
-//! seeds with all marks, the service layer, concurrent clients, and the planted bugs.
+//! What CI runs. First what finds a bug of LOMS, from the shortest counterexample to the longest:
+//! the regression plans, the laws, the exhaustive layer, 2,000 seeds with all marks, the service
+//! layer and concurrent clients. Then what finds a gap in the simulator: its own checks and the
+//! planted bugs.
 
 use std::fmt::Write as _;
 use std::thread;
 use std::time::Duration;
 
 use crate::check::exhaustive::{self, ExploreOptions, Scope};
+use crate::check::swarm::{self, Ending};
+use crate::cli::print;
 use crate::clock::Stopwatch;
 use crate::coverage;
 use crate::exit::Exit;
@@ -15,12 +19,18 @@ use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck::Check;
 use crate::mutation::{kill_table, regressions, selfcheck};
+use crate::plan::generator::plan_of;
+use crate::plan::workload::Workload;
 use crate::report;
 use crate::runner;
-use crate::runner::{RunOptions, run_seeds};
+use crate::runner::{RunOptions, SeedResult, run_seeds};
 
 /// Number of seeds of the swarm layer.
-const SEEDS: u64 = 2_000;
+pub(crate) const SEEDS: u64 = 2_000;
+
+/// Number of seeds whose first steps are checked against the laws, and how many of these.
+const LAW_SEEDS: u64 = 300;
+const LAW_STEPS: u32 = 60;
 
 /// Number of seeds of the service layer.
 const SERVICE_SEEDS: u64 = 300;
@@ -34,30 +44,52 @@ pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Runs everything, up to the first failure.
+/// Runs everything, up to the first failure. Prints the result of each stage when it is known.
 #[must_use]
 pub(crate) fn everything() -> (String, Exit) {
     type Stage = (&'static str, fn() -> (String, Exit));
-    let stages: [Stage; 7] = [
-        ("selfcheck", || selfcheck(&selfcheck::all(cores()))),
-        ("exhaustive", || run_exhaustive(InjectedFaults::default())),
+    let stages: [Stage; 8] = [
         ("regressions", regressions),
+        ("laws", laws),
+        ("exhaustive", || run_exhaustive(InjectedFaults::default())),
         ("seeds and marks", marks),
         ("service", || service::run_covered(0..SERVICE_SEEDS, cores(), InjectedFaults::default())),
         ("concurrent", || concurrent::run(8, CONCURRENT_CALLS, 1)),
+        ("selfcheck", || selfcheck(&selfcheck::all(cores()))),
         ("planted bugs", || mutants(None, cores())),
     ];
-    let mut all = String::new();
     for (name, stage) in stages {
+        print(&format!("--- {name}\n"));
         let timer = Stopwatch::start();
         let (text, exit) = stage();
+        print(&text);
         eprintln!("{name}: {} ms", timer.elapsed().as_millis());
-        let _ = write!(all, "--- {name}\n{text}");
         if exit != Exit::Ok {
-            return (all, exit);
+            return (String::new(), exit);
         }
     }
-    (all, Exit::Ok)
+    (String::new(), Exit::Ok)
+}
+
+/// Checks the laws with the first steps of some seeds.
+fn laws() -> (String, Exit) {
+    let plan = |seed| plan_of(seed, &Workload::of(seed), false, LAW_STEPS);
+    let play = |seed| {
+        let run = swarm::play_plan(&plan(seed), InjectedFaults::default(), Ending::Laws);
+        SeedResult { seed, counts: (), failure: run.verdict.err() }
+    };
+    let mut failed = None;
+    runner::play_in_order(0..LAW_SEEDS, cores(), play, |result| {
+        failed = result.failure.map(|failure| (result.seed, failure));
+        failed.is_none()
+    });
+    match failed {
+        None => (format!("{LAW_SEEDS} seeds keep all laws\n"), Exit::Ok),
+        Some((seed, failure)) => {
+            let none = InjectedFaults::default();
+            runner::report_failure(&failure, &runner::origin(seed), &plan(seed), none)
+        }
+    }
 }
 
 /// Runs the checks of the simulator itself.

@@ -54,7 +54,7 @@ pub(crate) fn run_seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) 
     let workload = Workload::of(seed);
     let run = play_seed(seed, &workload, steps.unwrap_or(workload.length), injected);
     match run.verdict {
-        Ok(()) => (report::seed(seed, &workload, &run.checker), Exit::Ok),
+        Ok(()) => (report::seed(seed, &workload, &run), Exit::Ok),
         Err(failure) => report_seed_failure(seed, steps, &failure, injected),
     }
 }
@@ -163,15 +163,14 @@ pub(crate) fn report_seed_failure(
     let run = play_seed(seed, &workload, length, injected);
     let mut plan =
         plan_of(seed, &workload, injected.has(SimulatorFault::DrawsIgnorePurpose), length);
-    plan.steps.extend(run.checker.drained);
+    plan.steps.extend(run.drained);
     let (mut text, exit) = report_failure(failure, &origin(seed), &plan, injected);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
     let bug = injected.flag();
-    let _ = write!(
+    let _ = writeln!(
         text,
-        "\nreproduce: cargo run --release --bin sim -- --seed {seed} --generator {GENERATOR}\
-         {steps}{bug}\n\
-         or paste the plan, if it is complete, into: sim replay -{bug}\n"
+        "reproduce: cargo run --release --bin sim -- --seed {seed} --generator {GENERATOR}{steps}\
+         {bug}"
     );
     (text, exit)
 }
@@ -190,7 +189,8 @@ pub(crate) fn report_failure(
     injected: InjectedFaults,
 ) -> (String, Exit) {
     let (shrunk, ending) = shrink::failing(plan, failure, injected);
-    let text = report::failure(failure, origin, &shrunk.plan, ending, injected, shrunk.runs);
+    let mut text = report::failure(failure, origin, &shrunk.plan, ending, injected, shrunk.runs);
+    let _ = writeln!(text, "\nreplay: paste the plan into: sim replay -{}", injected.flag());
     (text, Exit::of(failure))
 }
 
@@ -272,7 +272,7 @@ pub(crate) fn run_seeds(
     let play = |seed| {
         let workload = Workload::of(seed);
         let run = play_seed(seed, &workload, steps.unwrap_or(workload.length), injected);
-        SeedResult { seed, counts: run.checker.counts, failure: run.verdict.err() }
+        SeedResult { seed, counts: run.counts, failure: run.verdict.err() }
     };
     play_in_order(seeds, jobs, play, |result| {
         summary.take(result);

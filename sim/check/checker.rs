@@ -6,10 +6,11 @@
 //! | every command | the full answer, every changed order, the whole stock, the next deadline |
 //! | | the transitions: numbered without gaps, and consistent with the statuses of the orders |
 //! | steps 64, 1,024, 16,384 | the digest: it changes if and only if there is an event |
-//! | the same steps, and the end | every order; the invariants of both sides |
+//! | the same steps, the end, and around | every order; the invariants of both sides |
+//! | 1,024, 2,048 ... orders | |
 //! | the end | every order reaches a final status, and only the opening reservation is left |
 
-use loms::state_machine::{Cause, Event, Fact, OrderStatus, StockView, Transition};
+use loms::state_machine::{Cause, Event, Fact, OrderStatus, Sizes, StockView, Transition};
 
 use crate::check::expiries::Expiries;
 use crate::check::failure::{Failure, Oracle, Signature};
@@ -30,14 +31,20 @@ const fn is_probe(number: u32) -> bool {
     number >= 64 && number.is_power_of_two() && number.trailing_zeros() % 4 == 2
 }
 
+/// Whether the whole state is compared when there are this many orders: containers change at powers
+/// of two.
+fn is_probe_size(orders: usize) -> bool {
+    orders >= 1_023 && (orders - 1..=orders + 1).any(usize::is_power_of_two)
+}
+
 /// The result of a check. The failure is boxed to keep the success path small.
 pub(crate) type Verdict = Result<(), Box<Failure>>;
 
 /// A run that is being checked.
 #[derive(Clone, Debug)]
-pub(crate) struct Checker {
+pub(crate) struct Checker<S: Sizes> {
     /// The state machine under test.
-    pub(crate) subject: Subject,
+    pub(crate) subject: Subject<S>,
     /// Counts of the run so far.
     pub(crate) counts: Counts,
     /// The steps that the drain added.
@@ -88,7 +95,7 @@ struct Comparison<'a> {
     answer: &'a Answer,
 }
 
-impl Checker {
+impl<S: Sizes> Checker<S> {
     /// Starts a run in this world, with its first step at `start`.
     #[must_use]
     pub(crate) fn open(world: &World, start: u64, injected: InjectedFaults) -> Self {
@@ -174,7 +181,7 @@ impl Checker {
         }
         self.counts.note(step.op.kind(), &answer);
         self.observe(call, comparison, before, new_order, &expiries);
-        if probe {
+        if probe || (new_order && is_probe_size(self.orders.len())) {
             self.audit()?;
         }
         Ok(())
@@ -218,6 +225,7 @@ impl Checker {
             new_order,
             expired: expiries.orders.len(),
             expired_at_different_times: expiries.at_different_times,
+            widest_expiry_gap: expiries.widest_gap,
             subject: &self.subject,
             available: &self.available,
         });

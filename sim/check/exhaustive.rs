@@ -4,7 +4,8 @@
 //! window of 3 ns. In each state every command is tried: creates that fit, that fail and that can
 //! never fit, with and without a key; payment and cancellation of every order and of a missing one;
 //! reads; and time steps, alone and with a call. The checker compares both sides after each
-//! command, and their whole state once for every new state.
+//! command, and their whole state once for every new state. The state machine has the smallest
+//! containers, so that even these few orders cross their boundaries.
 //!
 //! In [`Scope::ChangingRules`] the operator also changes the rules, at any time.
 //!
@@ -15,12 +16,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use loms::state_machine::{Cause, OrderStatus};
+use loms::state_machine::{Cause, OrderStatus, Tiny};
 
 use crate::check::checker::Checker;
 use crate::check::failure::Failure;
 use crate::clock::Stopwatch;
-use crate::model::World;
+use crate::model::{ContainerSizes, World};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
 use crate::runner;
@@ -175,6 +176,7 @@ pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
         payment_timeout: TIMEOUT,
         idempotency_window: WINDOW,
         max_lines: 3,
+        sizes: ContainerSizes::Tiny,
     };
     let orders = i64::try_from(options.orders).expect("there are a few orders");
     let mut search = Search {
@@ -332,8 +334,8 @@ impl Search {
         Step { number, at, client: 0, op: *op, items: items.clone() }
     }
 
-    fn replay(&self, steps: &[Step]) -> Checker {
-        let mut checker = Checker::open(&self.world, 0, self.injected);
+    fn replay(&self, steps: &[Step]) -> Checker<Tiny> {
+        let mut checker = Checker::<Tiny>::open(&self.world, 0, self.injected);
         for step in steps {
             checker.step(step).expect("it was checked before");
         }
@@ -350,7 +352,7 @@ fn keys_after(
     mut keys: Keys,
     op: Op,
     orders: usize,
-    checker: &Checker,
+    checker: &Checker<Tiny>,
     (window, now): (u64, u64),
 ) -> Keys {
     // A key stays here at the first nanosecond at which it is forgotten, because bugs are likely at
@@ -371,7 +373,7 @@ fn keys_after(
     keys
 }
 
-fn behavior(checker: &Checker, keys: Keys, now: u64) -> Behavior {
+fn behavior(checker: &Checker<Tiny>, keys: Keys, now: u64) -> Behavior {
     let state = &checker.subject.state;
     let rules = state.rules();
     let timeout = rules.payment_timeout.as_nanos();

@@ -9,6 +9,8 @@ pub(crate) struct Expiries {
     last: Option<u64>,
     /// Whether they expired at different times.
     pub(crate) at_different_times: bool,
+    /// The longest distance between the ids of two orders that expired one after the other.
+    pub(crate) widest_gap: i64,
 }
 
 impl Expiries {
@@ -16,6 +18,8 @@ impl Expiries {
     pub(crate) fn note(&mut self, order: i64, time: u64) {
         self.at_different_times |= self.last.is_some_and(|last| last != time);
         self.last = Some(time);
+        let gap = self.orders.last().map_or(0, |last| order - last);
+        self.widest_gap = self.widest_gap.max(gap);
         self.orders.push(order);
     }
 }

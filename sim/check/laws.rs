@@ -1,6 +1,8 @@
 //! Laws: two runs that differ only in a way that must not matter give the same result. They need no
 //! model. They are checked on the subject and on the model; for each law a planted bug breaks it.
 
+use loms::state_machine::Sizes;
+
 use crate::check::subject::Subject;
 use crate::model::contract::{Answer, Call, OrderInfo, Refusal, Shortage, Status};
 use crate::model::{Model, World};
@@ -40,7 +42,7 @@ pub(crate) trait LawSubject: Clone {
     fn stock_levels(&self) -> Vec<(u32, u64, u64)>;
 }
 
-impl LawSubject for Subject {
+impl<S: Sizes> LawSubject for Subject<S> {
     fn answer_at(&mut self, at: u64, call: Call<'_>) -> Option<Answer> {
         let reply = self.call(at, call);
         self.answer_of(reply)
@@ -257,6 +259,8 @@ fn rename_answer(answer: &mut Answer) {
 
 #[cfg(test)]
 mod tests {
+    use loms::state_machine::{Shipped, Tiny};
+
     use super::*;
     use crate::mutation::planted_bugs::Bug;
     use crate::plan::generator::plan_of;
@@ -273,7 +277,10 @@ mod tests {
     fn subject_and_model_keep_the_laws() {
         for seed in 0..60 {
             let plan = plan_of(seed, &Workload::of(seed), false, 40);
-            assert_eq!(check(&plan, Subject::open), Ok(()), "subject, seed {seed}");
+            let subject = check(&plan, Subject::<Shipped>::open);
+            assert_eq!(subject, Ok(()), "subject, seed {seed}");
+            let subject = check(&plan, Subject::<Tiny>::open);
+            assert_eq!(subject, Ok(()), "tiny subject, seed {seed}");
             let model = check(&plan, |world| Model::new(world, None));
             assert_eq!(model, Ok(()), "model, seed {seed}");
         }

@@ -7,7 +7,7 @@
 use loms::grpc::convert::{self, InvalidRequest};
 use loms::state_machine::{
     Cause, Command, Entry, Event, LomsState, OpeningStock, OrderId, OrderStatus, OrderView,
-    Outcome, Rejection, Rules, Sku, Span, StockRecord, Timestamp,
+    Outcome, Rejection, Rules, Shipped, Sizes, Sku, Span, StockRecord, Timestamp,
 };
 
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
@@ -27,9 +27,9 @@ pub(crate) fn rules(timeout: u64, window: u64) -> Rules {
 
 /// The state machine behind the validation of the service.
 #[derive(Clone, Debug)]
-pub(crate) struct Subject {
+pub(crate) struct Subject<S: Sizes = Shipped> {
     /// The state, to read.
-    pub(crate) state: LomsState,
+    pub(crate) state: LomsState<S>,
     /// The events of the last call.
     pub(crate) events: Vec<Event>,
     /// The shortages that the last create returned.
@@ -54,7 +54,7 @@ pub(crate) enum SubjectReply {
     Impossible(Rejection),
 }
 
-impl Subject {
+impl<S: Sizes> Subject<S> {
     /// A subject that starts with this world.
     #[must_use]
     pub(crate) fn open(world: &World) -> Self {
@@ -70,7 +70,7 @@ impl Subject {
         let opening = OpeningStock::new(records).expect("a world's stock is valid");
         let rules = rules(world.payment_timeout, world.idempotency_window);
         Self {
-            state: LomsState::new(rules, &opening, KEY_HASH_SECRET),
+            state: LomsState::with_sizes(rules, &opening, KEY_HASH_SECRET),
             events: Vec::new(),
             shortages: Vec::new(),
             max_lines: u16::try_from(world.max_lines).unwrap_or(u16::MAX),
@@ -265,7 +265,7 @@ fn shortage(short: loms::state_machine::Shortage) -> Shortage {
     }
 }
 
-fn same_shortages(view: &OrderView<'_>, expected: &[Shortage]) -> bool {
+fn same_shortages<S: Sizes>(view: &OrderView<'_, S>, expected: &[Shortage]) -> bool {
     view.shortages().map(shortage).eq(expected.iter().copied())
 }
 
@@ -275,7 +275,7 @@ fn fields_of(info: &OrderInfo) -> OrderFields<'_> {
     OrderFields { status, user, items, created_at, updated_at, reason, shortages }
 }
 
-fn is_order(view: &OrderView<'_>, info: OrderFields<'_>) -> bool {
+fn is_order<S: Sizes>(view: &OrderView<'_, S>, info: OrderFields<'_>) -> bool {
     status_of(view.status()) == Some(info.status)
         && reason_of(view.cause()) == info.reason
         && view.user().get() == info.user
@@ -288,7 +288,7 @@ fn is_order(view: &OrderView<'_>, info: OrderFields<'_>) -> bool {
         && same_shortages(view, info.shortages)
 }
 
-fn order_info(view: &OrderView<'_>) -> Option<OrderInfo> {
+fn order_info<S: Sizes>(view: &OrderView<'_, S>) -> Option<OrderInfo> {
     Some(OrderInfo {
         status: status_of(view.status())?,
         user: view.user().get(),

@@ -1,6 +1,6 @@
 //! Finds which marks a call reaches.
 
-use loms::state_machine::{OrderId, OrderStatus};
+use loms::state_machine::{OrderId, OrderStatus, Sizes};
 
 use crate::check::subject::Subject;
 use crate::coverage::marks::{Mark, MarkSet, OrderState, cell};
@@ -10,7 +10,7 @@ use crate::plan::Kind;
 
 /// What can be observed of one call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Observation<'a> {
+pub(crate) struct Observation<'a, S: Sizes> {
     /// The world, with its rules.
     pub(crate) world: &'a World,
     /// The time, in nanoseconds since 1970.
@@ -27,8 +27,10 @@ pub(crate) struct Observation<'a> {
     pub(crate) expired: usize,
     /// Whether they expired at different times.
     pub(crate) expired_at_different_times: bool,
+    /// The longest distance between the ids of two that expired one after the other.
+    pub(crate) widest_expiry_gap: i64,
     /// The subject, after the call.
-    pub(crate) subject: &'a Subject,
+    pub(crate) subject: &'a Subject<S>,
     /// Available units after the call, by ascending SKU as in the world.
     pub(crate) available: &'a [u64],
 }
@@ -41,6 +43,9 @@ pub(crate) struct Marker {
     /// The first keys of the run, with their users and times.
     keys: Vec<(i64, String, u64)>,
     cancels: u32,
+    /// The time of a create with a key, and how many keys were new since then and within one
+    /// window.
+    new_keys: (u64, u32),
     /// The last change of the rules.
     change: Option<Change>,
 }
@@ -61,7 +66,9 @@ const KEYS: usize = 24;
 
 impl Marker {
     /// Observes a call.
-    pub(crate) fn observe(&mut self, observation: &Observation<'_>) {
+    pub(crate) fn observe<S: Sizes>(&mut self, observation: &Observation<'_, S>) {
+        self.mark_if(observation.expired > 1_000, Mark::SizeDue);
+        self.mark_if(observation.widest_expiry_gap > 4_096, Mark::SizeSparse);
         match observation.call {
             Call::Create { user, items, key } => self.observe_create(observation, user, items, key),
             Call::Pay(_) => self.observe_about(Kind::Pay, observation),
@@ -88,15 +95,20 @@ impl Marker {
         }
     }
 
-    fn timeout(&self, observation: &Observation<'_>) -> u64 {
+    fn timeout<S: Sizes>(&self, observation: &Observation<'_, S>) -> u64 {
         self.change.map_or(observation.world.payment_timeout, |change| change.timeout)
     }
 
-    fn window(&self, observation: &Observation<'_>) -> u64 {
+    fn window<S: Sizes>(&self, observation: &Observation<'_, S>) -> u64 {
         self.change.map_or(observation.world.idempotency_window, |change| change.window[1])
     }
 
-    fn observe_change(&mut self, observation: &Observation<'_>, timeout: u64, window: u64) {
+    fn observe_change<S: Sizes>(
+        &mut self,
+        observation: &Observation<'_, S>,
+        timeout: u64,
+        window: u64,
+    ) {
         let at = observation.at;
         let (old, old_window) = (self.timeout(observation), self.window(observation));
         if (old, old_window) == (timeout, window) {
@@ -125,7 +137,12 @@ impl Marker {
 
     /// A key that was seen before makes a new order. Records whether the change of the rules is the
     /// reason.
-    fn observe_forgotten(&mut self, observation: &Observation<'_>, user: i64, key: &str) {
+    fn observe_forgotten<S: Sizes>(
+        &mut self,
+        observation: &Observation<'_, S>,
+        user: i64,
+        key: &str,
+    ) {
         let Some(Change { at, window: [before, since], .. }) = self.change else { return };
         let seen = self.keys.iter().find(|(owner, text, _)| (*owner, &**text) == (user, key));
         let Some(&(_, _, seen)) = seen else { return };
@@ -135,7 +152,7 @@ impl Marker {
         self.mark_if(gone && before > 0 && age < since, Mark::RulesKeyNotBack);
     }
 
-    fn observe_about(&mut self, kind: Kind, observation: &Observation<'_>) {
+    fn observe_about<S: Sizes>(&mut self, kind: Kind, observation: &Observation<'_, S>) {
         if let Some(mark) = cell(kind, observation.before) {
             self.reached.insert(mark);
         }
@@ -156,7 +173,7 @@ impl Marker {
         }
     }
 
-    fn observe_stock(&mut self, observation: &Observation<'_>) {
+    fn observe_stock<S: Sizes>(&mut self, observation: &Observation<'_, S>) {
         match observation.answer {
             Answer::Stock(0) => self.reached.insert(Mark::StockNone),
             Answer::Stock(units) => {
@@ -170,16 +187,18 @@ impl Marker {
         }
     }
 
-    fn observe_create(
+    fn observe_create<S: Sizes>(
         &mut self,
-        observation: &Observation<'_>,
+        observation: &Observation<'_, S>,
         user: i64,
         items: &[(u32, u32)],
         key: &str,
     ) {
         match observation.answer {
-            Answer::Created { status, .. } => {
+            Answer::Created { order, status, .. } => {
                 if observation.new_order {
+                    self.mark_if(*order > 1 << 17, Mark::SizeOrders);
+                    self.mark_if(observation.world.stock.len() > 500, Mark::SizeSkus);
                     if !key.is_empty() {
                         self.observe_new_key(observation, user, key);
                     }
@@ -199,13 +218,23 @@ impl Marker {
         }
     }
 
-    fn observe_new_key(&mut self, observation: &Observation<'_>, user: i64, key: &str) {
+    fn observe_new_key<S: Sizes>(
+        &mut self,
+        observation: &Observation<'_, S>,
+        user: i64,
+        key: &str,
+    ) {
         self.mark_if(key.len() == 64, Mark::KeyLongest);
+        let window = self.window(observation);
+        match &mut self.new_keys {
+            (since, count) if observation.at - *since < window => *count += 1,
+            other => *other = (observation.at, 1),
+        }
+        self.mark_if(self.new_keys.1 > 10_000, Mark::SizeKeys);
         self.observe_forgotten(observation, user, key);
         if self.reached.has(Mark::KeyOfAnother) && self.reached.has(Mark::KeyForgotten) {
             return;
         }
-        let window = self.window(observation);
         let mut known = false;
         for (owner, text, _) in &self.keys {
             if text == key {
@@ -223,7 +252,7 @@ impl Marker {
         }
     }
 
-    fn observe_repeat(&mut self, observation: &Observation<'_>, items: &[(u32, u32)]) {
+    fn observe_repeat<S: Sizes>(&mut self, observation: &Observation<'_, S>, items: &[(u32, u32)]) {
         match observation.before {
             OrderState::Awaiting => self.reached.insert(Mark::KeyRepeatedAwaiting),
             OrderState::Failed => self.reached.insert(Mark::KeyRepeatedFailed),
@@ -235,8 +264,13 @@ impl Marker {
         self.mark_if(has_duplicates(items), Mark::KeyRepeatedSplit);
     }
 
-    fn observe_reserved(&mut self, observation: &Observation<'_>, items: &[(u32, u32)]) {
+    fn observe_reserved<S: Sizes>(
+        &mut self,
+        observation: &Observation<'_, S>,
+        items: &[(u32, u32)],
+    ) {
         self.reached.insert(Mark::CreateReserved);
+        self.mark_if(items.len() > 500 && distinct(items) > 500, Mark::SizeLines);
         let duplicates = items.len() > 1 && has_duplicates(items);
         self.mark_if(duplicates, Mark::CreateMerged);
         self.mark_if(!duplicates && items.len() >= 4, Mark::CreateFourLines);
@@ -259,9 +293,10 @@ impl Marker {
         }
     }
 
-    fn observe_short(&mut self, observation: &Observation<'_>, items: &[(u32, u32)]) {
+    fn observe_short<S: Sizes>(&mut self, observation: &Observation<'_, S>, items: &[(u32, u32)]) {
         let Answer::Created { shortages, .. } = observation.answer else { return };
         self.mark_if(shortages.len() > 1, Mark::CreateShortTwice);
+        self.mark_if(shortages.len() > 100, Mark::SizeShortages);
         let first = items.iter().map(|item| item.0).min();
         self.mark_if(shortages.first().map(|short| short.sku) > first, Mark::CreateShortLater);
         for short in shortages {
@@ -280,9 +315,9 @@ impl Marker {
         }
     }
 
-    fn observe_refused(
+    fn observe_refused<S: Sizes>(
         &mut self,
-        observation: &Observation<'_>,
+        observation: &Observation<'_, S>,
         refusal: Refusal,
         user: i64,
         items: &[(u32, u32)],
@@ -315,5 +350,17 @@ impl Marker {
 }
 
 fn has_duplicates(items: &[(u32, u32)]) -> bool {
+    // Comparing all pairs is faster for a few lines, and takes too long for hundreds.
+    if items.len() > 32 {
+        return distinct(items) < items.len();
+    }
     items.iter().zip(1..).any(|(item, next)| items[next..].iter().any(|other| other.0 == item.0))
+}
+
+/// Number of different SKUs.
+fn distinct(items: &[(u32, u32)]) -> usize {
+    let mut skus: Vec<u32> = items.iter().map(|item| item.0).collect();
+    skus.sort_unstable();
+    skus.dedup();
+    skus.len()
 }

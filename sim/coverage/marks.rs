@@ -3,6 +3,9 @@
 
 use crate::plan::Kind;
 
+/// The group of the marks that only large seeds reach.
+const SIZES: &str = "sizes";
+
 /// Defines [`Mark`]: the name on pages and a description.
 macro_rules! marks {
     ($($group:literal { $($mark:ident $name:literal $story:literal,)* })*) => {
@@ -28,6 +31,13 @@ macro_rules! marks {
             #[must_use]
             pub(crate) const fn description(self) -> &'static str {
                 match self { $($(Self::$mark => $story,)*)* }
+            }
+
+            /// Whether only large seeds reach it.
+            #[must_use]
+            pub(crate) fn is_of_sizes(self) -> bool {
+                let mut groups = Self::GROUPS.iter();
+                groups.any(|(group, marks)| *group == SIZES && marks.contains(&self))
             }
 
             const fn bit(self) -> u128 {
@@ -132,6 +142,15 @@ marks! {
         RulesTimeoutOff "rules-timeout-off" "no timeout: an order waits without a deadline",
         RulesKeyForgotten "rules-key-forgotten" "a shorter window: a key is forgotten earlier",
         RulesKeyNotBack "rules-key-not-back" "a longer window brings no forgotten key back",
+    }
+    "sizes" {
+        SizeOrders "size-orders" "more than 131,072 orders",
+        SizeSkus "size-skus" "more than 500 SKUs in stock",
+        SizeLines "size-lines" "more than 500 SKUs in one order, all reserved",
+        SizeShortages "size-shortages" "more than 100 shortages in one answer",
+        SizeKeys "size-keys" "more than 10,000 keys remembered at once",
+        SizeDue "size-due" "more than 1,000 orders expire at once",
+        SizeSparse "size-sparse" "between two orders that expire, 4,096 that do not",
     }
 }
 

@@ -39,6 +39,18 @@ pub(crate) struct World {
     pub(crate) idempotency_window: u64,
     /// Maximum number of lines of a create, counted before lines of the same SKU are merged.
     pub(crate) max_lines: u32,
+    /// How the state machine under test stores it. The model ignores this.
+    pub(crate) sizes: ContainerSizes,
+}
+
+/// The sizes of the containers of the state machine under test. No answer depends on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ContainerSizes {
+    /// Those of the product.
+    #[default]
+    Shipped,
+    /// The smallest, so that short plans cross the boundaries of all containers.
+    Tiny,
 }
 
 /// The model; see the module.

@@ -51,18 +51,21 @@ impl Model {
     /// The rules change now. The new timeout counts from an order's create, but no order expires
     /// earlier than now. Keys that are already forgotten stay forgotten.
     pub(super) fn change_rules(&mut self, timeout: u64, window: u64) {
-        if (timeout, window) == (self.timeout, self.window) {
+        if (timeout, window) == (self.timeout, self.window) && !self.has(Bug::RulesSameIsChange) {
             return;
         }
         while let Some(entry) = self.records.get(self.forgotten)
             && self.is_forgotten(entry.created_at)
+            && !self.has(Bug::RulesBringKeysBack)
         {
             self.forgotten += 1;
         }
         (self.timeout, self.window, self.rules_since) = (timeout, window, self.now);
         self.transitions += 1;
         self.rule_changes += 1;
-        self.expire();
+        if !self.has(Bug::RulesExpireLate) {
+            self.expire();
+        }
     }
 
     /// Whether the key of an order created at this time is forgotten now.
@@ -92,7 +95,12 @@ impl Model {
         if self.has(Bug::DeadlineWraps) {
             return Some(created_at.wrapping_add(self.timeout));
         }
-        created_at.checked_add(self.timeout).map(|deadline| deadline.max(self.rules_since))
+        if self.has(Bug::RulesCountFromChange) {
+            return created_at.max(self.rules_since).checked_add(self.timeout);
+        }
+        let deadline = created_at.checked_add(self.timeout)?;
+        let changed = if self.has(Bug::RulesExpireInPast) { 0 } else { self.rules_since };
+        Some(deadline.max(changed))
     }
 
     /// Whether an order with this deadline expires now.

@@ -1,23 +1,30 @@
 //! The kill table (mutation testing): each bug is planted in the model, and the exhaustive layer
-//! and the swarm try to find it. The median number of commands until it is found has a committed
-//! budget, so a weaker generator is noticed even if it still finds the bug.
+//! and the swarm try to find it. At least [`KILLS`] of CI's seeds must find it, so that no bug
+//! depends on one lucky seed. The median number of commands until other seeds find it has a
+//! committed budget, so a weaker generator is noticed even if it still finds the bug.
+//!
+//! Large seeds are left out: they are for bugs that depend on sizes, and the model has none.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use crate::check::exhaustive::{self, ExploreOptions, Scope};
 use crate::check::failure::Failure;
 use crate::check::swarm::{Ending, play_seed};
+use crate::ci;
 use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
-use crate::plan::workload::Workload;
+use crate::plan::workload::{Style, Workload};
 use crate::runner::in_order;
 use crate::shrink;
 
 /// Orders in the exhaustive layer: enough for every bug that it can find.
 const ORDERS: usize = 2;
-/// How often the swarm tries to find each bug, each time with other seeds.
+/// Number of seeds of CI that must find each bug.
+const KILLS: usize = 5;
+/// How often the number of commands until a bug is found is measured, each time with other seeds.
 const TRIALS: u64 = 5;
 /// Distance between the first seeds of two trials.
 const SEED_DISTANCE: u64 = 1_000_000;
@@ -31,19 +38,22 @@ pub(crate) struct KillResult {
     pub(crate) bug: Bug,
     /// Length of the shortest plan with which the exhaustive layer finds it.
     pub(crate) exhaustive: Option<usize>,
-    /// Median number of commands until the swarm finds it.
+    /// Median number of commands until a seed finds it.
     pub(crate) commands: Option<u64>,
+    /// Number of seeds until [`KILLS`] of them have found it; `None`: not enough do.
+    pub(crate) seeds: Option<u64>,
     /// The budget for this number.
     pub(crate) budget: Option<u64>,
-    /// The shrunk failure of the first trial.
+    /// The first failure, with its shrunk plan.
     pub(crate) counterexample: Option<(Box<Failure>, Plan, Ending)>,
 }
 
 impl KillResult {
-    /// Whether it was found within its budget.
+    /// Whether enough seeds find it, within its budget.
     #[must_use]
     pub(crate) fn is_good(&self) -> bool {
-        self.commands.is_some_and(|commands| self.budget.is_some_and(|budget| commands <= budget))
+        let in_budget = self.commands.zip(self.budget).is_some_and(|(n, budget)| n <= budget);
+        in_budget && self.seeds.is_some()
     }
 }
 
@@ -66,9 +76,10 @@ fn kill(bug: Bug) -> KillResult {
     let mut trials: Vec<Option<u64>> = Vec::new();
     let mut counterexample = None;
     for trial in 0..TRIALS {
-        let killed = swarm(trial * SEED_DISTANCE, injected);
-        trials.push(killed.as_ref().map(|(commands, ..)| *commands));
-        if let (None, Some((_, plan, failure))) = (&counterexample, killed) {
+        let first = trial * SEED_DISTANCE;
+        let found = kills(first..u64::MAX, injected).next();
+        trials.push(found.as_ref().map(|kill| kill.commands));
+        if let (None, Some(Kill { plan, failure, .. })) = (&counterexample, found) {
             let (shrunk, ending) = shrink::failing(&plan, &failure, injected);
             counterexample = Some((failure, shrunk.plan, ending));
         }
@@ -79,28 +90,38 @@ fn kill(bug: Bug) -> KillResult {
         bug,
         exhaustive: exploration.failed.map(|(plan, _)| plan.steps.len()),
         commands: trials[trials.len() / 2],
+        seeds: kills(0..ci::SEEDS, injected).nth(KILLS - 1).map(|kill| kill.seed + 1),
         budget: budget(bug),
         counterexample,
     }
 }
 
-/// Runs seeds until one fails. Returns the number of commands and the failing plan.
-fn swarm(first: u64, injected: InjectedFaults) -> Option<(u64, Plan, Box<Failure>)> {
+/// A seed that finds a bug.
+struct Kill {
+    seed: u64,
+    /// Number of commands of all seeds so far.
+    commands: u64,
+    plan: Plan,
+    failure: Box<Failure>,
+}
+
+/// The seeds that fail, among these seeds without the large ones, up to [`MOST_COMMANDS`].
+fn kills(seeds: Range<u64>, injected: InjectedFaults) -> impl Iterator<Item = Kill> {
     let mut commands = 0;
-    for seed in first.. {
-        let workload = Workload::of(seed);
-        let run = play_seed(seed, &workload, workload.length, injected);
-        commands += run.checker.counts.commands;
-        if let Err(failure) = run.verdict {
-            let mut plan = plan_of(seed, &workload, false, workload.length);
-            plan.steps.extend(run.checker.drained);
-            return Some((commands + 1, plan, failure));
-        }
-        if commands > MOST_COMMANDS {
-            break;
-        }
-    }
-    None
+    seeds
+        .map(|seed| (seed, Workload::of(seed)))
+        .filter(|(_, workload)| workload.style != Style::Large)
+        .map_while(move |(seed, workload)| {
+            let run = play_seed(seed, &workload, workload.length, injected);
+            commands += run.counts.commands;
+            let kill = run.verdict.err().map(|failure| {
+                let mut plan = plan_of(seed, &workload, false, workload.length);
+                plan.steps.extend(run.drained);
+                Kill { seed, commands: commands + 1, plan, failure }
+            });
+            (commands <= MOST_COMMANDS).then_some(kill)
+        })
+        .flatten()
 }
 
 /// The committed budgets: a name and the maximum number of commands per line.
@@ -118,8 +139,14 @@ fn budget(bug: Bug) -> Option<u64> {
 #[must_use]
 pub(crate) fn table(kills: &[KillResult]) -> String {
     let mut text = format!(
-        "{:<29}{:<13}{:<26}{:>8}{:>8}{:>8}\n",
-        "bug, planted in the model", "exhaustive", "swarm: found by", "median", "budget", "shrunk"
+        "{:<29}{:<12}{:<25}{:>6}{:>8}{:>8}{:>8}\n",
+        "bug, planted in the model",
+        "exhaustive",
+        "swarm: found by",
+        "seeds",
+        "median",
+        "budget",
+        "shrunk"
     );
     for kill in kills {
         let exhaustive = kill.exhaustive.map_or("-".to_owned(), |steps| steps.to_string());
@@ -134,14 +161,27 @@ pub(crate) fn table(kills: &[KillResult]) -> String {
                 )
             },
         );
-        let verdict = if kill.is_good() { "" } else { "  OVER BUDGET" };
+        let verdict = match kill.seeds {
+            None => "  TOO FEW SEEDS",
+            Some(_) if kill.is_good() => "",
+            Some(_) => "  OVER BUDGET",
+        };
         let _ = writeln!(
             text,
-            "{:<29}{exhaustive:<13}{oracle:<26}{:>8}{:>8}{shrunk:>8}{verdict}",
+            "{:<29}{exhaustive:<12}{oracle:<25}{:>6}{:>8}{:>8}{shrunk:>8}{verdict}",
             kill.bug.name(),
+            figure(kill.seeds),
             figure(kill.commands),
             figure(kill.budget),
         );
+    }
+    let mut shrunk: Vec<usize> = kills
+        .iter()
+        .filter_map(|kill| kill.counterexample.as_ref().map(|(_, plan, _)| plan.steps.len()))
+        .collect();
+    shrunk.sort_unstable();
+    if let Some(median) = shrunk.get(shrunk.len() / 2) {
+        let _ = writeln!(text, "shrunk to {median} commands in the median");
     }
     text
 }

@@ -1,7 +1,7 @@
 //! Extreme workloads: values at the limits of the contract, and unusual clients. Every seed omits
 //! many features, so that it uses the others more often (swarm testing, Groce et al. 2012).
 
-use crate::model::World;
+use crate::model::{ContainerSizes, World};
 use crate::plan::Kind;
 use crate::plan::rng::{Draw, Draws, Purpose, Weights};
 use crate::plan::workload::{Gap, Style, TargetChoice, Units, Workload};
@@ -41,7 +41,13 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
     Workload {
         style: Style::Extreme,
         abandoned: 0,
-        world: World { stock, payment_timeout: timeout, idempotency_window: window, max_lines },
+        world: World {
+            stock,
+            payment_timeout: timeout,
+            idempotency_window: window,
+            max_lines,
+            sizes: ContainerSizes::Shipped,
+        },
         start,
         length,
         clients,

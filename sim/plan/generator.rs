@@ -12,6 +12,7 @@
 //! |---|---|
 //! | 1 | create, info, pay, cancel, stock, tick; all seeds are extreme; prints no version |
 //! | 2 | shops; changes of the rules |
+//! | 3 | large workloads; half of the other seeds run with tiny containers |
 //!
 //! To change what seeds mean, for example to add a kind of command:
 //!
@@ -28,7 +29,7 @@ use crate::plan::{Key, Kind, Op, Plan, Step, Target, shop};
 const SECOND: u64 = 1_000_000_000;
 
 /// The version of the generator: what a seed means. See the top of this file.
-pub(crate) const GENERATOR: u32 = 2;
+pub(crate) const GENERATOR: u32 = 3;
 
 /// How many recent creates and finished orders are stored as targets.
 const REMEMBERED: usize = 256;
@@ -216,7 +217,7 @@ impl Generator {
         };
         let (timeout, window) = match self.workload.style {
             Style::Extreme => (around(payment_timeout), around(idempotency_window)),
-            Style::Shop => shop::draw_rules(draw),
+            Style::Shop | Style::Large => shop::draw_rules(draw),
         };
         Op::Rules { timeout, window }
     }
@@ -279,6 +280,9 @@ impl Generator {
         let mut draw = self.draw(Purpose::LINES);
         let lines = if draw.chance(self.workload.hostile, 64) {
             draw.pick(&[0, 12, u64::from(self.workload.world.max_lines.min(16)) + 1])
+        } else if self.workload.style == Style::Large {
+            let most = self.workload.lines;
+            draw.pick(&[1, 1 + most / 10, most.div_ceil(2), most - 1, most])
         } else {
             1 + draw.below(self.workload.lines)
         };
@@ -286,12 +290,24 @@ impl Generator {
             let mut draw = self.draw(Purpose::line_sku(line));
             let sku = if !items.is_empty() && draw.chance(self.workload.duplicates, 4) {
                 draw.pick(items).0
+            } else if self.workload.style == Style::Large {
+                self.different_sku(line)
             } else {
                 self.draw_sku(draw)
             };
             let draw = self.draw(Purpose::line_count(line));
             items.push((sku, self.draw_count(draw, sku)));
         }
+    }
+
+    /// The SKU of a line of a large workload. The lines of an order have different SKUs, as long as
+    /// there are enough.
+    fn different_sku(&mut self, line: u16) -> u32 {
+        let first = self.draw(Purpose::SKU);
+        let stock = &self.workload.world.stock;
+        // No number of SKUs in a large workload is a multiple of three.
+        let place = { first }.place(stock.len()) + 3 * usize::from(line);
+        stock[place % stock.len()].0
     }
 
     fn draw_sku(&self, mut draw: Draw) -> u32 {
@@ -311,8 +327,9 @@ impl Generator {
             return 0;
         }
         let available = |sku| {
-            let record = self.workload.world.stock.iter().find(|record| record.0 == sku);
-            record.map_or(1, |&(_, total, reserved)| total - reserved)
+            let stock = &self.workload.world.stock;
+            let place = stock.binary_search_by_key(&sku, |record| record.0);
+            place.map_or(1, |place| stock[place].1 - stock[place].2)
         };
         let units = match Units::ALL[draw.weighted(&self.workload.units)] {
             Units::One => 1,

@@ -4,14 +4,15 @@
 
 mod extreme;
 pub(crate) mod generator;
+mod large;
 pub(crate) mod rng;
 mod seed;
 mod shop;
 pub(crate) mod text;
 pub(crate) mod workload;
 
-use crate::model::World;
 use crate::model::contract::Call;
+use crate::model::{ContainerSizes, World};
 
 /// A world and its steps. The text form is in [`crate::plan::text`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +29,13 @@ impl Plan {
     /// No steps, no stock, and zero for all rules.
     #[must_use]
     pub(crate) fn empty() -> Self {
-        let world =
-            World { stock: Vec::new(), payment_timeout: 0, idempotency_window: 0, max_lines: 0 };
+        let world = World {
+            stock: Vec::new(),
+            payment_timeout: 0,
+            idempotency_window: 0,
+            max_lines: 0,
+            sizes: ContainerSizes::Shipped,
+        };
         Self { world, start: 0, steps: Vec::new() }
     }
 

@@ -78,6 +78,12 @@ impl Purpose {
         Self(Self::FIRST_LINE + 2 * line + 1)
     }
 
+    /// Whether the workload is large, among the draws of the world.
+    pub(crate) const LARGE: Self = Self(61);
+
+    /// The sizes of the containers, among the draws of the world.
+    pub(crate) const SIZES: Self = Self(62);
+
     /// The style of the workload, among the draws of the world.
     pub(crate) const STYLE: Self = Self(63);
 

@@ -2,10 +2,10 @@
 //! soon pay or cancel most orders. Some orders expire, some fail for lack of stock, and some
 //! clients send a call again.
 
-use crate::model::World;
+use crate::model::{ContainerSizes, World};
 use crate::plan::Kind;
 use crate::plan::rng::{Draw, Draws, Purpose, Weights};
-use crate::plan::workload::{Gap, Style, TargetChoice, Units, Workload};
+use crate::plan::workload::{Gap, Style, TargetChoice, Units, Workload, by_choice};
 
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -40,7 +40,13 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
     Workload {
         style: Style::Shop,
         abandoned: 1,
-        world: World { stock, payment_timeout, idempotency_window, max_lines: 1_000 },
+        world: World {
+            stock,
+            payment_timeout,
+            idempotency_window,
+            max_lines: 1_000,
+            sizes: ContainerSizes::Shipped,
+        },
         start,
         length,
         clients: draw().pick(&[2, 3, 5]),
@@ -111,15 +117,6 @@ pub(crate) fn draw_rules(mut draw: Draw) -> (u64, u64) {
     (draw.pick(&TIMEOUTS), draw.pick(&WINDOWS))
 }
 
-/// These weights for these choices, and 0 for all others.
-fn by_choice<const N: usize>(weights: &[(usize, u32)]) -> Weights<N> {
-    let mut all = [0; N];
-    for &(choice, weight) in weights {
-        all[choice] = weight;
-    }
-    Weights::new(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +135,7 @@ mod tests {
             .map(|(seed, workload)| {
                 let length = workload.length;
                 let run = play_seed(seed, &workload, length, InjectedFaults::default());
-                (seed, run.checker.counts)
+                (seed, run.counts)
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plan v1
-//! world timeout=600s window=86400s max_lines=1000 start=0s
+//! world timeout=600s window=86400s max_lines=1000 start=0s sizes=tiny   ← of the containers
 //! stock 1=2 2=10/3                           ← total, and reserved at the start
 //! # a comment                                 # and another
 //! 3 @0s c0 create user=1 1x1 2x4 key=k7      ← number, time, client, call
@@ -16,7 +16,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::model::World;
+use crate::model::{ContainerSizes, World};
 use crate::plan::{Key, Op, Plan, Step, Target};
 
 /// The first line of every plan.
@@ -70,7 +70,11 @@ impl Display for WorldLine<'_> {
         let World { payment_timeout, idempotency_window, max_lines, .. } = self.0.world;
         let (timeout, window) = (Nanos(payment_timeout), Nanos(idempotency_window));
         let start = Nanos(self.0.start);
-        write!(f, "world timeout={timeout} window={window} max_lines={max_lines} start={start}")
+        write!(f, "world timeout={timeout} window={window} max_lines={max_lines} start={start}")?;
+        match self.0.world.sizes {
+            ContainerSizes::Shipped => Ok(()),
+            ContainerSizes::Tiny => write!(f, " sizes=tiny"),
+        }
     }
 }
 
@@ -170,6 +174,8 @@ fn read_world(plan: &mut Plan, line: &str) -> Result<(), String> {
             "window" => plan.world.idempotency_window = nanos(value)?,
             "max_lines" => plan.world.max_lines = u32::from(number::<u16>(value)?),
             "start" => plan.start = nanos(value)?,
+            "sizes" if value == "tiny" => plan.world.sizes = ContainerSizes::Tiny,
+            "sizes" => return Err(format!("sizes can only be \"tiny\", not {value:?}")),
             _ => return Err(format!("unknown setting {name:?}")),
         }
     }
@@ -307,6 +313,13 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
     }
 
     #[test]
+    fn a_world_with_tiny_containers_says_so() {
+        let text = EVERYTHING.replace("start=1767225600s", "start=1767225600s sizes=tiny");
+        assert_eq!(Plan::parse(&text).unwrap().world.sizes, ContainerSizes::Tiny);
+        assert_eq!(Plan::parse(&text).unwrap().to_string(), text);
+    }
+
+    #[test]
     fn comments_and_empty_lines_are_skipped() {
         let text = format!("# a comment\n\n{}", EVERYTHING.replace('\n', "  # so\n\n# so\n"));
         assert_eq!(Plan::parse(&text).unwrap().to_string(), EVERYTHING);
@@ -321,6 +334,7 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
             (head.replace("=1\n", "=1 1=2\n"), 3, "SKUs must increase, but 1 does not"),
             (head.replace("=1\n", "=1/2\n"), 3, "SKU 1 has 2 reserved of a total of 1"),
             (head.replace("timeout", "time"), 2, "unknown setting \"time\""),
+            (head.replace("start=0s", "sizes=big"), 2, "sizes can only be \"tiny\", not \"big\""),
             (format!("{head}1 @0 c0 tick"), 4, "\"0\" has no unit"),
             (format!("{head}1 @0s c0 fly"), 4, "unknown call \"fly\""),
             (format!("{head}1 @0s c0 tick on"), 4, "unexpected text: \"on\""),

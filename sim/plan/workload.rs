@@ -1,5 +1,6 @@
 //! The workload of a seed: its world, and what its clients do and how often. About half of all
-//! seeds are shops ([`crate::plan::shop`]), the others are extreme ([`crate::plan::extreme`]).
+//! seeds are shops ([`crate::plan::shop`]), the others are extreme ([`crate::plan::extreme`]), and
+//! one of 200 is large ([`crate::plan::large`]).
 
 use crate::model::World;
 use crate::plan::Kind;
@@ -12,6 +13,8 @@ pub(crate) enum Style {
     Shop,
     /// Values at the limits of the contract, and unusual clients.
     Extreme,
+    /// Usual values, in numbers that other seeds never reach.
+    Large,
 }
 
 impl Style {
@@ -21,6 +24,7 @@ impl Style {
         match self {
             Self::Shop => "shop",
             Self::Extreme => "extreme",
+            Self::Large => "large",
         }
     }
 }
@@ -186,4 +190,13 @@ impl TargetChoice {
         Self::Hostile,
         Self::Open,
     ];
+}
+
+/// These weights for these choices, and 0 for all others.
+pub(crate) fn by_choice<const N: usize>(weights: &[(usize, u32)]) -> Weights<N> {
+    let mut all = [0; N];
+    for &(choice, weight) in weights {
+        all[choice] = weight;
+    }
+    Weights::new(all)
 }

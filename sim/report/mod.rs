@@ -9,21 +9,20 @@ pub(crate) mod pages;
 
 use std::fmt::Write as _;
 
-use crate::check::checker::Checker;
+use loms::state_machine::{Shipped, Sizes, StockView, Tiny};
+
 use crate::check::failure::Failure;
 use crate::check::panic;
 use crate::check::subject::Subject;
-use crate::check::swarm::Ending;
+use crate::check::swarm::{Ending, Run};
 use crate::coverage::marks::Mark;
+use crate::model::ContainerSizes;
 use crate::model::contract::Answer;
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::generator::GENERATOR;
 use crate::plan::text::{Nanos, StockLine, WorldLine};
 use crate::plan::workload::Workload;
 use crate::plan::{CreatedOrders, KeyText, Kind, Plan};
-
-/// Maximum number of steps shown; of a longer plan the beginning and the end are shown.
-const SCREEN: usize = 24;
 
 /// Width of the left column.
 const LEFT: usize = 44;
@@ -33,18 +32,34 @@ const LEFT: usize = 44;
 pub(crate) fn trace(plan: &Plan) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}\n{}", WorldLine(plan), StockLine(&plan.world));
-    let mut subject = Subject::open(&plan.world);
-    for (step, answer) in answers(plan, &mut subject) {
+    let (answers, final_stock) = answers(plan);
+    for (step, answer) in answers {
         let answer =
             answer.map_or_else(|| "(no client can receive this)".to_owned(), |a| a.to_string());
         side_by_side(&mut text, &step, &answer);
     }
-    stock(&mut text, &subject);
+    stock(&mut text, &final_stock);
     text
 }
 
-/// The answers of a subject to a plan.
-pub(crate) fn answers(plan: &Plan, subject: &mut Subject) -> Vec<(String, Option<Answer>)> {
+/// A step as text, and its answer if a client can receive it.
+pub(crate) type AnsweredStep = (String, Option<Answer>);
+
+/// The answers of a subject to a plan, and the final stock.
+pub(crate) fn answers(plan: &Plan) -> (Vec<AnsweredStep>, Vec<StockView>) {
+    match plan.world.sizes {
+        ContainerSizes::Shipped => answers_with::<Shipped>(plan),
+        ContainerSizes::Tiny => answers_with::<Tiny>(plan),
+    }
+}
+
+fn answers_with<S: Sizes>(plan: &Plan) -> (Vec<AnsweredStep>, Vec<StockView>) {
+    let mut subject = Subject::<S>::open(&plan.world);
+    let answers = answers_of(&mut subject, plan);
+    (answers, subject.state.stock().collect())
+}
+
+fn answers_of<S: Sizes>(subject: &mut Subject<S>, plan: &Plan) -> Vec<AnsweredStep> {
     let mut created = CreatedOrders::default();
     let mut panicked = false;
     plan.steps
@@ -70,8 +85,8 @@ fn side_by_side(text: &mut String, left: &str, right: &str) {
 }
 
 /// The stock, one line per SKU.
-fn stock(text: &mut String, subject: &Subject) {
-    for record in subject.state.stock() {
+fn stock(text: &mut String, records: &[StockView]) {
+    for record in records {
         let (sku, total, reserved) = (record.opening.sku, record.total, record.reserved);
         let available = record.available();
         let _ = writeln!(
@@ -120,17 +135,8 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
     let run = crate::check::swarm::play_plan(plan, injected, ending);
     let failure = run.verdict.err();
     let failed_at = failure.as_ref().map_or(0, |failure| failure.number);
-    let mut subject = Subject::open(&plan.world);
-    let hidden = plan.steps.len().saturating_sub(SCREEN);
-    for (place, (step, (line, answer))) in
-        plan.steps.iter().zip(answers(plan, &mut subject)).enumerate()
-    {
-        if hidden > 0 && (SCREEN / 2..SCREEN / 2 + hidden).contains(&place) {
-            if place == SCREEN / 2 {
-                let _ = writeln!(text, "# … {hidden} more …");
-            }
-            continue;
-        }
+    let (answers, _) = answers(plan);
+    for (step, (line, answer)) in plan.steps.iter().zip(answers) {
         if failed_at > 0 && step.number >= failed_at {
             if step.number == failed_at {
                 side_by_side(&mut text, &line, "subject and model differ here:");
@@ -149,9 +155,9 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
 
 /// The run of a seed.
 #[must_use]
-pub(crate) fn seed(seed: u64, workload: &Workload, checker: &Checker) -> String {
+pub(crate) fn seed(seed: u64, workload: &Workload, run: &Run) -> String {
     let mut text = String::new();
-    let counts = &checker.counts;
+    let counts = &run.counts;
     let Workload { style, world, clients, start, .. } = workload;
     let (timeout, window) = (Nanos(world.payment_timeout), Nanos(world.idempotency_window));
     let _ = writeln!(
@@ -179,9 +185,9 @@ pub(crate) fn seed(seed: u64, workload: &Workload, checker: &Checker) -> String 
         text,
         "\norders {orders}: {paid} paid, {cancelled} cancelled, {expired} expired, {failed} failed"
     );
-    stock(&mut text, &checker.subject);
+    stock(&mut text, &run.stock);
     let _ = writeln!(text, "marks  {} of {}", counts.marks.count(), Mark::ALL.len());
-    let _ = writeln!(text, "digest {}", checker.subject.state.digest());
+    let _ = writeln!(text, "digest {}", run.digest);
     text
 }
 

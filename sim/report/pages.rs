@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 
-use crate::check::subject::Subject;
 use crate::check::swarm::{Ending, play_plan, play_seed};
 use crate::coverage;
 use crate::coverage::counts::Counts;
@@ -25,7 +24,7 @@ pub(crate) type Page = (String, String);
 
 /// Number of seeds that the overview counts, and of those, the last ones, that it lists.
 const OVERVIEW: u64 = 48;
-const LISTED: u64 = 36;
+const LISTED: u64 = 28;
 /// Seeds with their own page.
 const OWN_PAGE: [u64; 6] = [13, 17, 27, 30, 36, 42];
 /// Number of seeds in which plans for the marks are searched.
@@ -58,12 +57,12 @@ pub(crate) fn seeds() -> Vec<Page> {
     for seed in 0..OVERVIEW {
         let workload = Workload::of(seed);
         let run = play_seed(seed, &workload, workload.length, InjectedFaults::default());
-        let counts = &run.checker.counts;
+        let counts = &run.counts;
         for (count, &mark) in reached.iter_mut().zip(Mark::ALL) {
             *count += u64::from(counts.marks.has(mark));
         }
         let &Counts { commands, orders, paid, cancelled, expired, .. } = counts;
-        let digest = run.checker.subject.state.digest().to_string();
+        let digest = run.digest.to_string();
         if seed >= OVERVIEW - LISTED {
             let _ = writeln!(
                 lines,
@@ -76,7 +75,7 @@ pub(crate) fn seeds() -> Vec<Page> {
             );
         }
         if OWN_PAGE.contains(&seed) {
-            let page = report::seed(seed, &workload, &run.checker);
+            let page = report::seed(seed, &workload, &run);
             pages.push((format!("sim_seed_{seed:02}"), page));
         }
     }
@@ -95,15 +94,19 @@ pub(crate) fn scenarios(jobs: usize) -> Vec<Page> {
     let found: Vec<MarkSet> = in_order(SEARCHED, jobs, |seed| {
         let seed = u64::try_from(seed).expect("a small number");
         let workload = Workload::of(seed);
-        play_seed(seed, &workload, workload.length, InjectedFaults::default()).checker.counts.marks
+        play_seed(seed, &workload, workload.length, InjectedFaults::default()).counts.marks
     });
+    // No plan that reaches a mark of sizes is small.
+    let with_scenario: Vec<Mark> =
+        Mark::ALL.iter().copied().filter(|mark| !mark.is_of_sizes()).collect();
     let smallest: Vec<Option<Plan>> =
-        in_order(Mark::ALL.len(), jobs, |place| smallest_plan(Mark::ALL[place], &found));
+        in_order(with_scenario.len(), jobs, |place| smallest_plan(with_scenario[place], &found));
     let plan_for = |mark: Mark| {
-        let place = Mark::ALL.iter().position(|&other| other == mark)?;
+        let place = with_scenario.iter().position(|&other| other == mark)?;
         smallest[place].as_ref()
     };
-    let pages = Mark::GROUPS.iter().map(|(group, marks)| {
+    let small = Mark::GROUPS.iter().filter(|(_, marks)| !marks[0].is_of_sizes());
+    let pages = small.map(|(group, marks)| {
         let mut text = String::new();
         for &mark in *marks {
             let _ = writeln!(text, "{}: {}", mark.name(), mark.description());
@@ -128,7 +131,7 @@ fn smallest_plan(mark: Mark, found: &[MarkSet]) -> Option<Plan> {
             let plan = plan_of(seed, &workload, false, length);
             // A mark that only the drain reaches needs no plan.
             let run = play_plan(&plan, InjectedFaults::default(), Ending::Abrupt);
-            run.checker.counts.marks.has(mark).then(|| shrink::reaching(&plan, mark).plan)
+            run.counts.marks.has(mark).then(|| shrink::reaching(&plan, mark).plan)
         })
         .take(CANDIDATES)
         .min_by_key(|plan| (plan.steps.len(), plan.to_string().len()))
@@ -152,8 +155,7 @@ fn scenario(plan: &Plan) -> String {
     if world.max_lines != DEFAULTS.2 {
         let _ = write!(text, " · max_lines={}", world.max_lines);
     }
-    let mut subject = Subject::open(world);
-    let answers = report::answers(plan, &mut subject);
+    let (answers, stock) = report::answers(plan);
     let hidden = answers.len().saturating_sub(SHOWN);
     for (place, (step, answer)) in answers.iter().enumerate() {
         // Of a long plan show the beginning and the end.
@@ -169,7 +171,7 @@ fn scenario(plan: &Plan) -> String {
     if !world.stock.is_empty() {
         text.push_str("\n  at the end:");
     }
-    for record in subject.state.stock() {
+    for record in stock {
         let (sku, total, reserved) = (record.opening.sku, record.total, record.reserved);
         let _ = write!(text, " {sku}={total}/{reserved}");
     }

@@ -13,8 +13,13 @@ use crate::coverage::marks::Mark;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::Plan;
 
-/// The budget for one plan, in commands; they take less than two seconds.
+/// The minimum budget for one plan, in commands; they take less than two seconds.
 const BUDGET: u64 = 2_000_000;
+
+/// A long plan must be run often enough to become short.
+fn budget(plan: &Plan) -> u64 {
+    BUDGET.max(100 * u64::try_from(plan.steps.len()).expect("lengths fit 64 bits"))
+}
 
 /// A small plan.
 #[derive(Debug)]
@@ -50,7 +55,7 @@ pub(crate) fn failing(
     } else {
         Ending::Drained
     };
-    (small(Shrinker::new(BUDGET, |plan: &Plan| fails(plan, ending)), plan), ending)
+    (small(Shrinker::new(budget(&plan), |plan: &Plan| fails(plan, ending)), plan), ending)
 }
 
 /// Shrinks a plan that reaches a mark; it must still reach it, without the drain, and not fail.
@@ -58,10 +63,10 @@ pub(crate) fn failing(
 pub(crate) fn reaching(plan: &Plan, mark: Mark) -> Shrunk {
     let reaches = |plan: &Plan| {
         let run = play_plan(plan, InjectedFaults::default(), Ending::Abrupt);
-        let reached = run.verdict.is_ok() && run.checker.counts.marks.has(mark);
+        let reached = run.verdict.is_ok() && run.counts.marks.has(mark);
         (reached, cost(&run))
     };
-    let mut shrinker = Shrinker::new(BUDGET, reaches);
+    let mut shrinker = Shrinker::new(budget(plan), reaches);
     // The first steps that reach it, by binary search: a mark once reached stays reached.
     let (mut short, mut enough) = (0, plan.steps.len());
     while short + 1 < enough {
@@ -83,7 +88,7 @@ pub(crate) fn reaching(plan: &Plan, mark: Mark) -> Shrunk {
 /// cost of the test in commands.
 #[must_use]
 pub(crate) fn keeping(plan: &Plan, holds: impl FnMut(&Plan) -> (bool, u64)) -> Shrunk {
-    small(Shrinker::new(BUDGET, holds), plan.clone())
+    small(Shrinker::new(budget(plan), holds), plan.clone())
 }
 
 fn small<F: FnMut(&Plan) -> (bool, u64)>(shrinker: Shrinker<F>, plan: Plan) -> Shrunk {
@@ -93,7 +98,7 @@ fn small<F: FnMut(&Plan) -> (bool, u64)>(shrinker: Shrinker<F>, plan: Plan) -> S
 
 /// The cost of a run: opening a world costs about as much as a few commands.
 const fn cost(run: &Run) -> u64 {
-    run.checker.counts.commands + 8
+    run.counts.commands + 8
 }
 
 fn cut(plan: &Plan, number: u32) -> Plan {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::search::Shrinker;
+use crate::model::ContainerSizes;
 use crate::plan::{Key, Kind, Op, Plan, Step, Target};
 
 impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
@@ -108,6 +109,7 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
     fn plain_world(&mut self, plan: &mut Plan) {
         const SECOND: u64 = 1_000_000_000;
         self.attempt(plan, |plan| plan.start = 0);
+        self.attempt(plan, |plan| plan.world.sizes = ContainerSizes::Shipped);
         // The default, or else the shortest.
         if !self.attempt_or_has(plan, |plan| plan.world.payment_timeout = 600 * SECOND) {
             self.attempt(plan, |plan| plan.world.payment_timeout = 1);
@@ -116,11 +118,7 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
             self.attempt(plan, |plan| plan.world.idempotency_window = 1);
         }
         self.attempt(plan, |plan| plan.world.max_lines = 1_000);
-        for record in (0..plan.world.stock.len()).rev() {
-            self.attempt(plan, |plan| {
-                plan.world.stock.remove(record);
-            });
-        }
+        self.remove_ranges(plan, |plan| &mut plan.world.stock);
     }
 
     fn small_counts(&mut self, plan: &mut Plan) {
@@ -168,7 +166,7 @@ fn narrow(less: u64) -> u32 {
 }
 
 /// The size of a plan: compares the number of steps first, then of lines, then the numbers.
-fn measure(plan: &Plan) -> (usize, usize, u128, u128) {
+fn measure(plan: &Plan) -> (usize, usize, u128, u128, bool) {
     let items = plan.steps.iter().map(|step| step.items.len()).sum::<usize>();
     let counts = plan.steps.iter().flat_map(|step| &step.items).map(|item| u128::from(item.1));
     let stock = plan.world.stock.iter().map(|record| u128::from(record.1) + u128::from(record.2));
@@ -178,6 +176,7 @@ fn measure(plan: &Plan) -> (usize, usize, u128, u128) {
         items + plan.world.stock.len(),
         counts.sum::<u128>() + stock.sum::<u128>(),
         times.sum::<u128>() + u128::from(plan.start),
+        plan.world.sizes == ContainerSizes::Tiny,
     )
 }
 

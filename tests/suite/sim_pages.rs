@@ -78,7 +78,7 @@ fn a_failure_is_shrunk_and_its_plan_can_be_replayed() {
     let output = sim(&["--seed", "1", "--bug", "failed-shown-awaiting"]);
     assert_eq!(output.status.code(), Some(1));
     let report = String::from_utf8(output.stdout).unwrap();
-    assert!(report.starts_with("FAIL seed 1, generator 2: "), "{report}");
+    assert!(report.starts_with("FAIL seed 1, generator 3: "), "{report}");
     // The report contains the plan, which fails in the same way.
     let plan = report.split_once("\nplan v1\n").unwrap().1.split("\n\n").next().unwrap();
     let mut replay = Command::new(env!("CARGO_BIN_EXE_sim"))
@@ -152,7 +152,7 @@ fn wrong_usage_exits_with_2() {
         &["--seed", "1", "--bug", "none-such"],
         &["--layer", "swarm"],
         &["--seed", "1", "--generator", "1"],
-        &["run", "--seeds", "0..1", "--generator", "3"],
+        &["run", "--seeds", "0..1", "--generator", "2"],
     ] {
         assert_eq!(sim(arguments).status.code(), Some(2), "{arguments:?}");
     }

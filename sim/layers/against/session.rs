@@ -12,7 +12,7 @@ use super::compare::{Facet, differences};
 use super::situation::Situation;
 use crate::layers::wire::{self, Received, Reply};
 use crate::model::contract::{Answer, Call};
-use crate::model::{Model, World};
+use crate::model::{ContainerSizes, Model, World};
 use crate::plan::{CreatedOrders, KeyText, Op, Step};
 
 /// Timeout of a call.
@@ -84,7 +84,13 @@ impl Session {
         let skus = self.skus.clone();
         let stock = skus.into_iter().filter_map(|sku| Some((sku, self.available(sku)?, 0)));
         let stock = stock.collect();
-        World { stock, payment_timeout: 0, idempotency_window: u64::MAX, max_lines: MAX_LINES }
+        World {
+            stock,
+            payment_timeout: 0,
+            idempotency_window: u64::MAX,
+            max_lines: MAX_LINES,
+            sizes: ContainerSizes::Shipped,
+        }
     }
 
     /// The first of sixteen new user ids and keys.

@@ -17,7 +17,7 @@ use super::history::CallRecord;
 use crate::check::subject::Subject;
 use crate::layers::service::{ManualClock, options};
 use crate::layers::wire;
-use crate::model::World;
+use crate::model::{ContainerSizes, World};
 use crate::plan::rng::{Domain, Draws, Purpose, Weights};
 use crate::plan::{Key, KeyText, Kind, Op, Step, Target};
 
@@ -38,8 +38,9 @@ impl Load {
     /// Four SKUs, some of them scarce; orders expire after 3,000 commands and keys after 5,000.
     pub(crate) fn busy(clients: u32, calls: u32, seed: u64) -> Self {
         let stock = vec![(1, 1 << 32, 0), (2, 5_000, 70), (3, 40, 10), (4, 3, 0)];
+        let sizes = ContainerSizes::Shipped;
         let world =
-            World { stock, payment_timeout: 3_000, idempotency_window: 5_000, max_lines: 4 };
+            World { stock, payment_timeout: 3_000, idempotency_window: 5_000, max_lines: 4, sizes };
         Self { world, clients: clients.max(1), calls, seed }
     }
 

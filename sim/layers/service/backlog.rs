@@ -3,7 +3,7 @@
 
 use super::fault_schedule::{FaultSchedule, NetworkFault, ScheduledFault};
 use super::server::SHIPPED_EXPIRY_STEP;
-use crate::model::World;
+use crate::model::{ContainerSizes, World};
 use crate::plan::rng::{Domain, Draws, Purpose};
 use crate::plan::{Key, Op, Plan, Step, Target};
 
@@ -26,6 +26,7 @@ pub(crate) fn of(seed: u64) -> (Plan, FaultSchedule) {
         payment_timeout: 600 * SECOND,
         idempotency_window: 86_400 * SECOND,
         max_lines: 10,
+        sizes: ContainerSizes::Shipped,
     };
     let mut plan = Plan { world, start: 1_767_225_600 * SECOND, steps: Vec::new() };
     let mut faults = Vec::new();

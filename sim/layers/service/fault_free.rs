@@ -93,7 +93,7 @@ pub(crate) fn play(
     plan.steps.iter().try_for_each(|step| run.step(step))?;
     let swarm = swarm::play_plan(plan, injected, Ending::Abrupt);
     swarm.verdict?;
-    let (service, swarm) = (run.checker.counts.fingerprint(), swarm.checker.counts.fingerprint());
+    let (service, swarm) = (run.checker.counts.fingerprint(), swarm.counts.fingerprint());
     if service != swarm {
         let text = |fingerprint| format!("answers {fingerprint}");
         let swarm = format!("{} in the swarm layer", text(swarm));

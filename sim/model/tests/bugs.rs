@@ -45,6 +45,12 @@ const PROGRAMS: &[(Bug, &str)] = &[
     (Bug::StockSeesExpired, "create 1 1:3; @100 stock 1"),
     (Bug::ZeroTimeoutExpires, "world 1=9/0 timeout=0; create 1 1:1; info 1"),
     (Bug::DeadlineWraps, "@18446744073709551600 create 1 1:1; info 1"),
+    (Bug::RulesCountFromChange, "create 1 1:3; @50 rules 60 1000; @60 info 1"),
+    (Bug::RulesExpireInPast, "create 1 1:3; @50 rules 20 1000; info 1"),
+    (
+        Bug::RulesBringKeysBack,
+        "world 1=9/0 timeout=0 window=10; create 1 1:1 key=a; @20 rules 0 50; create 1 1:1 key=a",
+    ),
     (Bug::KeyForWrongUser, "create 1 1:1 key=a; create 2 1:1 key=a"),
     (Bug::KeyForgottenOnFailure, "create 1 1:9 key=a; create 1 1:9 key=a"),
     (Bug::KeyForgottenEarly, "create 1 1:1 key=a; @999 create 1 1:1 key=a"),
@@ -75,7 +81,25 @@ fn each_bug_is_detected_by_a_short_program() {
     differs_at_the_end(Bug::LeakAfter64Cancels, &leak);
     let shown = |bug| PROGRAMS.iter().any(|program| program.0 == bug);
     let rest: Vec<_> = Bug::ALL.iter().filter(|bug| !shown(**bug)).collect();
-    assert_eq!(rest, [&Bug::LeakAfter64Cancels]);
+    let no_answer = [Bug::RulesExpireLate, Bug::RulesSameIsChange];
+    assert_eq!(rest, [&Bug::LeakAfter64Cancels, &no_answer[0], &no_answer[1]]);
+}
+
+/// These bugs change no answer, but what a program leaves behind.
+#[test]
+fn a_change_of_the_rules_has_the_right_events() {
+    for (bug, program) in [
+        (Bug::RulesExpireLate, "create 1 1:3; @50 rules 20 1000"),
+        (Bug::RulesSameIsChange, "rules 100 1000"),
+    ] {
+        let (world, calls) = parse(program);
+        let [right, wrong] = [None, Some(bug)].map(|bug| {
+            let mut model = Model::new(&world, bug);
+            run(&mut model, &calls);
+            model.transitions()
+        });
+        assert_ne!(right, wrong, "{}", bug.name());
+    }
 }
 
 fn differs_at_the_end(bug: Bug, program: &str) {

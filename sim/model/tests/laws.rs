@@ -1,6 +1,6 @@
 //! Laws on long random programs: the audit passes, and no planted bug panics.
 
-use super::{Answer, Bug, Call, Model, World, parse, run};
+use super::{Answer, Bug, Call, ContainerSizes, Model, World, parse, run};
 
 /// A fixed pseudorandom sequence; its quality does not matter here.
 struct Stream(u64);
@@ -18,6 +18,7 @@ fn worlds() -> Vec<World> {
         payment_timeout,
         idempotency_window,
         max_lines: 5,
+        sizes: ContainerSizes::Shipped,
     };
     vec![
         world(&[(2, 5, 1), (1, 0, 0), (3, 200, 20)], 40, 90),

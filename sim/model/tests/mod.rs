@@ -6,7 +6,7 @@ mod bugs;
 mod contract;
 mod laws;
 
-use super::{Bug, Model, World};
+use super::{Bug, ContainerSizes, Model, World};
 use crate::model::contract::{Answer, Call, OrderInfo, Shortage, Status};
 
 /// Runs the program and compares every answer with the expected one.
@@ -36,6 +36,7 @@ fn parse(text: &str) -> (World, Vec<Line>) {
         payment_timeout: 100,
         idempotency_window: 1000,
         max_lines: 4,
+        sizes: ContainerSizes::Shipped,
     };
     let mut lines = Vec::new();
     for line in text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty()) {
@@ -107,6 +108,10 @@ fn call(model: &mut Model, at: &mut u64, text: &str) -> Answer {
         "cancel" => model.answer(*at, Call::Cancel(number().parse().unwrap())),
         "stock" => model.answer(*at, Call::Stock(number().parse().unwrap())),
         "tick" => model.answer(*at, Call::Tick),
+        "rules" => {
+            let (timeout, window) = (number().parse().unwrap(), number().parse().unwrap());
+            model.answer(*at, Call::ChangeRules { timeout, window })
+        }
         name => panic!("no call {name:?}"),
     }
 }

@@ -21,7 +21,7 @@ use tonic::{Code, Request, Response, Status, async_trait};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
-use crate::model::World;
+use crate::model::{ContainerSizes, World};
 use crate::mutation::planted_bugs::Bug;
 
 mod model_server;
@@ -207,7 +207,9 @@ fn check_model(bug: Option<Bug>, effort: Effort) -> (String, Exit) {
     let stock =
         opening.records().iter().map(|record| (record.sku.get(), record.total, record.reserved));
     let stock = stock.collect();
-    let world = World { stock, payment_timeout: 0, idempotency_window: u64::MAX, max_lines: 1_000 };
+    let (payment_timeout, idempotency_window) = (0, u64::MAX);
+    let sizes = ContainerSizes::Shipped;
+    let world = World { stock, payment_timeout, idempotency_window, max_lines: 1_000, sizes };
     check_service(ModelServer::open(&world, bug), effort)
 }
 
