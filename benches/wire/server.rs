@@ -12,7 +12,7 @@ use loms::grpc::proto::loms_server::LomsServer;
 use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
-use loms::server::{serve, serve_on};
+use loms::server::{Stop, serve, serve_on};
 use loms::state_machine::{LomsState, Rules, Span};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -73,9 +73,12 @@ pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
         match what {
             What::Noop => {
                 let routes = Routes::new(LomsServer::new(Noop)).prepare();
-                serve_on(listener, threads, routes, stdin_ends).await
+                serve_on(listener, threads, routes, Stop::default(), stdin_ends).await
             }
-            What::BareNoop => serve_on(listener, threads, LomsServer::new(Noop), stdin_ends).await,
+            What::BareNoop => {
+                let bare = LomsServer::new(Noop);
+                serve_on(listener, threads, bare, Stop::default(), stdin_ends).await
+            }
             What::Loms | What::LomsExpiring => {
                 let mut rules = Rules::default();
                 if what == What::LomsExpiring {

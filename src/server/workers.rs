@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -30,38 +30,37 @@ use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::{error, warn};
 
-use super::drain::{DRAIN, Drained};
+use super::drain::{DRAIN, Drained, Stop, Stopped};
 
 /// How long `accept` waits after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves on this many threads, one of which is the caller's, until `stopping` completes and every
-/// worker has drained.
+/// Serves on this many threads, one of which is the caller's, until `shutdown` completes and every
+/// worker has drained. Drops `stop` when the drain begins.
 ///
 /// # Errors
 /// The system has no threads or event queues left, or a worker failed, panicked or ended before
-/// the stop. The error names the worker and its reason; it is returned after the other workers
+/// the shutdown. The error names the worker and its reason; it is returned after the other workers
 /// have drained.
 pub async fn serve<S>(
     listener: TcpListener,
     threads: NonZeroUsize,
     service: S,
-    stopping: impl Future<Output = ()> + Send,
+    stop: Stop,
+    shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<Drained>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    // Dropping `stop` stops the workers, so they also stop when the caller drops this future.
-    let (stop, stopped) = watch::channel(());
     let (ended, mut ends) = mpsc::unbounded_channel();
     let (first, incoming) = Worker::new();
     let mut workers = vec![first];
     for number in 1..threads.get() {
         let (worker, incoming) = Worker::new();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (service, stopped, ended) = (service.clone(), stopped.clone(), ended.clone());
+        let (service, stopped, ended) = (service.clone(), stop.stopped(), ended.clone());
         thread::Builder::new().name(format!("loms-{number}")).spawn(move || {
             // The panic is caught only to report it: the worker has ended either way.
             let serving = AssertUnwindSafe(|| runtime.block_on(work(service, incoming, stopped)));
@@ -71,6 +70,7 @@ where
         })?;
         workers.push(worker);
     }
+    let stopped = stop.stopped();
     let own = async move {
         let result = Ok(work(service, incoming, stopped).await);
         let _ = ended.send(End { number: 0, result });
@@ -78,7 +78,7 @@ where
     let supervise = async {
         let early = tokio::select! {
             biased;
-            () = stopping => None,
+            () = shutdown => None,
             never = accept(&listener, &workers) => match never {},
             end = ends.recv() => end,
         };
@@ -133,45 +133,27 @@ impl End {
 
 /// One worker: serves the connections that it gets until `stopped`, and then until they have
 /// drained.
-async fn work<S>(
-    service: S,
-    incoming: Incoming,
-    stopped: watch::Receiver<()>,
-) -> io::Result<Drained>
+async fn work<S>(service: S, incoming: Incoming, stopped: Stopped) -> io::Result<Drained>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
 {
     let incoming = UnboundedReceiverStream::new(incoming).map(Connection::open);
-    let server = Server::builder().serve_with_incoming_shutdown(
-        service,
-        incoming,
-        until_dropped(stopped.clone()),
-    );
+    let server =
+        Server::builder().serve_with_incoming_shutdown(service, incoming, stopped.clone().wait());
     tokio::select! {
         biased;
         served = server => served.map(|()| Drained::Fully).map_err(io::Error::other),
-        () = async { until_dropped(stopped).await; sleep(DRAIN).await } => Ok(Drained::CutShort),
+        () = async { stopped.wait().await; sleep(DRAIN).await } => Ok(Drained::CutShort),
     }
-}
-
-async fn until_dropped(mut stopped: watch::Receiver<()>) {
-    // Nothing is ever sent: the wait ends with an error when the sender is dropped.
-    let _ = stopped.changed().await;
 }
 
 /// Gives each connection to the worker that has the fewest. With round robin, the short connections
 /// of health probes could put all long ones on the same worker.
 async fn accept(listener: &TcpListener, workers: &[Worker]) -> Infallible {
     loop {
-        let accepted = async {
-            let (stream, _peer) = listener.accept().await?;
-            // Otherwise a small answer waits until the answer before it is acknowledged.
-            stream.set_nodelay(true)?;
-            stream.into_std()
-        };
-        match accepted.await {
+        match accept_one(listener).await {
             Ok(stream) => {
                 let least = workers.iter().min_by_key(|worker| worker.tokens());
                 least.expect("the caller's thread is a worker").give(stream);
@@ -184,6 +166,13 @@ async fn accept(listener: &TcpListener, workers: &[Worker]) -> Infallible {
             }
         }
     }
+}
+
+async fn accept_one(listener: &TcpListener) -> io::Result<net::TcpStream> {
+    let (stream, _peer) = listener.accept().await?;
+    // Otherwise a small answer waits until the answer before it is acknowledged.
+    stream.set_nodelay(true)?;
+    stream.into_std()
 }
 
 type Incoming = mpsc::UnboundedReceiver<Accepted>;
@@ -279,5 +268,19 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only the owner of a socket can read its options.
+    #[tokio::test]
+    async fn accepted_connection_sends_small_answers_at_once() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let _client = TcpStream::connect(listener.local_addr()?).await?;
+        assert!(accept_one(&listener).await?.nodelay()?);
+        Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! Orders expire on time, also without calls, and after the process was suspended.
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Request;
 use tonic_types::StatusExt;
 
+use crate::logs::Log;
 use crate::script::{HandClock, opening, render};
 
 #[tokio::test(start_paused = true)]
@@ -145,24 +145,14 @@ fn expiries_of_one_command_are_one_log_line() {
     let clock = HandClock::new();
     let state = LomsState::new(Rules::default(), &opening("1=10/0"), 1);
     let sequencer = Sequencer::new(state, clock.clock());
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let log = tracing_subscriber::fmt()
-        .without_time()
-        .with_ansi(false)
-        .with_writer(Arc::new(fs::File::create(&path).unwrap()))
-        .finish();
-    tracing::subscriber::with_default(log, || {
-        for wait in [1, 1, 600, 600] {
-            sequencer.present().unwrap().submit(create(1)).value.unwrap();
-            clock.advance(Duration::from_secs(wait));
-        }
-        let _ = sequencer.present().unwrap().available(Sku::new(1).unwrap());
-    });
-    let text = fs::read_to_string(path).unwrap();
-    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let log = Log::capture();
+    for wait in [1, 1, 600, 600] {
+        sequencer.present().unwrap().submit(create(1)).value.unwrap();
+        clock.advance(Duration::from_secs(wait));
+    }
+    let _ = sequencer.present().unwrap().available(Sku::new(1).unwrap());
     assert_eq!(
-        lines,
+        log.lines(),
         [
             "INFO loms::sequencer: orders expired count=3 first=1 last=3",
             "INFO loms::sequencer: order expired order=4",

@@ -11,6 +11,7 @@ mod expiry;
 mod imports;
 mod laws;
 mod load;
+mod logs;
 mod opening_stock;
 mod process;
 mod races;

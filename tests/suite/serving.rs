@@ -24,6 +24,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
+use crate::logs::Log;
 use crate::script::{Shop, create_request, render};
 
 async fn open() -> Shop {
@@ -181,12 +182,18 @@ async fn call_in_flight_finishes_after_shutdown_began() {
 
 #[tokio::test(start_paused = true)]
 async fn call_that_never_ends_is_dropped_after_ten_seconds() {
+    let log = Log::capture();
     let shop = open().await;
     let (message, call) = begin_create(&shop.channel).await;
     let stopped_at = tokio::time::Instant::now();
     shop.stop.send(()).unwrap();
     assert_eq!(shop.served.await.unwrap().unwrap(), Drained::CutShort);
     assert_eq!(stopped_at.elapsed().as_secs(), 10);
+    let expected = [
+        "INFO loms::server: stopping: calls in flight have 10 s to finish",
+        "WARN loms::server: calls still in flight after 10 s are dropped",
+    ];
+    assert_eq!(log.lines(), expected);
     // A real process would end here, and close its connections.
     call.abort();
     drop(message);

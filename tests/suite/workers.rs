@@ -1,22 +1,34 @@
 //! Which thread serves a connection, and what happens when a worker panics.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
+use std::io;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
 
 use loms::grpc::proto::StocksInfoRequest;
 use loms::grpc::proto::loms_client::LomsClient;
-use loms::server::{Drained, serve_on};
+use loms::sequencer::Sequencer;
+use loms::server::{Drained, serve_calls};
+use loms::state_machine::{LomsState, Rules};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_stream::StreamExt;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{BoxFuture, Service};
 use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::logs::Log;
+use crate::script::{HandClock, opening};
 
 /// Answers every call with the name of the thread that serves it.
 #[derive(Clone)]
@@ -25,7 +37,7 @@ struct WhoAmI;
 impl Service<Request<Body>> for WhoAmI {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = BoxFuture<Response<Body>, Infallible>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -33,8 +45,25 @@ impl Service<Request<Body>> for WhoAmI {
 
     fn call(&mut self, _: Request<Body>) -> Self::Future {
         let name = thread::current().name().unwrap_or_default().to_owned();
-        ready(Ok(Status::aborted(name).into_http()))
+        Box::pin(ready(Ok(Status::aborted(name).into_http())))
     }
+}
+
+/// Serves on three threads.
+fn serve<L>(
+    listener: TcpListener,
+    loms: L,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<io::Result<Drained>>
+where
+    L: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    L: Service<Request<Body>, Future = BoxFuture<Response<Body>, Infallible>>,
+    L: Clone + Send + 'static,
+{
+    let state = LomsState::new(Rules::default(), &opening("1=1/0"), 1);
+    let sequencer = Arc::new(Sequencer::new(state, HandClock::new().clock()));
+    let three = NonZeroUsize::new(3).unwrap();
+    tokio::spawn(serve_calls(listener, three, sequencer, loms, shutdown))
 }
 
 async fn connect(address: &str) -> LomsClient<Channel> {
@@ -58,10 +87,9 @@ async fn connection_goes_to_the_worker_with_the_fewest_and_stays() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let three = NonZeroUsize::new(3).unwrap();
-    let served = tokio::spawn(serve_on(listener, three, WhoAmI, async {
+    let served = serve(listener, WhoAmI, async {
         let _ = stopped.await;
-    }));
+    });
     let own = thread::current().name().unwrap_or_default().to_owned();
     let (mut clients, mut threads) = (Vec::new(), Vec::new());
     for _ in 0..2 {
@@ -90,46 +118,78 @@ async fn connection_goes_to_the_worker_with_the_fewest_and_stays() {
 }
 
 /// A service that one thread cannot clone. tonic clones the service for each connection, outside
-/// the connection's own task, so the panic ends the worker.
-struct BrokenOn(&'static str);
+/// the connection's own task, so the panic ends the worker. A call waits for `finish`.
+struct BrokenOn {
+    thread: &'static str,
+    begun: mpsc::UnboundedSender<()>,
+    finish: Arc<Semaphore>,
+}
 
 impl Clone for BrokenOn {
     fn clone(&self) -> Self {
-        assert_ne!(thread::current().name(), Some(self.0), "this clone fails");
-        Self(self.0)
+        assert_ne!(thread::current().name(), Some(self.thread), "this clone fails");
+        let (begun, finish) = (self.begun.clone(), Arc::clone(&self.finish));
+        Self { thread: self.thread, begun, finish }
     }
 }
 
 impl Service<Request<Body>> for BrokenOn {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = BoxFuture<Response<Body>, Infallible>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         WhoAmI.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        WhoAmI.call(request)
+        let (begun, finish) = (self.begun.clone(), Arc::clone(&self.finish));
+        Box::pin(async move {
+            let _ = begun.send(());
+            let _permit = finish.acquire().await;
+            WhoAmI.call(request).await
+        })
     }
 }
 
 #[tokio::test]
 async fn panic_of_a_worker_ends_serve() {
+    let log = Log::capture();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let three = NonZeroUsize::new(3).unwrap();
-    let never = std::future::pending();
-    let served = tokio::spawn(serve_on(listener, three, BrokenOn("loms-1"), never));
-    let mut first = connect(&address).await;
-    thread_of(&mut first).await;
+    let (begun, mut calls) = mpsc::unbounded_channel();
+    let finish = Arc::new(Semaphore::new(0));
+    let broken = BrokenOn { thread: "loms-1", begun, finish: Arc::clone(&finish) };
+    let served = serve(listener, broken, std::future::pending());
+
+    // The first connection has a call in flight.
+    let channel = Channel::from_shared(address.clone()).unwrap().connect().await.unwrap();
+    let request = HealthCheckRequest { service: "loms.LOMS".to_owned() };
+    let watch = HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();
+    let mut loms = LomsClient::new(channel);
+    let mut in_flight = loms.clone();
+    let in_flight = tokio::spawn(async move { thread_of(&mut in_flight).await });
+    calls.recv().await.unwrap();
     // The second connection goes to worker 1.
     let second = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
+
+    // Health changes and the watch ends while the call is still in flight.
+    let statuses: Vec<_> = watch.map(|answer| answer.unwrap().status()).collect().await;
+    assert_eq!(statuses, [ServingStatus::Serving, ServingStatus::NotServing]);
+    assert!(!served.is_finished() && !in_flight.is_finished());
+    let refused = TcpStream::connect(address.trim_start_matches("http://")).await;
+    assert!(refused.is_err(), "no new connections during the drain");
+    finish.add_permits(1);
+    let own = thread::current().name().unwrap_or_default().to_owned();
+    assert_eq!(in_flight.await.unwrap(), own, "the other workers drain");
 
     let reason = served.await.unwrap().unwrap_err().to_string();
     assert!(reason.starts_with("worker 1 panicked: "), "{reason}");
     assert!(reason.contains("this clone fails"), "{reason}");
-    let refused = first.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap_err();
+    let refused = loms.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "the other workers have stopped");
+    let lines = log.lines().join("\n");
+    let start = "ERROR loms::server::workers: a worker ended: stopping error=worker 1 panicked: ";
+    assert!(lines.starts_with(start), "{lines}");
     drop(second);
 }

@@ -1,0 +1,98 @@
+//! `grpc.health.v1.Health`: SERVING until the drain begins, then NOT_SERVING.
+
+use std::pin::Pin;
+
+use tonic::codegen::tokio_stream::{self, Stream, StreamExt};
+use tonic::server::NamedService;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus::{self, NotServing, Serving};
+use tonic_health::pb::health_server::Health;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use super::drain::Stopped;
+use crate::grpc::proto::loms_server::LomsServer;
+use crate::grpc::service::LomsService;
+
+/// The health of the whole server (`""`) and of LOMS, which is the same.
+pub(super) struct ServerHealth {
+    pub(super) stopped: Stopped,
+}
+
+#[tonic::async_trait]
+impl Health for ServerHealth {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        check_name(request.get_ref())?;
+        let stopped = self.stopped.now();
+        Ok(Response::new(answer(if stopped { NotServing } else { Serving })))
+    }
+
+    /// The stream ends after NOT_SERVING: a watch is a call in flight, and the drain waits for it.
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        check_name(request.get_ref())?;
+        let first = (!self.stopped.now()).then_some(Serving);
+        let last = tokio_stream::once(self.stopped.clone()).then(|stopped| async {
+            stopped.wait().await;
+            NotServing
+        });
+        let statuses = tokio_stream::iter(first).chain(last);
+        Ok(Response::new(Box::pin(statuses.map(|status| Ok(answer(status))))))
+    }
+}
+
+fn check_name(request: &HealthCheckRequest) -> Result<(), Status> {
+    if ["", LomsServer::<LomsService>::NAME].contains(&request.service.as_str()) {
+        Ok(())
+    } else {
+        Err(Status::not_found("service not registered"))
+    }
+}
+
+fn answer(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::super::drain::Stop;
+    use super::*;
+
+    async fn check(health: &ServerHealth, service: &str) -> Result<ServingStatus, Code> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(Request::new(request)).await;
+        answer.map(|answer| answer.get_ref().status()).map_err(|refused| refused.code())
+    }
+
+    async fn watch(health: &ServerHealth, service: &str) -> Result<Vec<ServingStatus>, Code> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let watch = health.watch(Request::new(request)).await.map_err(|refused| refused.code())?;
+        Ok(watch.into_inner().map(|answer| answer.unwrap().status()).collect().await)
+    }
+
+    /// Also a watch that begins during the drain ends, so that the drain does not wait for it.
+    #[tokio::test]
+    async fn health_follows_the_drain() {
+        let stop = Stop::default();
+        let health = ServerHealth { stopped: stop.stopped() };
+        for service in ["", "loms.LOMS"] {
+            assert_eq!(check(&health, service).await, Ok(Serving));
+        }
+        let (watched, ()) = tokio::join!(watch(&health, ""), async { drop(stop) });
+        assert_eq!(watched, Ok(vec![Serving, NotServing]));
+        for service in ["", "loms.LOMS"] {
+            assert_eq!(check(&health, service).await, Ok(NotServing));
+            assert_eq!(watch(&health, service).await, Ok(vec![NotServing]));
+        }
+        assert_eq!(check(&health, "another").await, Err(Code::NotFound));
+        assert_eq!(watch(&health, "another").await, Err(Code::NotFound));
+    }
+}
