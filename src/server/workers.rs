@@ -139,7 +139,9 @@ where
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    let incoming = UnboundedReceiverStream::new(incoming).map(Connection::open);
+    let drain = stopped.clone();
+    let incoming = UnboundedReceiverStream::new(incoming)
+        .map(|accepted| Connection::open(accepted, drain.clone()));
     let server =
         Server::builder().serve_with_incoming_shutdown(service, incoming, stopped.clone().wait());
     tokio::select! {
@@ -211,11 +213,14 @@ struct Connection {
     // Dropped before the stream: once a client sees the close, the connection is not counted.
     _token: Arc<()>,
     stream: TcpStream,
+    /// Completes when the drain begins; `None` once the client has sent anything.
+    silent: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Connection {
-    fn open(Accepted { stream, token }: Accepted) -> io::Result<Self> {
-        Ok(Self { _token: token, stream: TcpStream::from_std(stream)? })
+    fn open(Accepted { stream, token }: Accepted, stopped: Stopped) -> io::Result<Self> {
+        let silent = Some(Box::pin(stopped.wait()) as _);
+        Ok(Self { _token: token, stream: TcpStream::from_std(stream)?, silent })
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
@@ -232,12 +237,20 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
+    /// A connection on which the client has sent nothing ends when the drain begins. It has no call
+    /// to finish, but hyper would wait for its first bytes.
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream().poll_read(cx, buffer)
+        let read = self.as_mut().stream().poll_read(cx, buffer);
+        let Some(drain) = &mut self.silent else { return read };
+        let read = if read.is_pending() { drain.as_mut().poll(cx).map(Ok) } else { read };
+        if read.is_ready() {
+            self.silent = None;
+        }
+        read
     }
 }
 
