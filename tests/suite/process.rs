@@ -1,13 +1,13 @@
 //! The `loms` binary as a process: start, calls, signals, refused starts.
 
 use std::fmt::Write;
+use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-use tonic::transport::Channel;
+use loms::client::{Client, Item, Options};
 
-use crate::serving::begin_create;
 use crate::story::snapshot;
 
 fn loms() -> Command {
@@ -24,7 +24,8 @@ pub(crate) fn isolate(command: &mut Command) -> &mut Command {
 /// A `loms` process and its log.
 pub(crate) struct Process {
     child: Child,
-    log: Lines<BufReader<ChildStderr>>,
+    /// Closed if it is `None`.
+    log: Option<Lines<BufReader<ChildStderr>>>,
     pub(crate) address: String,
     /// The first log event.
     start: serde_json::Value,
@@ -51,7 +52,7 @@ impl Process {
         let start = event(&log.next().unwrap().unwrap());
         assert_eq!((&start["message"], &start["level"]), (&"serving".into(), &"INFO".into()));
         let address = format!("http://{}", start["address"].as_str().unwrap());
-        Self { child, log, address, start }
+        Self { child, log: Some(log), address, start }
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -62,14 +63,30 @@ impl Process {
         assert!(status.success());
     }
 
-    fn call(&self, arguments: &str) -> Output {
+    /// The number of threads that serve. All of them exist once a call is answered.
+    fn threads(&self) -> usize {
+        assert!(self.call("stock 1002").status.code().is_some());
+        fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
+    }
+
+    pub(crate) fn call(&self, arguments: &str) -> Output {
         loms().args(arguments.split(' ')).args(["--address", &self.address]).output().unwrap()
+    }
+
+    /// Waits for the next event of the log.
+    pub(crate) fn next_event(&mut self) -> serde_json::Value {
+        event(&self.log.as_mut().unwrap().next().unwrap().unwrap())
     }
 
     /// Waits until the process ends. Returns the rest of the log and the exit code.
     pub(crate) fn end(&mut self) -> (Vec<serde_json::Value>, Option<i32>) {
-        let log = self.log.by_ref().map(|line| event(&line.unwrap())).collect();
-        (log, self.child.wait().unwrap().code())
+        let (lines, code) = self.end_with_lines();
+        (lines.iter().map(|line| event(line)).collect(), code)
+    }
+
+    fn end_with_lines(&mut self) -> (Vec<String>, Option<i32>) {
+        let lines = self.log.take().unwrap().map(Result::unwrap).collect();
+        (lines, self.child.wait().unwrap().code())
     }
 }
 
@@ -98,10 +115,51 @@ fn start_logs_the_stock() {
 fn binary_serves_without_any_file() {
     let elsewhere = tempfile::tempdir().unwrap();
     let mut process = Process::start_in(elsewhere.path(), &[]);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert_eq!((process.start["threads"].as_u64(), process.threads()), (Some(cores as u64), cores));
     let logged = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
     assert_eq!(logged, ["\"built in\"", "5", "\"1250\""]);
     process.signal("TERM");
     process.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_keeps_to_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let stock = r#"[{ "sku": 7, "total_count": 9, "reserved": 2 }]"#;
+    fs::write(folder.path().join("stock.json"), stock).unwrap();
+    let config = "stock: {file: stock.json}\ngrpc: {threads: 3}\n\
+        orders: {max_lines: 1, idempotency_window: 1ns, failed_create: failed_precondition}\n";
+    fs::write(folder.path().join("config.yaml"), config).unwrap();
+    let mut process = Process::start_in(folder.path(), &["--config", "config.yaml"]);
+    assert_eq!(process.threads(), 3);
+    let client = Client::connect(&process.address, Options::default()).await.unwrap();
+    assert_eq!(client.stock(7).await, Ok(7));
+    let create = async |lines: &[(u32, u32)], key| {
+        let items: Vec<_> = lines.iter().map(|&(sku, count)| Item { sku, count }).collect();
+        match client.create(1, &items, Some(key)).await {
+            Ok(placed) => Ok(placed.order_id),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let refused = create(&[(7, 1), (8, 1)], "a").await.unwrap_err();
+    assert!(refused.contains("INVALID_ARGUMENT"), "{refused}");
+    assert_eq!(create(&[(7, 1)], "b").await, Ok(1));
+    assert_eq!(create(&[(7, 1)], "b").await, Ok(2), "the key is forgotten after 1 ns");
+    let refused = create(&[(7, 8)], "c").await.unwrap_err();
+    assert!(refused.contains("FAILED_PRECONDITION"), "{refused}");
+    process.signal("TERM");
+    assert_eq!(process.end().1, Some(0));
+}
+
+#[test]
+fn server_with_a_closed_log_continues() {
+    let mut process = Process::start(&["--log-level", "debug"]);
+    // The server's next line has no reader.
+    process.log = None;
+    assert!(process.call("stock 1002").status.success());
+    process.signal("TERM");
+    assert_eq!(process.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -147,34 +205,6 @@ fn without_times(page: &str) -> String {
 }
 
 #[test]
-fn signal_ends_the_server_with_exit_code_0() {
-    for signal in ["TERM", "INT"] {
-        let mut process = Process::start(&[]);
-        process.signal(signal);
-        let (log, code) = process.end();
-        let messages: Vec<_> = log.iter().map(|event| event["message"].as_str().unwrap()).collect();
-        assert_eq!(messages, ["stopping: calls in flight have 10 s to finish", "stopped"]);
-        assert_eq!(code, Some(0));
-    }
-}
-
-#[tokio::test]
-async fn second_signal_ends_the_server_at_once() {
-    let mut process = Process::start(&[]);
-    let channel = Channel::from_shared(process.address.clone()).unwrap().connect().await.unwrap();
-    // The server would wait ten seconds for this call, which never ends.
-    let (message, call) = begin_create(&channel).await;
-    process.signal("TERM");
-    let stopping = event(&process.log.next().unwrap().unwrap());
-    assert_eq!(stopping["message"], "stopping: calls in flight have 10 s to finish");
-    process.signal("INT");
-    let (log, code) = process.end();
-    assert_eq!((log.len(), code), (0, Some(130)));
-    assert!(call.await.unwrap().is_err());
-    drop(message);
-}
-
-#[test]
 fn debug_logs_every_command_of_a_module() {
     let mut process = Process::start(&["--log-level", "info,loms::sequencer=debug"]);
     process.call("create --user 7 1002:2 --key k");
@@ -206,7 +236,7 @@ fn debug_logs_every_command_of_a_module() {
 fn expiry_is_logged_on_time_without_calls() {
     let mut process = Process::start(&["--payment-timeout", "1ms"]);
     process.call("create --user 7 1002:2");
-    let expired = event(&process.log.next().unwrap().unwrap());
+    let expired = process.next_event();
     assert_eq!(
         (&expired["message"], &expired["level"], &expired["order"]),
         (&"order expired".into(), &"INFO".into(), &"1".into())
@@ -215,15 +245,29 @@ fn expiry_is_logged_on_time_without_calls() {
     process.end();
 }
 
-#[tokio::test]
-async fn server_without_file_descriptors_logs_it_and_continues() {
+/// A server that may open 30 files.
+fn start_with_few_files(flags: &[&str]) -> Process {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 30; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_loms")]);
-    let mut process = Process::start_by(shell, Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
+    Process::start_by(shell, Path::new(env!("CARGO_MANIFEST_DIR")), flags)
+}
+
+#[test]
+fn server_that_fails_exits_with_1() {
+    let mut process = start_with_few_files(&["--threads", "64"]);
+    let (lines, code) = process.end_with_lines();
+    let address = process.address.strip_prefix("http://").unwrap();
+    let failed = format!("loms: serving on {address} failed: Too many open files (os error 24)");
+    assert_eq!((lines, code), (vec![failed], Some(1)));
+}
+
+#[tokio::test]
+async fn server_without_file_descriptors_logs_it_and_continues() {
+    let mut process = start_with_few_files(&[]);
     let address = process.address.strip_prefix("http://").unwrap();
     let connect = |_| std::net::TcpStream::connect(address).unwrap();
     let connections: Vec<_> = (0..40).map(connect).collect();
-    let failed = event(&process.log.next().unwrap().unwrap());
+    let failed = process.next_event();
     assert_eq!(
         (&failed["message"], &failed["level"]),
         (&"a connection cannot be accepted".into(), &"WARN".into())
@@ -260,4 +304,10 @@ fn refused_start_prints_one_line() {
         assert!(code == 2 || stderr.lines().count() == 1, "{stderr}");
     }
     snapshot("refused_starts", &page.replace(&port, "PORT"));
+
+    // An address that no machine has.
+    let Output { status, stderr, .. } = loms().args(["--listen", "192.0.2.1:1"]).output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(stderr.ends_with("; choose an address of this machine with --listen\n"), "{stderr}");
+    assert_eq!(status.code(), Some(1));
 }
