@@ -273,3 +273,15 @@ fn endpoint(address: &str, options: Options) -> Result<Endpoint, ClientError> {
         .http2_max_header_list_size(MAX_HEADER_LIST_BYTES);
     Ok(endpoint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing outside the transport can see this option.
+    #[test]
+    fn small_calls_are_sent_at_once() -> Result<(), ClientError> {
+        assert!(endpoint("http://localhost:50051", Options::default())?.get_tcp_nodelay());
+        Ok(())
+    }
+}

@@ -1,9 +1,8 @@
-//! The Rust client: retries, deadlines, and how it decodes answers. Tests about time use a server
-//! in the same process and tokio's paused clock, which advances only when every task waits.
+//! The Rust client: idempotency keys, errors, and how it decodes answers. `client_retries.rs` has
+//! its retries, `client_peers.rs` its connections.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -19,8 +18,6 @@ use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
 use loms::state_machine::{LomsState, Rules, Span};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
@@ -71,118 +68,11 @@ async fn create_is_retried_with_the_same_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_call_is_retried() {
-    let server = ScriptedServer::new([]);
+async fn late_answer_is_an_error_with_the_cause_of_the_retry() {
+    let server = ScriptedServer::new([unavailable(), Step::NoAnswer]);
     let client = Client::over(server.in_process(), Options::default());
-    let script = |steps: [Step; 1]| server.then(steps);
-
-    script([unavailable()]);
-    client.pay(1).await.unwrap();
-    script([unavailable()]);
-    client.cancel(1).await.unwrap();
-    script([unavailable()]);
-    client.order(1).await.unwrap();
-    script([unavailable()]);
-    assert_eq!(client.stock(3).await, Ok(300));
-    assert_eq!(server.calls().len(), 8);
-}
-
-#[tokio::test(start_paused = true)]
-async fn refusal_is_not_retried() {
-    let server = ScriptedServer::new([Step::Refuse(order_not_found())]);
-    let client = Client::over(server.in_process(), Options::default());
-    let start = Instant::now();
-
-    assert_eq!(refusal(client.pay(7).await.unwrap_err()).code, Code::NotFound);
-    assert_eq!((server.calls().len(), start.elapsed()), (1, Duration::ZERO));
-}
-
-#[tokio::test(start_paused = true)]
-async fn deadline_includes_all_retries() {
-    let server = ScriptedServer::new([unavailable(), unavailable(), Step::NoAnswer]);
-    let client = Client::over(server.in_process(), Options::default());
-    let start = Instant::now();
-
     let error = client.stock(1002).await.unwrap_err();
     assert_eq!(error.to_string(), "no answer within 5s (earlier attempt: restarting)");
-    assert!(start.elapsed().abs_diff(Duration::from_secs(5)) <= Duration::from_millis(1));
-
-    // Each attempt sends the remaining time to the server.
-    let left: Vec<u64> = server
-        .timeouts()
-        .iter()
-        .map(|timeout| timeout.strip_suffix('u').unwrap().parse().unwrap())
-        .collect();
-    assert_eq!((left.len(), left[0]), (3, 5_000_000));
-    assert!(left[0] > left[1] && left[1] > left[2] && left[2] > 4_800_000, "{left:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn retries_end_after_the_last_attempt() {
-    let server = ScriptedServer::new((0..20).map(|_| unavailable()));
-    let client = Client::over(server.in_process(), Options::default());
-    let start = Instant::now();
-
-    let error = client.stock(1002).await.unwrap_err();
-    assert_eq!(error.to_string(), "unreachable after 5 attempts: restarting");
-    // At most 50 + 100 + 200 + 400 ms. Timers round each pause up to a whole millisecond.
-    assert!(start.elapsed() <= Duration::from_millis(754), "{:?}", start.elapsed());
-
-    let once = Options { attempts: NonZeroU32::MIN, ..Options::default() };
-    let error = Client::over(server.in_process(), once).stock(1002).await.unwrap_err();
-    assert_eq!(error.to_string(), "unreachable after 1 attempt: restarting");
-    assert_eq!(server.calls().len(), 6);
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_retry_without_time_left() {
-    let server = ScriptedServer::new((0..20).map(|_| unavailable()));
-    let options = Options {
-        deadline: Duration::from_micros(1),
-        first_pause: Duration::from_secs(3600),
-        longest_pause: Duration::from_secs(3600),
-        ..Options::default()
-    };
-    let client = Client::over(server.in_process(), options);
-    let start = Instant::now();
-
-    let error = client.stock(1002).await.unwrap_err();
-    assert!(matches!(error, ClientError::Unreachable { attempts: 1, .. }), "{error:?}");
-    assert_eq!(start.elapsed(), Duration::ZERO);
-}
-
-fn catching_up(retry_delay: Duration) -> Step {
-    let mut details = ErrorDetails::with_error_info("CATCHING_UP", "loms", []);
-    details.set_retry_info(Some(retry_delay));
-    Step::Refuse(Status::with_error_details(tonic::Code::Unavailable, "catching up", details))
-}
-
-#[tokio::test(start_paused = true)]
-async fn retry_waits_for_the_retry_info_of_the_server() {
-    let delay = Duration::from_millis(200);
-    let server = ScriptedServer::new([catching_up(delay), catching_up(delay)]);
-    let client = Client::over(server.in_process(), Options::default());
-    let start = Instant::now();
-
-    assert_eq!(client.stock(3).await, Ok(300));
-    assert_eq!(server.calls().len(), 3);
-    // Two delays, and random pauses of at most 50 and 100 ms.
-    let elapsed = start.elapsed();
-    let delays = Duration::from_millis(400);
-    assert!(elapsed >= delays && elapsed <= delays + Duration::from_millis(152), "{elapsed:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn retry_info_beyond_the_deadline_ends_the_call_at_once() {
-    for delay in [Duration::from_secs(5), Duration::from_secs(1 << 36)] {
-        let server = ScriptedServer::new([catching_up(delay)]);
-        let client = Client::over(server.in_process(), Options::default());
-        let start = Instant::now();
-
-        let error = client.stock(3).await.unwrap_err();
-        assert_eq!(error.to_string(), "unreachable after 1 attempt: catching up");
-        assert_eq!((server.calls().len(), start.elapsed()), (1, Duration::ZERO));
-    }
 }
 
 /// A LOMS whose first answer is lost: the call takes effect, and the client gets UNAVAILABLE.
@@ -224,19 +114,6 @@ async fn lost_answer_places_a_second_order_only_if_the_server_forgets_the_key() 
         let placed = client.create(7, &ITEMS, None).await.unwrap();
         assert_eq!(placed.order_id, order_id, "window of {window} ns");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn timeout_on_the_server_is_not_retried() {
-    let late = [Status::deadline_exceeded(""), Status::cancelled("Timeout expired")];
-    let server = ScriptedServer::new(late.map(Step::Refuse));
-    let client = Client::over(server.in_process(), Options::default());
-
-    for _ in 0..2 {
-        let error = client.stock(1002).await.unwrap_err();
-        assert_eq!(error.to_string(), "no answer within 5s");
-    }
-    assert_eq!(server.calls().len(), 2);
 }
 
 /// A client over a loopback connection.
@@ -374,43 +251,6 @@ async fn deadline_is_the_same_error_over_a_connection() {
         let error = client.stock(1002).await.unwrap_err();
         assert_eq!(error.to_string(), "no answer within 5ms");
     }
-}
-
-#[tokio::test]
-async fn broken_connection_is_replaced() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let client = Client::lazy(&address, Options::default()).unwrap();
-    let server = ScriptedServer::new([]);
-
-    // The server closes the first connection and serves the second one.
-    let close_then_serve = async {
-        drop(listener.accept().await.unwrap());
-        server.serve(listener);
-    };
-    let (answer, ()) = tokio::join!(client.stock(3), close_then_serve);
-    assert_eq!(answer, Ok(300));
-}
-
-#[tokio::test]
-async fn unreachable_server_is_an_error() {
-    // Bound, so that no other process gets the port. Not listening, so that it refuses connections.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = format!("http://{}", socket.local_addr().unwrap());
-    let fast = Options {
-        attempts: NonZeroU32::MIN.saturating_add(1),
-        first_pause: Duration::from_millis(1),
-        ..Options::default()
-    };
-
-    let error = Client::connect(&address, fast).await.unwrap_err().to_string();
-    assert!(error.starts_with("unreachable after 1 attempt: "), "{error}");
-    assert!(error.contains("refused"), "{error}");
-    let client = Client::lazy(&address, fast).unwrap();
-    let error = client.stock(1002).await.unwrap_err().to_string();
-    assert!(error.starts_with("unreachable after 2 attempts: "), "{error}");
-    assert!(error.contains("refused"), "{error}");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 mod allocation;
 mod client;
 mod client_commands;
+mod client_peers;
+mod client_retries;
 mod config;
 mod costs;
 mod docs;
@@ -18,6 +20,7 @@ mod races;
 mod script;
 mod scripted_server;
 mod serving;
+mod signals;
 mod sim_pages;
 mod stories;
 mod story;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use loms::grpc::proto::loms_server::{Loms, LomsServer};
 use loms::grpc::proto::{
@@ -11,6 +12,7 @@ use loms::grpc::proto::{
     StocksInfoResponse,
 };
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -20,6 +22,8 @@ pub(crate) enum Step {
     Answer,
     /// Sends this status.
     Refuse(Status),
+    /// Does this step after this time.
+    After(Duration, Box<Step>),
     /// Never answers.
     NoAnswer,
 }
@@ -32,6 +36,7 @@ pub(crate) struct ScriptedServer(Arc<Mutex<State>>);
 struct State {
     steps: VecDeque<Step>,
     calls: Vec<String>,
+    arrivals: Vec<Instant>,
     timeouts: Vec<String>,
     created: OrderCreateResponse,
     info: OrderInfoResponse,
@@ -69,6 +74,11 @@ impl ScriptedServer {
         self.state().calls.clone()
     }
 
+    /// When each call arrived.
+    pub(crate) fn arrivals(&self) -> Vec<Instant> {
+        self.state().arrivals.clone()
+    }
+
     /// The `grpc-timeout` of every call so far.
     pub(crate) fn timeouts(&self) -> Vec<String> {
         self.state().timeouts.clone()
@@ -102,15 +112,21 @@ impl ScriptedServer {
         request: Request<M>,
         answer: impl FnOnce(&State, &M) -> A,
     ) -> Result<Response<A>, Status> {
-        let step = {
+        let mut step = {
             let mut state = self.state();
             let timeout = request.metadata().get("grpc-timeout");
             let timeout = timeout.map(|timeout| timeout.to_str().unwrap().to_owned());
             state.timeouts.extend(timeout);
             state.calls.push(format!("{:?}", request.get_ref()));
+            state.arrivals.push(Instant::now());
             state.steps.pop_front().unwrap_or(Step::Answer)
         };
+        while let Step::After(time, next) = step {
+            sleep(time).await;
+            step = *next;
+        }
         match step {
+            Step::After(..) => unreachable!("the loop above ends with another step"),
             Step::Answer => Ok(Response::new(answer(&self.state(), request.get_ref()))),
             Step::Refuse(status) => Err(status),
             Step::NoAnswer => std::future::pending().await,
