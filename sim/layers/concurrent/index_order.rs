@@ -28,13 +28,15 @@ pub(crate) struct OrderViolation {
 /// the same indexes. The server's clock is fixed at `start`: the first command has that time, and
 /// each later command is one nanosecond later than the one before.
 ///
+/// Returns the model after all calls.
+///
 /// # Errors
 /// The first violation.
 pub(crate) fn check(
     world: &World,
     start: u64,
     history: &[CallRecord],
-) -> Result<(), OrderViolation> {
+) -> Result<Model, OrderViolation> {
     let mut replay = Replay { model: Model::new(world, None), next_at: start, history };
     let mut order = Vec::new();
     for (index, group) in by_index(history) {
@@ -48,7 +50,7 @@ pub(crate) fn check(
             agrees(&mut fresh, 0, history, place)?;
         }
     }
-    Ok(())
+    Ok(replay.model)
 }
 
 /// All calls that reached the state machine, as places in the history, grouped by index. Within a

@@ -1,17 +1,22 @@
 //! The server under load: real sockets, real threads, and clients that compete for the same orders
 //! and SKUs.
 
+use std::error::Error as _;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::sequencer::Sequencer;
-use loms::server::serve;
+use loms::server::{Drained, serve};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Response, Status, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::history::CallRecord;
 use crate::check::subject::Subject;
@@ -32,6 +37,10 @@ pub(crate) struct Load {
     clients: u32,
     calls: u32,
     seed: u64,
+    /// The number of clients that share a connection.
+    sharing: u32,
+    /// The server stops at this logical time, and otherwise after the last call.
+    stop_at: u64,
 }
 
 impl Load {
@@ -41,7 +50,7 @@ impl Load {
         let sizes = ContainerSizes::Shipped;
         let world =
             World { stock, payment_timeout: 3_000, idempotency_window: 5_000, max_lines: 4, sizes };
-        Self { world, clients: clients.max(1), calls, seed }
+        Self { world, clients: clients.max(1), calls, seed, sharing: 1, stop_at: u64::MAX }
     }
 
     /// The same without expiry.
@@ -49,6 +58,12 @@ impl Load {
         let mut load = Self::busy(clients, calls, seed);
         (load.world.payment_timeout, load.world.idempotency_window) = (0, u64::MAX);
         load
+    }
+
+    /// The same as [`busy`](Self::busy), until the server stops at this logical time. Four clients
+    /// share each connection.
+    pub(crate) fn stopped_at(clients: u32, stop_at: u64, seed: u64) -> Self {
+        Self { sharing: 4, stop_at, ..Self::busy(clients, u32::MAX, seed) }
     }
 }
 
@@ -59,24 +74,48 @@ pub(crate) struct Run {
     pub(crate) world: World,
     /// All calls, client by client.
     pub(crate) history: Vec<CallRecord>,
+    /// How the server ended.
+    pub(crate) drained: Drained,
+    /// The server's state after its end.
+    pub(crate) sequencer: Arc<Sequencer>,
+    /// For each connection: each watch of the server's health, until the connection ended.
+    pub(crate) watches: Vec<Vec<Vec<ServingStatus>>>,
 }
 
 /// Shared by the clients.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// Logical clock: counts requests and replies.
     logical_clock: AtomicU64,
     /// The highest order id seen so far.
     newest: AtomicI64,
+    /// Stops the server when it is dropped.
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    stop_at: u64,
 }
 
-/// Two, so that calls reach the state machine from several threads on every host.
-const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+impl Shared {
+    /// The next logical time. Stops the server if its time has come.
+    fn next_time(&self) -> u64 {
+        let now = self.logical_clock.fetch_add(1, Ordering::SeqCst);
+        if now == self.stop_at {
+            self.stop();
+        }
+        now
+    }
+
+    fn stop(&self) {
+        drop(self.stop.lock().expect("no holder of the lock panics").take());
+    }
+}
+
+/// Four, so that calls reach the state machine from several threads on every host.
+const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 /// Runs the server and the clients.
 ///
 /// # Errors
-/// A socket or a thread cannot be created.
+/// A socket or a thread cannot be created, or the server fails.
 pub(crate) fn run(load: &Load) -> io::Result<Run> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -87,37 +126,85 @@ pub(crate) fn run(load: &Load) -> io::Result<Run> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel::<()>();
-        let options = options(&load.world);
-        let server = tokio::spawn(serve(listener, THREADS, sequencer, options, async {
+        let (options, shared) = (options(&load.world), Arc::clone(&sequencer));
+        let server = tokio::spawn(serve(listener, THREADS, shared, options, async {
             // A dropped sender also stops the server.
             let _ = stopped.await;
         }));
-        let shared = Arc::new(Shared::default());
-        let mut running = Vec::new();
-        for client in 0..load.clients {
-            let channel = Endpoint::from_shared(address.clone())
-                .map_err(io::Error::other)?
-                .tcp_nodelay(true)
-                .connect()
-                .await
-                .map_err(io::Error::other)?;
-            running.push(tokio::spawn(calls(load.clone(), client, channel, Arc::clone(&shared))));
+        let shared = Arc::new(Shared {
+            logical_clock: AtomicU64::default(),
+            newest: AtomicI64::default(),
+            stop: Mutex::new(Some(stop)),
+            stop_at: load.stop_at,
+        });
+        let (mut running, mut watching) = (Vec::new(), Vec::new());
+        let clients: Vec<u32> = (0..load.clients).collect();
+        let sharing = usize::try_from(load.sharing).expect("usize has at least 32 bits");
+        let mut connected = Vec::new();
+        for clients in clients.chunks(sharing) {
+            let channel = connect(&address).await?;
+            let watch = begin_watch(&channel).await.map_err(io::Error::other)?;
+            connected.push((clients, channel, watch));
+        }
+        for (clients, channel, watch) in connected {
+            watching.push(tokio::spawn(watch_health(channel.clone(), watch)));
+            for &client in clients {
+                let (load, channel, shared) = (load.clone(), channel.clone(), Arc::clone(&shared));
+                running.push(tokio::spawn(calls(load, client, channel, shared)));
+            }
         }
         let mut history = Vec::new();
         for client in running {
             history.extend(client.await.map_err(io::Error::other)?);
         }
-        drop(stop);
-        server.await.map_err(io::Error::other)??;
-        Ok(Run { world: load.world.clone(), history })
+        shared.stop();
+        let drained = server.await.map_err(io::Error::other)??;
+        let mut watches = Vec::new();
+        for watch in watching {
+            watches.push(watch.await.map_err(io::Error::other)??);
+        }
+        Ok(Run { world: load.world.clone(), history, drained, sequencer, watches })
     })
 }
 
-/// All calls of one client.
+async fn connect(address: &str) -> io::Result<Channel> {
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(io::Error::other)?;
+    endpoint.tcp_nodelay(true).connect().await.map_err(io::Error::other)
+}
+
+async fn begin_watch(channel: &Channel) -> Result<Streaming<HealthCheckResponse>, Status> {
+    let request = HealthCheckRequest { service: "loms.LOMS".to_owned() };
+    HealthClient::new(channel.clone()).watch(request).await.map(Response::into_inner)
+}
+
+/// All answers of this watch of the server's health and of the watches after it. Like a load
+/// balancer, it begins again when a watch ends, until the connection has ended.
+async fn watch_health(
+    channel: Channel,
+    mut watch: Streaming<HealthCheckResponse>,
+) -> io::Result<Vec<Vec<ServingStatus>>> {
+    let mut watches = Vec::new();
+    loop {
+        let mut statuses = Vec::new();
+        while let Some(answer) = watch.message().await.map_err(io::Error::other)? {
+            statuses.push(answer.status());
+        }
+        watches.push(statuses);
+        watch = match begin_watch(&channel).await {
+            Ok(watch) => watch,
+            // Made by the client, because the connection has ended.
+            Err(status) if status.source().is_some() => return Ok(watches),
+            Err(status) => return Err(io::Error::other(status)),
+        };
+    }
+}
+
+/// All calls of one client. The first call without a reply is the last one.
 async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -> Vec<CallRecord> {
     let mut rpc = LomsClient::new(channel);
     let mut draws = Draws::new(load.seed, Domain::Commands);
-    let calls = (load.calls + load.clients - 1 - client) / load.clients;
+    // The first clients make one call more, if the calls cannot be divided evenly.
+    let calls = load.calls.saturating_sub(client).div_ceil(load.clients);
     let mut history = Vec::new();
     for number in 1..=calls {
         draws.turn_to(u64::from(client) << 32 | u64::from(number));
@@ -127,15 +214,22 @@ async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -
         step.client = u8::try_from(client % 256).expect("a remainder of 256 fits");
         let received = wire::Received { index: None, reply: wire::Reply::Done };
         let mut entry = CallRecord { step, order, invoked: 0, returned: 0, received };
-        entry.invoked = shared.logical_clock.fetch_add(1, Ordering::SeqCst);
+        entry.invoked = shared.next_time();
         let mut buffer = KeyText::default();
         let received = wire::call(&mut rpc, entry.call(&mut buffer)).await;
-        entry.returned = shared.logical_clock.fetch_add(1, Ordering::SeqCst);
+        entry.returned = shared.next_time();
         if let wire::Reply::Created { order, .. } = received.reply {
             shared.newest.fetch_max(order, Ordering::SeqCst);
         }
+        let ended = matches!(received.reply, wire::Reply::Nothing(_));
+        if ended {
+            entry.returned = u64::MAX;
+        }
         entry.received = received;
         history.push(entry);
+        if ended {
+            break;
+        }
     }
     history
 }

@@ -7,11 +7,13 @@
 //! | `history` | the calls and replies of the clients |
 //! | `index_order` | the check for a server that sends command indexes: one pass over the history |
 //! | `search` | the check for other servers: searches for a valid order of a short history |
+//! | `stop` | the check of servers that stop at a random moment under load |
 
 mod history;
 mod index_order;
 mod load;
 mod search;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -64,6 +66,11 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
         if exit != Exit::Undecided {
             break;
         }
+    }
+    if exit == Exit::Ok {
+        let (stopped, end) = stop::run(seed);
+        text.push_str(&stopped);
+        exit = end;
     }
     (text, exit)
 }

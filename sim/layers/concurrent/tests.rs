@@ -1,9 +1,11 @@
 //! Hand-written histories, valid and invalid, for both checks; and the real server under load.
 
+use loms::server::Drained;
+
 use super::history::CallRecord;
 use super::load::{self, Load, START};
 use super::search::{SearchResult, search};
-use super::{check_by_search, fits, index_order, run};
+use super::{check_by_search, fits, index_order, run, stop};
 use crate::exit::Exit;
 use crate::layers::wire::{ErrorInfo, ErrorStatus, Received, Reply};
 use crate::model::World;
@@ -187,10 +189,35 @@ fn the_server_passes_both_checks() {
 #[test]
 fn a_wrong_answer_in_a_long_history_is_detected() {
     let mut run = load::run(&Load::busy(4, 400, 2)).unwrap();
-    assert_eq!(index_order::check(&run.world, START, &run.history), Ok(()));
+    index_order::check(&run.world, START, &run.history).unwrap();
     let place =
         run.history.iter().rposition(|entry| matches!(entry.received.reply, Reply::Stock(_)));
     run.history[place.unwrap()].received.reply = Reply::Stock(7_777);
     let violation = index_order::check(&run.world, START, &run.history).unwrap_err();
     assert_eq!(violation.entries, vec![place.unwrap()]);
+}
+
+#[test]
+fn a_stop_that_executes_an_unanswered_call_is_detected() {
+    let stopped = || {
+        let run = load::run(&Load::stopped_at(8, 400, 3)).unwrap();
+        assert_eq!(stop::check(&run), Ok(()));
+        run
+    };
+    // The last create loses its answer.
+    let mut run = stopped();
+    let created = |entry: &&mut CallRecord| matches!(entry.received.reply, Reply::Created { .. });
+    let last = run.history.iter_mut().filter(created).max_by_key(|entry| entry.received.index);
+    let last = last.unwrap();
+    last.returned = u64::MAX;
+    last.received = Received { index: None, reply: Reply::Nothing("connection closed".to_owned()) };
+    stop::check(&run).unwrap_err();
+
+    let mut run = stopped();
+    run.drained = Drained::CutShort;
+    stop::check(&run).unwrap_err();
+
+    let mut run = stopped();
+    run.watches[0][0].pop();
+    stop::check(&run).unwrap_err();
 }
