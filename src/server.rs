@@ -9,11 +9,8 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::yield_now;
-use tokio::time::sleep;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{BoxFuture, Service};
@@ -91,7 +88,7 @@ where
             }
             served
         }
-        never = expire_on_time(&sequencer) => match never {},
+        never = sequencer.expire_on_time() => match never {},
     }
 }
 
@@ -122,21 +119,6 @@ where
         match path.and_then(|path| path.strip_prefix(LomsServer::<LomsService>::NAME)) {
             Some(method) if method.starts_with('/') => self.loms.call(request),
             Some(_) | None => Box::pin(self.others.call(request)),
-        }
-    }
-}
-
-/// Ticks the sequencer whenever the next order is due. Between the steps of a backlog this thread
-/// also serves calls.
-async fn expire_on_time(sequencer: &Sequencer) -> Infallible {
-    loop {
-        match sequencer.tick() {
-            Some(Duration::ZERO) => yield_now().await,
-            Some(wait) => tokio::select! {
-                () = sleep(wait) => {}
-                () = sequencer.tick_needed() => {}
-            },
-            None => sequencer.tick_needed().await,
         }
     }
 }

@@ -74,15 +74,7 @@ impl LomsService {
         if let Ok(present) = self.sequencer.present() {
             return Ok(present);
         }
-        let later = async {
-            loop {
-                let caught_up = self.sequencer.caught_up();
-                if let Ok(present) = self.sequencer.present() {
-                    return present;
-                }
-                caught_up.await;
-            }
-        };
+        let later = self.sequencer.present_after_backlog();
         timeout(MAX_WAIT, later).await.map_err(|_elapsed| status::behind())
     }
 }

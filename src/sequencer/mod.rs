@@ -4,20 +4,27 @@
 //! | module | content |
 //! |---|---|
 //! | `clock` | the source of the time |
+//! | `expiry` | expires due orders on time, in steps; the wake-ups between calls and ticker |
 //! | `log` | what is logged of calls and of expired orders |
+//! | `sync` | the lock, notifications and timers that all of this uses |
+//!
+//! `tests` runs this module on `model`, which tries every interleaving of its threads.
 
 mod clock;
+mod expiry;
 mod log;
+#[cfg(test)]
+mod model;
+mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
-
-use tokio::sync::Notify;
 
 pub use self::clock::{Clock, wall_clock};
 use self::log::{Expired, Read};
+use self::sync::{Mutex, MutexGuard, Notify};
 use crate::state_machine::{
     Command, Entry, Event, LomsState, Order, OrderId, Outcome, Rejection, Sku, Timestamp,
 };
@@ -118,37 +125,6 @@ impl Sequencer {
         Ok(Present { sequencer: self, inner, called, at, expired })
     }
 
-    /// Expires due orders, at most one step of them. Returns the time until the next tick is
-    /// needed: until the next order expires, or zero while there is a backlog; `None` if no
-    /// order will expire.
-    pub fn tick(&self) -> Option<Duration> {
-        let mut inner = self.lock();
-        let now = (self.clock)().max(inner.state.now());
-        let step = inner.state.expiry_horizon(now, self.expiry_step.get());
-        let expired = if inner.is_due(step) { inner.expire(step) } else { None };
-        inner.behind = step < now;
-        let (behind, deadline) = (inner.behind, inner.state.next_deadline());
-        drop(inner);
-        if !behind {
-            self.caught_up.notify_waiters();
-        }
-        if let Some(expired) = expired {
-            expired.log();
-        }
-        let wait = deadline?.as_nanos().saturating_sub((self.clock)().as_nanos());
-        Some(Duration::from_nanos(wait))
-    }
-
-    /// Waits until a tick is needed sooner than the last one returned.
-    pub async fn tick_needed(&self) {
-        self.wake_ticker.notified().await;
-    }
-
-    /// Waits until there is no backlog. The wait starts at the call, not at the first poll.
-    pub fn caught_up(&self) -> impl Future<Output = ()> {
-        self.caught_up.notified()
-    }
-
     /// The nanoseconds since this time; 0 if the clock went backwards.
     fn since(&self, start: Timestamp) -> u64 {
         (self.clock)().as_nanos().saturating_sub(start.as_nanos())
@@ -182,13 +158,14 @@ impl Present<'_> {
             self.expired = self.expired.map_or(expired, |earlier| Some(earlier.and(expired)));
         }
         let entry = self.inner.entry(at, command);
-        let had_deadline = self.inner.state.next_deadline().is_some();
+        let before = self.inner.state.next_deadline();
         let result = self.inner.apply(&entry);
-        let has_deadline = self.inner.state.next_deadline().is_some();
+        let after = self.inner.state.next_deadline();
         let events = log::logs_calls().then(|| self.inner.events.clone());
         let sequencer = self.sequencer;
         let (index, called) = self.release();
-        if has_deadline && !had_deadline {
+        // New orders are due after the present ones, but new rules can make these due earlier.
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             sequencer.wake_ticker.notify_one();
         }
         if let Some(events) = events {
