@@ -27,8 +27,8 @@ pub(crate) struct Process {
     /// Closed if it is `None`.
     log: Option<Lines<BufReader<ChildStderr>>>,
     pub(crate) address: String,
-    /// The first log event.
-    start: serde_json::Value,
+    /// The first line of the log.
+    pub(crate) start: String,
 }
 
 impl Process {
@@ -41,18 +41,38 @@ impl Process {
     }
 
     fn start_by(mut command: Command, folder: &Path, flags: &[&str]) -> Self {
-        let mut child = isolate(&mut command)
-            .current_dir(folder)
-            .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args(flags)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let start = event(&log.next().unwrap().unwrap());
+        isolate(&mut command).current_dir(folder);
+        let process = Self::run(
+            command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]).args(flags),
+        );
+        let start = event(&process.start);
         assert_eq!((&start["message"], &start["level"]), (&"serving".into(), &"INFO".into()));
-        let address = format!("http://{}", start["address"].as_str().unwrap());
+        process
+    }
+
+    /// Starts a server. Its log begins with a line that names the address to serve on, in any form.
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let start = log.next().unwrap().unwrap();
+        let marks = ["address=", "\"address\":\"", "listen on "];
+        let rest = marks.iter().find_map(|mark| Some(start.split_once(mark)?.1));
+        let rest = rest.unwrap_or_else(|| panic!("no address: {start}"));
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap();
+        let address = format!("http://{}", rest[..end].trim_end_matches(':'));
         Self { child, log: Some(log), address, start }
+    }
+
+    /// The facts of the first event.
+    pub(crate) fn started_with<const N: usize>(&self, facts: [&str; N]) -> [String; N] {
+        let start = event(&self.start);
+        facts.map(|fact| start[fact].to_string())
+    }
+
+    /// The number of threads that serve (Linux). All of them exist once a call is answered.
+    pub(crate) fn threads(&self) -> usize {
+        assert!(self.call("stock 1002").status.code().is_some());
+        fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -61,12 +81,6 @@ impl Process {
             .status()
             .unwrap();
         assert!(status.success());
-    }
-
-    /// The number of threads that serve. All of them exist once a call is answered.
-    fn threads(&self) -> usize {
-        assert!(self.call("stock 1002").status.code().is_some());
-        fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
     }
 
     pub(crate) fn call(&self, arguments: &str) -> Output {
@@ -105,7 +119,7 @@ pub(crate) fn event(line: &str) -> serde_json::Value {
 #[test]
 fn start_logs_the_stock() {
     let mut process = Process::start(&["serve", "--stock", "data/stock-data.json"]);
-    let logged = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
+    let logged = process.started_with(["stock", "skus", "units"]);
     assert_eq!(logged, ["\"data/stock-data.json\"", "5", "\"1250\""]);
     process.signal("TERM");
     process.end();
@@ -116,9 +130,9 @@ fn binary_serves_without_any_file() {
     let elsewhere = tempfile::tempdir().unwrap();
     let mut process = Process::start_in(elsewhere.path(), &[]);
     let cores = std::thread::available_parallelism().unwrap().get();
-    assert_eq!((process.start["threads"].as_u64(), process.threads()), (Some(cores as u64), cores));
-    let logged = ["stock", "skus", "units"].map(|fact| process.start[fact].to_string());
-    assert_eq!(logged, ["\"built in\"", "5", "\"1250\""]);
+    let logged = process.started_with(["threads", "stock", "skus", "units"]);
+    assert_eq!(logged, [&cores.to_string(), "\"built in\"", "5", "\"1250\""]);
+    assert_eq!(process.threads(), cores);
     process.signal("TERM");
     process.end();
 }
