@@ -33,6 +33,8 @@ impl Exit {
         match failure.signature.oracle {
             Oracle::Liveness => Self::Liveness,
             Oracle::Replay => Self::Nondeterminism,
+            // A fault that did nothing proves nothing.
+            Oracle::Network => Self::Undecided,
             Oracle::Answer
             | Oracle::Order
             | Oracle::Stock

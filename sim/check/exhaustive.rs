@@ -111,7 +111,7 @@ type Command = (u64, Op, Vec<(u32, u32)>);
 /// Every command that is tried: creates, calls on orders, reads, time steps.
 fn commands(orders: i64, scope: Scope) -> Vec<Command> {
     let none = Key::NONE;
-    let key = Key { name: 1, length: 0 };
+    let key = Key::named(1);
     let mut commands = Vec::new();
     for (user, key, items) in [
         (1, none, vec![(1, 1)]),

@@ -39,6 +39,8 @@ pub(crate) enum Oracle {
     Index,
     /// A retried create made a second order, although keys never expire.
     Retry,
+    /// A network fault did not have its effect.
+    Network,
 }
 
 impl Oracle {
@@ -60,6 +62,7 @@ impl Oracle {
             Self::Panic { .. } => "panic",
             Self::Index => "index",
             Self::Retry => "retry",
+            Self::Network => "network",
         }
     }
 }

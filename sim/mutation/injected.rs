@@ -1,5 +1,7 @@
 //! Faults that tests of the simulator inject into a run. A normal run has none.
 
+use crate::layers::service::NetworkFault;
+use crate::layers::wire::corruption::Corruption;
 use crate::mutation::planted_bugs::Bug;
 use crate::plan::Kind;
 
@@ -13,6 +15,8 @@ pub(crate) struct InjectedFaults {
     pub(crate) simulator_fault: Option<SimulatorFault>,
     /// The model answers every call of this kind wrongly; the checker must detect it.
     pub(crate) wrong_answers: Option<Kind>,
+    /// A field of every reply of the service layer is changed; the checker must detect it.
+    pub(crate) corruption: Option<Corruption>,
 }
 
 impl InjectedFaults {
@@ -48,27 +52,51 @@ pub(crate) enum SimulatorFault {
     IncompleteDrain,
     /// The network of the service layer delivers all requests in the order in which they were sent.
     NoReordering,
+    /// The network fault of this kind is counted, but does nothing.
+    NoEffect(usize),
+    /// The service layer compares answers without their texts and details.
+    SkipsDetails,
+    /// The service layer ignores the command index.
+    SkipsIndex,
+    /// The service layer accepts any refusal with the reason CATCHING_UP.
+    AcceptsAnyCatchingUp,
+    /// All seeds of the service layer have the default settings and no requests at the limits.
+    DefaultEdge,
 }
 
 impl SimulatorFault {
     /// Every fault.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::SkipsInfo,
-        Self::ShrinksToAnother,
-        Self::DrawsIgnorePurpose,
-        Self::IncompleteDrain,
-        Self::NoReordering,
-    ];
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        [
+            Self::SkipsInfo,
+            Self::ShrinksToAnother,
+            Self::DrawsIgnorePurpose,
+            Self::IncompleteDrain,
+            Self::NoReordering,
+            Self::SkipsDetails,
+            Self::SkipsIndex,
+            Self::AcceptsAnyCatchingUp,
+            Self::DefaultEdge,
+        ]
+        .into_iter()
+        .chain((0..NetworkFault::KINDS).map(Self::NoEffect))
+    }
 
     /// The name on pages.
     #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
+    pub(crate) fn name(self) -> String {
+        let name = match self {
             Self::SkipsInfo => "the checker skips info",
             Self::ShrinksToAnother => "the shrinker accepts other failures",
             Self::DrawsIgnorePurpose => "draws ignore their purpose",
             Self::IncompleteDrain => "the drain is incomplete",
             Self::NoReordering => "the network never reorders",
-        }
+            Self::NoEffect(kind) => return format!("{} does nothing", NetworkFault::NAMES[kind]),
+            Self::SkipsDetails => "the service layer skips texts and details",
+            Self::SkipsIndex => "the service layer skips the command index",
+            Self::AcceptsAnyCatchingUp => "the service layer accepts any CATCHING_UP",
+            Self::DefaultEdge => "the service layer has only default settings",
+        };
+        name.to_owned()
     }
 }

@@ -2,10 +2,10 @@
 //! of threads; and every fault that the simulator could have ([`SimulatorFault`]) makes a check
 //! fail.
 
-use crate::check::failure::Oracle;
+use crate::check::failure::{Failure, Oracle};
 use crate::check::swarm::{play_plan, play_seed};
-use crate::exit::Exit;
 use crate::layers::service;
+use crate::layers::wire::corruption::Corruption;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::mutation::planted_bugs::Bug;
 use crate::plan::Kind;
@@ -28,6 +28,9 @@ pub(crate) struct Check {
 /// Number of seeds that run twice.
 const SEEDS: u64 = 64;
 
+/// Number of seeds of the service layer.
+const SERVICE_SEEDS: u64 = 60;
+
 /// All checks; determinism first, because the others depend on it.
 #[must_use]
 pub(crate) fn all(jobs: usize) -> Vec<Check> {
@@ -43,17 +46,25 @@ pub(crate) fn all(jobs: usize) -> Vec<Check> {
         draws_depend_on_their_purpose,
         every_order_ends,
         every_network_fault_happens,
+        every_network_fault_has_its_effect,
+        every_field_of_a_reply_is_compared,
     ] {
         checks.push(check(none));
     }
     // The reverse: with each injected fault its check must fail.
-    for simulator_fault in SimulatorFault::ALL {
+    for simulator_fault in SimulatorFault::all() {
         let check = match simulator_fault {
             SimulatorFault::SkipsInfo => every_answer_is_compared,
             SimulatorFault::ShrinksToAnother => shrinking_keeps_the_failure,
             SimulatorFault::DrawsIgnorePurpose => draws_depend_on_their_purpose,
             SimulatorFault::IncompleteDrain => every_order_ends,
-            SimulatorFault::NoReordering => every_network_fault_happens,
+            SimulatorFault::NoReordering | SimulatorFault::DefaultEdge => {
+                every_network_fault_happens
+            }
+            SimulatorFault::NoEffect(_) => every_network_fault_has_its_effect,
+            SimulatorFault::SkipsDetails
+            | SimulatorFault::SkipsIndex
+            | SimulatorFault::AcceptsAnyCatchingUp => every_field_of_a_reply_is_compared,
         };
         let result = check(InjectedFaults { simulator_fault: Some(simulator_fault), ..none });
         checks.push(Check {
@@ -169,12 +180,42 @@ fn every_order_ends(injected: InjectedFaults) -> Check {
     }
 }
 
-/// Every network fault must happen: otherwise the service layer proves little.
+/// Every network fault and every setting must happen: otherwise the service layer proves little.
 fn every_network_fault_happens(injected: InjectedFaults) -> Check {
-    let (text, exit) = service::run_covered(0..60, 2, injected);
+    let missing = service::covered(0..SERVICE_SEEDS, injected).err();
     Check {
-        name: "every network fault happens in 60 seeds".to_owned(),
-        wrong: (exit != Exit::Ok).then(|| text.lines().last().unwrap_or_default().to_owned()),
+        name: format!("every network fault and setting happens in {SERVICE_SEEDS} seeds"),
+        wrong: missing.map(|(_, text)| text),
         of_determinism: false,
     }
+}
+
+/// A network fault that is only counted tests nothing.
+fn every_network_fault_has_its_effect(injected: InjectedFaults) -> Check {
+    let wrong = service::covered(0..SERVICE_SEEDS, injected).err();
+    let wrong = wrong.filter(|(failure, _)| oracle_of(failure.as_deref()) == Some(Oracle::Network));
+    Check {
+        name: "every network fault has its effect".to_owned(),
+        wrong: wrong.map(|(_, text)| text),
+        of_determinism: false,
+    }
+}
+
+/// The service layer must detect a change of any field of a reply.
+fn every_field_of_a_reply_is_compared(injected: InjectedFaults) -> Check {
+    let undetected = Corruption::ALL.iter().find(|&&corruption| {
+        let injected = InjectedFaults { corruption: Some(corruption), ..injected };
+        let caught = service::covered(0..SERVICE_SEEDS, injected).err();
+        let oracle = caught.and_then(|(failure, _)| oracle_of(failure.as_deref()));
+        !matches!(oracle, Some(Oracle::Answer | Oracle::Index))
+    });
+    Check {
+        name: "every field of a reply is compared".to_owned(),
+        wrong: undetected.map(|corruption| format!("a wrong {corruption:?} is not detected")),
+        of_determinism: false,
+    }
+}
+
+fn oracle_of(failure: Option<&Failure>) -> Option<Oracle> {
+    failure.map(|failure| failure.signature.oracle)
 }

@@ -273,7 +273,7 @@ impl Generator {
             0 => self.number,
             keys => u32::try_from(1 + draw.below(keys)).expect("there are a few keys"),
         };
-        Key { name, length }
+        Key { length, ..Key::named(name) }
     }
 
     fn draw_items(&mut self, items: &mut Vec<(u32, u32)>) {

@@ -3,6 +3,7 @@
 //! does not exist.
 
 mod extreme;
+mod fill;
 pub(crate) mod generator;
 mod large;
 pub(crate) mod rng;
@@ -11,6 +12,7 @@ mod shop;
 pub(crate) mod text;
 pub(crate) mod workload;
 
+pub(crate) use self::fill::Fill;
 use crate::model::contract::Call;
 use crate::model::{ContainerSizes, World};
 
@@ -198,13 +200,15 @@ impl Op {
     }
 }
 
-/// An idempotency key: none, or a name with leading dots up to a length.
+/// An idempotency key: none, or a name that is filled up to a length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     /// The name: `k3` for 3; 0 means no key.
     pub(crate) name: u32,
-    /// Minimum length in bytes; a shorter name gets leading dots.
+    /// Minimum length in bytes; a shorter name is filled.
     pub(crate) length: u8,
+    /// What it is filled with.
+    pub(crate) fill: Fill,
 }
 
 /// A scratch buffer for the text of a key.
@@ -225,14 +229,20 @@ impl KeyText {
 
 impl Key {
     /// No key.
-    pub(crate) const NONE: Self = Self { name: 0, length: 0 };
+    pub(crate) const NONE: Self = Self::named(0);
+
+    /// The key with this name, which is 0 for no key.
+    #[must_use]
+    pub(crate) const fn named(name: u32) -> Self {
+        Self { name, length: 0, fill: Fill::DOTS }
+    }
 
     /// The text of the key, written into the buffer.
     pub(crate) fn write(self, buffer: &mut KeyText) -> &str {
         if self.name == 0 {
             return "";
         }
-        // From the end: digits, `k`, dots. Long keys differ only in their last bytes.
+        // From the end: digits, `k`, the fill. Long keys usually differ only in their last bytes.
         let mut from = KeyText::LENGTH;
         let mut put = |byte| {
             from -= 1;
@@ -246,8 +256,13 @@ impl Key {
         put(b'k');
         let named = from;
         let from = named.min(KeyText::LENGTH - usize::from(self.length));
-        buffer.bytes[from..named].fill(b'.');
-        std::str::from_utf8(&buffer.bytes[from..]).expect("a key is ASCII")
+        let key = &mut buffer.bytes[from..];
+        if self.fill == Fill::DOTS {
+            key[..named - from].fill(b'.');
+        } else {
+            self.fill.write(key, named - from);
+        }
+        std::str::from_utf8(key).expect("a key is UTF-8")
     }
 }
 

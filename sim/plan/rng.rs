@@ -22,6 +22,8 @@ pub(crate) enum Domain {
     Commands,
     /// Network faults, by the number of the command.
     Network,
+    /// What the service layer changes in a plan, by the number of the command.
+    Edge,
 }
 
 impl Domain {
@@ -31,6 +33,7 @@ impl Domain {
             Self::World => *b"world   ",
             Self::Commands => *b"commands",
             Self::Network => *b"network ",
+            Self::Edge => *b"edge    ",
         }
     }
 }

@@ -17,7 +17,7 @@
 use std::fmt::{self, Display};
 
 use crate::model::{ContainerSizes, World};
-use crate::plan::{Key, Op, Plan, Step, Target};
+use crate::plan::{Fill, Key, Op, Plan, Step, Target};
 
 /// The first line of every plan.
 const HEADER: &str = "plan v1";
@@ -110,8 +110,11 @@ impl Display for Step {
                 }
                 match key {
                     Key::NONE => Ok(()),
-                    Key { name, length: 0 } => write!(f, " key=k{name}"),
-                    Key { name, length } => write!(f, " key=k{name}:{length}"),
+                    Key { name, length: 0, fill: Fill::DOTS } => write!(f, " key=k{name}"),
+                    Key { name, length, fill: Fill::DOTS } => write!(f, " key=k{name}:{length}"),
+                    Key { name, length, fill } => {
+                        write!(f, " key=k{name}:{length}:{}", fill.name())
+                    }
                 }
             }
             Op::Info(target) | Op::Pay(target) | Op::Cancel(target) => match target {
@@ -255,10 +258,12 @@ fn target(word: &str) -> Result<Target, String> {
 }
 
 fn read_key(word: &str) -> Result<Key, String> {
-    let (name, length) = word.split_once(':').unwrap_or((word, "0"));
+    let (name, rest) = word.split_once(':').unwrap_or((word, "0"));
+    let (length, fill) = rest.split_once(':').unwrap_or((rest, Fill::DOTS.name()));
+    let known = Fill::named(fill).ok_or_else(|| format!("unknown fill of a key: {fill:?}"))?;
     match (number(after(name, "k")?)?, number(length)?) {
         (0, _) => Err("a key's name is above 0".to_owned()),
-        (name, length) => Ok(Key { name, length }),
+        (name, length) => Ok(Key { name, length, fill: known }),
     }
 }
 
@@ -355,8 +360,18 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
     fn a_key_gets_leading_dots_up_to_its_length() {
         let mut buffer = crate::plan::KeyText::default();
         assert_eq!(Key::NONE.write(&mut buffer), "");
-        assert_eq!(Key { name: 4_294_967_295, length: 0 }.write(&mut buffer), "k4294967295");
-        assert_eq!(Key { name: 12, length: 5 }.write(&mut buffer), "..k12");
-        assert_eq!(Key { name: 12, length: 255 }.write(&mut buffer).len(), 255);
+        assert_eq!(Key::named(4_294_967_295).write(&mut buffer), "k4294967295");
+        let dots = Key::named(12);
+        assert_eq!(Key { length: 5, ..dots }.write(&mut buffer), "..k12");
+        assert_eq!(Key { length: 255, ..dots }.write(&mut buffer).len(), 255);
+    }
+
+    #[test]
+    fn a_key_of_other_characters_is_text_and_back() {
+        let line = "1 @0s c0 create user=1 1x1 key=k7:64:combining\n";
+        let text = format!("plan v1\nworld timeout=0s window=0s max_lines=1 start=0s\nstock\n{line}");
+        assert_eq!(Plan::parse(&text).unwrap().to_string(), text);
+        let unknown = Plan::parse(&text.replace("combining", "runes")).unwrap_err();
+        assert_eq!(unknown.why, "unknown fill of a key: \"runes\"");
     }
 }

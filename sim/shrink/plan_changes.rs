@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::search::Shrinker;
 use crate::model::ContainerSizes;
-use crate::plan::{Key, Kind, Op, Plan, Step, Target};
+use crate::plan::{Fill, Key, Kind, Op, Plan, Step, Target};
 
 impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
     /// Shrinks a plan until no more changes are kept.
@@ -84,7 +84,9 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
     fn plain_steps(&mut self, plan: &mut Plan) {
         for place in 0..plan.steps.len() {
             self.attempt(plan, |plan| plan.steps[place].client = 0);
-            for change in [plain_user, no_key, short_key, order_by_step, first_order, only_time] {
+            let changes =
+                [plain_user, no_key, short_key, dotted_key, order_by_step, first_order, only_time];
+            for change in changes {
                 self.attempt(plan, |plan| change(plan, place));
             }
         }
@@ -194,7 +196,13 @@ fn no_key(plan: &mut Plan, place: usize) {
 
 fn short_key(plan: &mut Plan, place: usize) {
     if let Op::Create { key, .. } = &mut plan.steps[place].op {
-        key.length = 0;
+        (key.length, key.fill) = (0, Fill::DOTS);
+    }
+}
+
+fn dotted_key(plan: &mut Plan, place: usize) {
+    if let Op::Create { key, .. } = &mut plan.steps[place].op {
+        key.fill = Fill::DOTS;
     }
 }
 

@@ -127,7 +127,7 @@ fn draw(draws: &mut Draws, world: &World, number: u32, before: &[Step]) -> Step 
                 (draws.draw(Purpose::USER).below(20), draws.draw(Purpose::KEY).below(8));
             let user = if user == 0 { 0 } else { i64::try_from(1 + user % 2).expect("1 or 2") };
             let name = if key < 3 { u32::try_from(key).expect("below 3") } else { 0 };
-            Op::Create { user, key: Key { name, length: 0 } }
+            Op::Create { user, key: Key::named(name) }
         }
         Kind::Info => Op::Info(target),
         Kind::Pay => Op::Pay(target),

@@ -260,7 +260,7 @@ fn draw(draws: &mut Draws, newest: i64) -> (Step, i64) {
                 let count = u32::try_from(draw.below(5)).expect("below 5");
                 step.items.push((sku, count.max(u32::from(draw.chance(15, 16)))));
             }
-            Op::Create { user, key: Key { name, length: 0 } }
+            Op::Create { user, key: Key::named(name) }
         }
         Kind::Info => Op::Info(target),
         Kind::Pay => Op::Pay(target),

@@ -39,13 +39,9 @@ fn not_awaiting(order: i64, status: &str) -> Reply {
     let facts = [("order_id", order.to_string()), ("status", status.to_owned())];
     let facts = facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
     let reason = "ORDER_NOT_AWAITING_PAYMENT".to_owned();
-    Reply::Refused(Box::new(ErrorStatus {
-        code: tonic::Code::FailedPrecondition,
-        message: "no".to_owned(),
-        info: Some(ErrorInfo { domain: "loms".to_owned(), reason, facts }),
-        violations: Vec::new(),
-        retry_after: None,
-    }))
+    let mut status = ErrorStatus::new(tonic::Code::FailedPrecondition, "no");
+    status.info = Some(ErrorInfo { domain: "loms".to_owned(), reason, facts });
+    Reply::Refused(Box::new(status))
 }
 
 /// The results of both checks.

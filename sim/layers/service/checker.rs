@@ -1,19 +1,23 @@
 //! The checker of the service layer: the model gets the same calls in the order in which the server
 //! executes them.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 
+use loms::grpc::service::ServiceOptions;
 use loms::sequencer::{Behind, Sequencer};
 use loms::state_machine::{Command, LomsState};
 
+use super::edge::Edge;
+use super::edge_counts::EdgeCounts;
 use crate::check::checker::Verdict;
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::subject::rules;
 use crate::coverage::counts::Counts;
-use crate::layers::wire::Received;
+use crate::layers::wire::{Received, expected};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
-use crate::mutation::injected::InjectedFaults;
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
 use crate::report::answers::Class;
 
@@ -22,11 +26,14 @@ use crate::report::answers::Class;
 pub(crate) struct ServiceChecker {
     /// Counts of the run so far.
     pub(crate) counts: Counts,
+    /// Counts of the answers that depend on settings and limits.
+    pub(crate) edge_counts: EdgeCounts,
     /// The model.
     pub(crate) model: Model,
     /// Whether the server has a backlog: it knows of due orders that have not yet expired.
     pub(crate) has_backlog: bool,
     world: World,
+    options: ServiceOptions,
     expiry_step: NonZeroUsize,
     injected: InjectedFaults,
 }
@@ -72,12 +79,19 @@ fn is_invalid(answer: &Answer) -> bool {
 }
 
 impl ServiceChecker {
-    /// The checker of a server that starts with this world. The server expires at most
-    /// `expiry_step` orders at once.
+    /// The checker of a server that starts with this world and these settings. The server expires
+    /// at most `expiry_step` orders at once.
     #[must_use]
-    pub(crate) fn open(world: &World, expiry_step: NonZeroUsize, injected: InjectedFaults) -> Self {
+    pub(crate) fn open(
+        world: &World,
+        edge: Edge,
+        expiry_step: NonZeroUsize,
+        injected: InjectedFaults,
+    ) -> Self {
         Self {
             counts: Counts::default(),
+            edge_counts: EdgeCounts::default(),
+            options: edge.options(world),
             model: Model::new(world, injected.bug),
             has_backlog: false,
             world: world.clone(),
@@ -133,6 +147,23 @@ impl ServiceChecker {
         Err(self.differs(Oracle::Liveness, sent, actual, (Class::Done, expected)))
     }
 
+    /// If the server has refused a call because of a backlog, the delay after which to send it
+    /// again, in nanoseconds.
+    #[must_use]
+    pub(crate) fn catching_up(&self, received: &Received) -> Option<u64> {
+        let any = self.injected.has(SimulatorFault::AcceptsAnyCatchingUp);
+        self.seen(received).catching_up(any)
+    }
+
+    /// What the checker sees of a reply: a test may have changed a field.
+    fn seen<'a>(&self, received: &'a Received) -> Cow<'a, Received> {
+        let mut seen = Cow::Borrowed(received);
+        if let Some(corruption) = self.injected.corruption {
+            corruption.apply(seen.to_mut());
+        }
+        seen
+    }
+
     /// The failure of a server that answers a call although it has a backlog.
     pub(crate) fn answered_during_backlog(
         &self,
@@ -155,25 +186,36 @@ impl ServiceChecker {
         sent: SentCall<'_>,
         received: &Received,
     ) -> Result<Answer, Box<Failure>> {
+        let received = self.seen(received);
         let at = self.time_of(clock, sent.call);
         let expected = self.model.answer(at, sent.call);
         let expected_class = Class::of(Some(&expected));
-        let answer = received.answer(sent.call);
-        if answer.as_ref() != Ok(&expected) {
-            let actual = match answer {
-                Ok(answer) => (Class::of(Some(&answer)), answer.to_string()),
-                Err(unexpected) => (Class::Impossible, unexpected),
-            };
-            let expected = (expected_class, expected.to_string());
-            return Err(self.differs(Oracle::Answer, sent, actual, expected));
+        let reply = expected::reply(sent.call, &expected, self.options);
+        let same = received.reply == reply
+            || self.injected.has(SimulatorFault::SkipsDetails)
+                && received.answer(sent.call).as_ref() == Ok(&expected);
+        if !same {
+            let actual_class =
+                received.answer(sent.call).map_or(Class::Impossible, |it| Class::of(Some(&it)));
+            let [mut actual, mut text] = [&received.reply, &reply].map(ToString::to_string);
+            if actual == text {
+                [actual, text] = [&received.reply, &reply].map(|reply| format!("{reply:?}"));
+            }
+            return Err(self.differs(
+                Oracle::Answer,
+                sent,
+                (actual_class, actual),
+                (expected_class, text),
+            ));
         }
         // An invalid request does not reach the state machine, so its answer has no index.
         let index = (!is_invalid(&expected)).then_some(self.model.entries());
-        if received.index != index {
+        if received.index != index && !self.injected.has(SimulatorFault::SkipsIndex) {
             let text = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
             let actual = (Class::Done, text(received.index));
             return Err(self.differs(Oracle::Index, sent, actual, (expected_class, text(index))));
         }
+        self.edge_counts.note(sent.call, &expected, self.options);
         self.counts.note(kind_of(sent.call), &expected);
         Ok(expected)
     }

@@ -67,9 +67,4 @@ impl FaultCounts {
             let _ = writeln!(text, "  {}", row.join(", "));
         }
     }
-
-    /// The names of all counts that are 0.
-    pub(super) fn missing(&self) -> Vec<&'static str> {
-        self.all().into_iter().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
-    }
 }

@@ -4,9 +4,11 @@
 use loms::grpc::proto::loms_client::LomsClient;
 
 use super::checker::{SentCall, ServiceChecker};
+use super::edge::Edge;
+use super::edge_counts::EdgeCounts;
 use super::server::{Loms, ManualClock, SHIPPED_EXPIRY_STEP, Server, call_now};
 use crate::check::checker::Verdict;
-use crate::check::failure::Oracle;
+use crate::check::failure::{Failure, Oracle};
 use crate::check::swarm::{self, Ending};
 use crate::coverage::counts::Counts;
 use crate::model::contract::{Answer, Call};
@@ -49,10 +51,11 @@ pub(crate) struct FaultFreeRun {
 impl FaultFreeRun {
     /// A server that starts with the plan's world.
     #[must_use]
-    pub(crate) fn open(plan: &Plan, injected: InjectedFaults) -> Self {
-        let server = Server::start(&plan.world, ManualClock::default(), SHIPPED_EXPIRY_STEP);
+    pub(crate) fn open(plan: &Plan, edge: Edge, injected: InjectedFaults) -> Self {
+        let (world, expiry_step) = (&plan.world, SHIPPED_EXPIRY_STEP);
+        let server = Server::start(world, edge, ManualClock::default(), expiry_step);
         let client = server.client();
-        let checker = ServiceChecker::open(&plan.world, SHIPPED_EXPIRY_STEP, injected);
+        let checker = ServiceChecker::open(world, edge, expiry_step, injected);
         Self { server, client, checker, created: CreatedOrders::default(), start: plan.start }
     }
 
@@ -72,12 +75,19 @@ impl FaultFreeRun {
             let server = &self.server.sequencer;
             return self.checker.change_rules(at, step.number, timeout, window, server);
         }
+        let had_deadline = self.checker.model.next_deadline().is_some();
         let received = call_now(&mut self.client, call);
         let sent = SentCall { number: step.number, call };
         if let Answer::Created { order, .. } = self.checker.answered(at, sent, &received)? {
             self.created.note(step.number, order);
         }
-        Ok(())
+        // Without a deadline the ticker sleeps until a call wakes it.
+        let must_wake = !had_deadline && self.checker.model.next_deadline().is_some();
+        if self.server.ticker_is_woken() || !must_wake {
+            return Ok(());
+        }
+        let (actual, expected) = ("the ticker is not woken", "a first deadline wakes the ticker");
+        Err(self.checker.without_call(Oracle::Liveness, actual.to_owned(), expected.to_owned()))
     }
 }
 
@@ -87,9 +97,10 @@ impl FaultFreeRun {
 /// The model or the swarm layer gives another answer.
 pub(crate) fn play(
     plan: &Plan,
+    edge: Edge,
     injected: InjectedFaults,
-) -> Result<Counts, Box<crate::check::failure::Failure>> {
-    let mut run = FaultFreeRun::open(plan, injected);
+) -> Result<(Counts, EdgeCounts), Box<Failure>> {
+    let mut run = FaultFreeRun::open(plan, edge, injected);
     plan.steps.iter().try_for_each(|step| run.step(step))?;
     let swarm = swarm::play_plan(plan, injected, Ending::Abrupt);
     swarm.verdict?;
@@ -99,5 +110,5 @@ pub(crate) fn play(
         let swarm = format!("{} in the swarm layer", text(swarm));
         return Err(run.checker.without_call(Oracle::Replay, text(service), swarm));
     }
-    Ok(run.checker.counts)
+    Ok((run.checker.counts, run.checker.edge_counts))
 }

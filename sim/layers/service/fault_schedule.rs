@@ -94,7 +94,8 @@ impl NetworkFault {
         }
     }
 
-    const fn span(self) -> Option<u64> {
+    /// Its time, if it has one, in nanoseconds.
+    pub(super) const fn span(self) -> Option<u64> {
         match self {
             Self::RequestLost | Self::ReplyLost | Self::Restart => None,
             Self::Duplicate(span)

@@ -7,16 +7,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use loms::grpc::proto::loms_client::LomsClient;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
 use super::channel::{Channel, Gate};
-use super::checker::{SentCall, ServiceChecker, call_of};
+use super::checker::{ServiceChecker, call_of};
+use super::edge::Edge;
+use super::effects::{self, AttemptFaults, ClockError, RequestLog};
 use super::fault_counts::FaultCounts;
-use super::fault_schedule::{FaultSchedule, NetworkFault};
+use super::fault_schedule::FaultSchedule;
 use super::server::{Loms, ManualClock, Server};
 use super::timers::Timers;
 use crate::check::checker::Verdict;
@@ -53,20 +55,22 @@ pub(super) enum Event {
 
 /// A request in flight.
 pub(super) struct InFlight<'a> {
-    client: usize,
-    attempt: u8,
-    step: &'a Step,
+    pub(super) client: usize,
+    pub(super) attempt: u8,
+    pub(super) step: &'a Step,
     /// The order of the call, as the client knew it when it sent the call.
-    order: i64,
+    pub(super) order: i64,
     /// A duplicate by the network: no client waits for its reply.
-    duplicate: bool,
-    channel: Channel,
-    gate: Gate,
-    calling: ClientCall<'a>,
+    pub(super) duplicate: bool,
+    pub(super) faults: AttemptFaults,
+    pub(super) log: RequestLog,
+    pub(super) channel: Channel,
+    pub(super) gate: Gate,
+    pub(super) calling: ClientCall<'a>,
     pub(super) serving: Option<ServerCall>,
-    answer: Option<Answer>,
+    pub(super) answer: Option<Answer>,
     /// When to send the call again, after a refusal because of a backlog.
-    retry_after: Option<u64>,
+    pub(super) retry_after: Option<u64>,
 }
 
 /// A client with its remaining steps; the first one is current.
@@ -85,21 +89,23 @@ pub(crate) struct FaultyRun<'a> {
     pub(crate) fault_counts: FaultCounts,
     pub(super) server: Server,
     pub(super) created: CreatedOrders,
-    plan: &'a Plan,
-    schedule: &'a FaultSchedule,
+    pub(super) plan: &'a Plan,
+    pub(super) schedule: &'a FaultSchedule,
+    edge: Edge,
+    injected: InjectedFaults,
     pub(super) now: u64,
-    /// The error of the server's clock: it is this far ahead of `now`, and this far behind it.
-    clock_ahead: u64,
-    clock_behind: u64,
+    clock_error: ClockError,
+    /// What it must be by the schedule.
+    scheduled_error: ClockError,
     queue: BTreeMap<(u64, u64, u64), Event>,
     pub(super) queued: u64,
     pub(super) draws: Draws,
     clients: Vec<Client<'a>>,
     pub(super) in_flight: Vec<InFlight<'a>>,
     /// The requests in the order in which they were sent, for a network that never reorders.
-    in_order: Option<VecDeque<usize>>,
+    pub(super) in_order: Option<VecDeque<usize>>,
     /// The most recently sent request among those that have arrived.
-    latest_arrived: usize,
+    pub(super) latest_arrived: usize,
     /// The calls that wait for the end of a backlog.
     pub(super) waiting: Vec<usize>,
     /// Whether an [`Event::Tick`] is in the queue.
@@ -107,7 +113,7 @@ pub(crate) struct FaultyRun<'a> {
     /// The service's timers, in virtual time.
     pub(super) timers: Timers,
     /// If keys never expire: the first order of each create, by step.
-    keyed: BTreeMap<u32, i64>,
+    pub(super) keyed: BTreeMap<u32, i64>,
 }
 
 impl<'a> FaultyRun<'a> {
@@ -116,8 +122,10 @@ impl<'a> FaultyRun<'a> {
     pub(crate) fn open(
         plan: &'a Plan,
         schedule: &'a FaultSchedule,
+        edge: Edge,
         injected: InjectedFaults,
     ) -> Self {
+        let expiry_step = schedule.expiry_step;
         let clients = plan.steps.iter().map(|step| usize::from(step.client) + 1).max();
         let mut clients: Vec<Client<'_>> =
             std::iter::repeat_with(Client::default).take(clients.unwrap_or(0)).collect();
@@ -125,15 +133,17 @@ impl<'a> FaultyRun<'a> {
             clients[usize::from(step.client)].steps.push_back(step);
         }
         let mut run = Self {
-            checker: ServiceChecker::open(&plan.world, schedule.expiry_step, injected),
+            checker: ServiceChecker::open(&plan.world, edge, expiry_step, injected),
             fault_counts: FaultCounts::default(),
-            server: Server::start(&plan.world, ManualClock::default(), schedule.expiry_step),
+            server: Server::start(&plan.world, edge, ManualClock::default(), expiry_step),
             created: CreatedOrders::default(),
             plan,
             schedule,
+            edge,
+            injected,
             now: plan.start,
-            clock_ahead: 0,
-            clock_behind: 0,
+            clock_error: ClockError::default(),
+            scheduled_error: ClockError::default(),
             queue: BTreeMap::new(),
             queued: 0,
             draws: Draws::new(plan.start, Domain::Network),
@@ -169,12 +179,30 @@ impl<'a> FaultyRun<'a> {
             let text = |count| format!("{count} calls resolved");
             return Err(self.checker.without_call(Oracle::Liveness, text(resolved), text(steps)));
         }
+        self.every_fault_had_its_effect()?;
         self.drain()
+    }
+
+    /// Every request was delivered as its faults demand.
+    fn every_fault_had_its_effect(&self) -> Verdict {
+        for (place, flight) in self.in_flight.iter().enumerate() {
+            let InFlight { step, faults, duplicate, .. } = flight;
+            let again = !duplicate && faults.span(effects::DUPLICATE).is_some();
+            let missing = again && !self.in_flight.get(place + 1).is_some_and(|next| next.duplicate);
+            let missing = missing.then(|| ("no duplicate".to_owned(), "a duplicate".to_owned()));
+            if let Some((actual, expected)) =
+                missing.or_else(|| flight.log.difference(faults, *duplicate))
+            {
+                let at = format!("step {}, attempt {}: ", step.number, flight.attempt);
+                return Err(self.checker.without_call(Oracle::Network, at + &actual, expected));
+            }
+        }
+        Ok(())
     }
 
     /// The time of the server's clock.
     pub(super) fn clock(&self) -> u64 {
-        self.now.saturating_add(self.clock_ahead).saturating_sub(self.clock_behind)
+        self.clock_error.clock(self.now)
     }
 
     pub(super) fn push(&mut self, after: u64, event: Event) {
@@ -217,20 +245,8 @@ impl<'a> FaultyRun<'a> {
     fn send(&mut self, client: usize, attempt: u8) -> Verdict {
         let step =
             *self.clients[client].steps.front().expect("a client with a Send event has a step");
-        let schedule = self.schedule;
-        for fault in schedule.faults_of(step.number, attempt) {
-            if fault == NetworkFault::Restart {
-                self.restart();
-            } else if let NetworkFault::ClockForward(span) = fault {
-                self.clock_ahead = self.clock_ahead.saturating_add(span);
-            } else if let NetworkFault::ClockBack(span) = fault {
-                self.clock_behind = self.clock_behind.saturating_add(span);
-            } else {
-                continue;
-            }
-            self.fault_counts.faults[fault.kind()] += 1;
-        }
-        self.server.clock.set(self.clock());
+        let faults = AttemptFaults::of(self.schedule.faults_of(step.number, attempt));
+        self.fail_server(&faults)?;
         let (clock, server) = (self.clock(), &self.server.sequencer);
         if let Op::Rules { timeout, window } = step.op {
             self.checker.change_rules(clock, step.number, timeout, window, server)?;
@@ -244,30 +260,51 @@ impl<'a> FaultyRun<'a> {
         }
         self.fault_counts.retries += u64::from(attempt > 0);
         let order = step.op.target().map_or(0, |target| self.created.find(target));
-        let flight = self.start_call(client, attempt, step, order, false);
+        let flight = self.start_call(client, attempt, step, order, faults, false);
         self.clients[client].waits_for = Some(flight);
-        self.push(schedule.deadline, Event::Deadline(flight));
-        let (mut late, mut dropped, mut again) = (0, false, None);
-        for fault in schedule.faults_of(step.number, attempt) {
-            if fault == NetworkFault::RequestLost {
-                dropped = true;
-            } else if let NetworkFault::RequestDelayed(span) = fault {
-                late = span;
-            } else if let NetworkFault::Duplicate(span) = fault {
-                again = Some(span);
-            } else {
-                continue;
-            }
-            self.fault_counts.faults[fault.kind()] += 1;
-        }
-        if !dropped {
+        self.push(self.schedule.deadline, Event::Deadline(flight));
+        let late = self.happens(&faults, effects::REQUEST_DELAYED).unwrap_or(0);
+        if self.happens(&faults, effects::REQUEST_LOST).is_none() {
             self.send_request(late, flight);
         }
-        if let Some(after) = again {
-            let duplicate = self.start_call(client, attempt, step, order, true);
+        if let Some(after) = self.happens(&faults, effects::DUPLICATE) {
+            let duplicate = self.start_call(client, attempt, step, order, faults, true);
             self.send_request(late.saturating_add(after), duplicate);
         }
         Ok(())
+    }
+
+    /// The fault of this kind, if the attempt has one: it is counted and happens now.
+    pub(super) fn happens(&mut self, faults: &AttemptFaults, kind: usize) -> Option<u64> {
+        let span = faults.span(kind)?;
+        self.fault_counts.faults[kind] += 1;
+        (!self.injected.has(SimulatorFault::NoEffect(kind))).then_some(span)
+    }
+
+    /// Before an attempt the server may restart, and its clock may jump.
+    fn fail_server(&mut self, faults: &AttemptFaults) -> Verdict {
+        if self.happens(faults, effects::RESTART).is_some() {
+            self.restart();
+        }
+        let [forward, back] = [effects::CLOCK_FORWARD, effects::CLOCK_BACK];
+        let jumps = (self.happens(faults, forward), self.happens(faults, back));
+        self.clock_error.jump(jumps.0, jumps.1);
+        self.server.clock.set(self.clock());
+        self.scheduled_error.jump(faults.span(forward), faults.span(back));
+        let clocks = [self.server.clock.now(), self.scheduled_error.clock(self.now)];
+        if clocks[0] != clocks[1] {
+            let [actual, expected] = clocks.map(|clock| format!("the server's clock is {clock}"));
+            return Err(self.checker.without_call(Oracle::Network, actual, expected));
+        }
+        if faults.span(effects::RESTART).is_none() {
+            return Ok(());
+        }
+        let index = self.server.sequencer.present().map(|present| present.state().index());
+        if index == Ok(0) {
+            return Ok(());
+        }
+        let expected = "a server that has lost its state".to_owned();
+        Err(self.checker.without_call(Oracle::Network, format!("entries: {index:?}"), expected))
     }
 
     fn send_request(&mut self, after: u64, flight: usize) {
@@ -284,6 +321,7 @@ impl<'a> FaultyRun<'a> {
         attempt: u8,
         step: &'a Step,
         order: i64,
+        faults: AttemptFaults,
         duplicate: bool,
     ) -> usize {
         let channel = Channel::default();
@@ -300,6 +338,8 @@ impl<'a> FaultyRun<'a> {
             step,
             order,
             duplicate,
+            faults,
+            log: RequestLog { sent: self.now, ..RequestLog::default() },
             channel,
             gate: Gate::default(),
             calling,
@@ -310,134 +350,8 @@ impl<'a> FaultyRun<'a> {
         self.in_flight.len() - 1
     }
 
-    fn arrive(&mut self, place: usize) -> Verdict {
-        let place = self.in_order.as_mut().and_then(VecDeque::pop_front).unwrap_or(place);
-        self.fault_counts.reordered += u64::from(place < self.latest_arrived);
-        self.latest_arrived = self.latest_arrived.max(place);
-        let flight = &mut self.in_flight[place];
-        let (mut slow, mut disconnect) = (None, None);
-        if !flight.duplicate {
-            for fault in self.schedule.faults_of(flight.step.number, flight.attempt) {
-                if let NetworkFault::BodyDelayed(span) = fault {
-                    slow = Some(span);
-                } else if let NetworkFault::Disconnect(span) = fault {
-                    disconnect = Some(span);
-                } else {
-                    continue;
-                }
-                self.fault_counts.faults[fault.kind()] += 1;
-            }
-        }
-        let request = flight.channel.take_request().expect("a request arrives once");
-        flight.serving = Some(self.server.loms.call(flight.gate.before(request)));
-        match (disconnect, slow) {
-            (Some(span), _) => self.push(span, Event::Disconnect(place)),
-            (None, Some(span)) => self.push(span, Event::Finish(place)),
-            (None, None) => return self.finish(place),
-        }
-        // The handler has the headers of the request and waits for the body.
-        let serving = self.in_flight[place].serving.as_mut().expect("it has just been called");
-        let polled = serving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending(), "the service answers before the body has arrived");
-        Ok(())
-    }
-
-    /// The whole request has arrived: the server works on it.
-    fn finish(&mut self, place: usize) -> Verdict {
-        self.in_flight[place].gate.open();
-        self.serve(place)
-    }
-
-    /// The server answers a complete request. While it has a backlog of due orders, it lets the
-    /// call wait, and refuses it if it waits too long.
-    pub(super) fn serve(&mut self, place: usize) -> Verdict {
-        let clock = self.clock();
-        let flight = &mut self.in_flight[place];
-        let Some(mut serving) = flight.serving.take() else {
-            // The server has restarted since, or the client has disconnected.
-            return Ok(());
-        };
-        let (step, order) = (flight.step, flight.order);
-        let mut buffer = KeyText::default();
-        let call = call_of(step, order, &mut buffer);
-        let sent = SentCall { number: step.number, call };
-        let had_backlog = self.checker.has_backlog;
-        let must_wait = self.checker.must_wait(clock, call);
-        if must_wait {
-            self.timers.advance_to(self.now);
-            // Only a wake-up by this call counts, so clear earlier ones.
-            self.ticker_is_woken();
-        }
-        let mut context = Context::from_waker(Waker::noop());
-        let polled = {
-            let _timers = self.timers.enter();
-            serving.as_mut().poll(&mut context)
-        };
-        let flight = &mut self.in_flight[place];
-        let Poll::Ready(Ok(response)) = polled else {
-            flight.serving = Some(serving);
-            self.checker.not_answered(sent, must_wait, "no answer")?;
-            return self.wait_for_ticker(place, had_backlog);
-        };
-        flight.channel.put_response(response);
-        let Poll::Ready(received) = flight.calling.as_mut().poll(&mut context) else {
-            panic!("the client still waits after the response has arrived");
-        };
-        flight.retry_after = received.catching_up();
-        if flight.retry_after.is_some() {
-            self.checker.not_answered(sent, must_wait, "CATCHING_UP")?;
-            self.fault_counts.catching_up += 1;
-        } else if must_wait {
-            return Err(self.checker.answered_during_backlog(sent, &received));
-        } else {
-            let answer = self.checker.answered(clock, sent, &received)?;
-            self.one_key_one_order(place, &answer)?;
-            self.in_flight[place].answer = Some(answer);
-        }
-        self.send_reply(place);
-        Ok(())
-    }
-
-    /// The server has answered: its reply is on the way to the client, or lost.
-    fn send_reply(&mut self, place: usize) {
-        let flight = &self.in_flight[place];
-        let (mut back, mut lost) = (0, flight.duplicate);
-        for fault in self.schedule.faults_of(flight.step.number, flight.attempt) {
-            if fault == NetworkFault::ReplyLost {
-                lost = true;
-            } else if let NetworkFault::ReplyDelayed(span) = fault {
-                back = span;
-            } else {
-                continue;
-            }
-            self.fault_counts.faults[fault.kind()] += u64::from(!flight.duplicate);
-        }
-        if lost {
-            self.fault_counts.not_received += 1;
-        } else {
-            self.push(back, Event::Reply(place));
-        }
-    }
-
-    /// If keys never expire, all attempts of a create with a key give the same order.
-    fn one_key_one_order(&mut self, place: usize, answer: &Answer) -> Verdict {
-        let InFlight { step, .. } = self.in_flight[place];
-        let keyed = matches!(step.op, Op::Create { key, .. } if key.name > 0);
-        let (true, true, Answer::Created { order, .. }) =
-            (keyed, self.plan.keys_never_expire(), answer)
-        else {
-            return Ok(());
-        };
-        let first = *self.keyed.entry(step.number).or_insert(*order);
-        if first == *order {
-            return Ok(());
-        }
-        let (actual, expected) =
-            (format!("order {order} for a repeated create"), format!("order {first}"));
-        Err(self.checker.without_call(Oracle::Retry, actual, expected))
-    }
-
     fn reply(&mut self, place: usize) {
+        self.in_flight[place].log.replied = Some(self.now);
         let InFlight { client, step, attempt, .. } = self.in_flight[place];
         if self.clients[client].waits_for != Some(place) {
             self.fault_counts.not_received += 1;
@@ -487,8 +401,8 @@ impl<'a> FaultyRun<'a> {
     /// The server restarts with its opening stock and loses its state.
     fn restart(&mut self) {
         self.in_flight.iter_mut().for_each(|flight| flight.serving = None);
-        self.server =
-            Server::start(&self.plan.world, self.server.clock.clone(), self.schedule.expiry_step);
+        let (clock, expiry_step) = (self.server.clock.clone(), self.schedule.expiry_step);
+        self.server = Server::start(&self.plan.world, self.edge, clock, expiry_step);
         self.checker.restart();
         self.waiting.clear();
         self.created = CreatedOrders::default();

@@ -9,6 +9,10 @@
 //! | `fault_free` | without faults: the answers of the swarm layer to the same plan |
 //! | `faulty_run` | with faults: one queue of messages over a `channel` each; `drain` ends it |
 //! | `fault_schedule` | the faults, as data |
+//! | `delivery` | what happens to one request |
+//! | `effects` | what each fault must do to a request |
+//! | `edge` | the settings of a seed, and requests at the limits |
+//! | `edge_counts` | how often settings and limits had an effect |
 //! | `waiting` | calls that arrive while the server has a backlog of due orders |
 //! | `fault_counts` | how often each fault and each of its consequences happened |
 //! | `backlog` | plans with more due orders than the shipped server expires at once |
@@ -17,7 +21,11 @@
 mod backlog;
 mod channel;
 mod checker;
+mod delivery;
 mod drain;
+mod edge;
+mod edge_counts;
+mod effects;
 mod fault_counts;
 mod fault_free;
 mod fault_schedule;
@@ -30,5 +38,6 @@ mod timers;
 mod waiting;
 
 pub(crate) use self::checker::kind_of;
-pub(crate) use self::run::{replay, run_covered, run_many, seed};
+pub(crate) use self::fault_schedule::NetworkFault;
+pub(crate) use self::run::{covered, replay, run_covered, run_many, seed};
 pub(crate) use self::server::{ManualClock, options};

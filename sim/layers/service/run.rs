@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::backlog;
+use super::edge::{self, Edge};
+use super::edge_counts::EdgeCounts;
 use super::fault_counts::FaultCounts;
 use super::fault_free::{self, retimed};
 use super::fault_schedule::FaultSchedule;
@@ -14,8 +16,9 @@ use crate::check::panic;
 use crate::clock::Stopwatch;
 use crate::coverage::counts::Counts;
 use crate::exit::Exit;
-use crate::mutation::injected::InjectedFaults;
+use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::generator::{GENERATOR, plan_of};
+use crate::plan::text::WorldLine;
 use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
 use crate::runner::{self, RunRequest, SeedResult, StopRule};
@@ -23,6 +26,9 @@ use crate::{report, shrink};
 
 /// Maximum number of steps of a seed by default.
 const LENGTH: u32 = 600;
+
+/// Number of steps of a short plan.
+const SHORT: u32 = 120;
 
 /// Marks the text of a plan without faults, in the place of a fault schedule.
 const NO_FAULTS: &str = "net no-faults";
@@ -36,10 +42,11 @@ const MOST_RUNS: u64 = 5_000;
 /// A text and an exit code.
 type Outcome = (String, Exit);
 
-/// A plan with its fault schedule; `None`: no faults.
+/// A plan with the settings of the service and its fault schedule; `None`: no faults.
 #[derive(Clone, Debug)]
 struct Case {
     plan: Plan,
+    edge: Edge,
     schedule: Option<FaultSchedule>,
 }
 
@@ -47,6 +54,7 @@ struct Case {
 #[derive(Debug, Default)]
 struct CaseResult {
     counts: Counts,
+    edge_counts: EdgeCounts,
     fault_counts: FaultCounts,
 }
 
@@ -64,12 +72,16 @@ impl Case {
 
     fn play_unguarded(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
         match &self.schedule {
-            None => fault_free::play(&self.plan, injected)
-                .map(|counts| CaseResult { counts, fault_counts: FaultCounts::default() }),
+            None => {
+                let (counts, edge_counts) = fault_free::play(&self.plan, self.edge, injected)?;
+                Ok(CaseResult { counts, edge_counts, ..CaseResult::default() })
+            }
             Some(schedule) => {
-                let mut run = FaultyRun::open(&self.plan, schedule, injected);
+                let mut run = FaultyRun::open(&self.plan, schedule, self.edge, injected);
                 run.play()?;
-                Ok(CaseResult { counts: run.checker.counts, fault_counts: run.fault_counts })
+                let FaultyRun { checker, fault_counts, .. } = run;
+                let (counts, edge_counts) = (checker.counts, checker.edge_counts);
+                Ok(CaseResult { counts, edge_counts, fault_counts })
             }
         }
     }
@@ -86,7 +98,7 @@ impl Case {
         let shrunk = shrink::keeping(&case.plan, |plan| {
             let plan = if schedule.is_none() { retimed(plan.clone()) } else { plan.clone() };
             let steps = u64::try_from(plan.steps.len()).expect("lengths fit 64 bits");
-            let candidate = Self { plan, schedule: schedule.clone() };
+            let candidate = Self { plan, edge: case.edge, schedule: schedule.clone() };
             (candidate.fails(injected, signature), COST * steps)
         });
         case.plan = if schedule.is_none() { retimed(shrunk.plan) } else { shrunk.plan };
@@ -113,24 +125,33 @@ impl Case {
     fn text(&self) -> String {
         let no_faults = || format!("{NO_FAULTS}\n");
         let schedule = self.schedule.as_ref().map_or_else(no_faults, FaultSchedule::to_string);
-        format!("{}{schedule}", self.plan)
+        format!("{}{}\n{schedule}", self.plan, self.edge)
     }
 }
 
 /// One seed in this many also has a backlog of thousands of orders.
 const BACKLOG_SAMPLE: u64 = 64;
 
-/// The cases of a seed: without faults, with faults, and for some seeds with a large backlog.
-fn cases(seed: u64, steps: Option<u32>) -> Vec<Case> {
+/// The cases of a seed: a plan without and with faults, for some seeds also a plan with hundreds of
+/// lines, and for some with a large backlog.
+fn cases(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Vec<Case> {
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length.min(LENGTH));
-    let plan = plan_of(seed, &workload, false, length);
-    let schedule = FaultSchedule::of(seed, &plan);
-    let no_faults = Case { plan: retimed(plan.clone()), schedule: None };
-    let mut cases = vec![no_faults, Case { plan, schedule: Some(schedule) }];
+    let plans = if injected.has(SimulatorFault::DefaultEdge) {
+        vec![(plan_of(seed, &workload, false, length), Edge::default())]
+    } else {
+        let usual = (edge::plan(seed, &workload, length), Edge::of(seed));
+        std::iter::once(usual).chain(edge::wide(seed, &workload, length)).collect()
+    };
+    let mut cases = Vec::new();
+    for (plan, edge) in plans {
+        let schedule = Some(FaultSchedule::of(seed, &plan));
+        cases.push(Case { plan: retimed(plan.clone()), edge, schedule: None });
+        cases.push(Case { plan, edge, schedule });
+    }
     if steps.is_none() && seed % BACKLOG_SAMPLE == 1 {
         let (plan, schedule) = backlog::of(seed);
-        cases.push(Case { plan, schedule: Some(schedule) });
+        cases.push(Case { plan, edge: Edge::of(seed), schedule: Some(schedule) });
     }
     cases
 }
@@ -139,7 +160,7 @@ fn cases(seed: u64, steps: Option<u32>) -> Vec<Case> {
 #[must_use]
 pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Outcome {
     let mut text = format!("seed {seed} · generator {GENERATOR} · service\n");
-    for case in cases(seed, steps) {
+    for case in cases(seed, steps, injected) {
         match case.play(injected) {
             Ok(result) => page(&mut text, &case, &result),
             Err(failure) => {
@@ -157,15 +178,34 @@ pub(crate) fn run_many(request: RunRequest) -> Outcome {
 }
 
 /// Runs many seeds, up to the first that fails. It is also a failure if a count of
-/// [`FaultCounts`] is 0 at the end.
+/// [`FaultCounts`] or [`EdgeCounts`] is 0 at the end.
 #[must_use]
 pub(crate) fn run_covered(seeds: Range<u64>, jobs: usize, injected: InjectedFaults) -> Outcome {
-    let (steps, time, until_stable) = (None, None, false);
-    let request = RunRequest { seeds, jobs, steps, time, until_stable, injected };
-    let summary = play_seeds(request);
-    let uncovered = summary.failed.is_none() && !summary.total.fault_counts.missing().is_empty();
+    let summary = play_seeds(request(seeds, jobs, injected));
+    let uncovered = summary.failed.is_none() && !summary.total.missing().is_empty();
     let (text, exit) = summary.report();
     (text, if uncovered { Exit::Coverage } else { exit })
+}
+
+/// As [`run_covered`], with short plans, and without shrinking a failure.
+///
+/// # Errors
+/// The first failure, or else the counts that are 0 at the end.
+pub(crate) fn covered(
+    seeds: Range<u64>,
+    injected: InjectedFaults,
+) -> Result<(), (Option<Box<Failure>>, String)> {
+    let summary = play_seeds(RunRequest { steps: Some(SHORT), ..request(seeds, 2, injected) });
+    if let Some((seed, _, failure)) = summary.failed {
+        let text = format!("seed {seed}: {}, not {}", failure.actual, failure.expected);
+        return Err((Some(failure), text));
+    }
+    let missing = summary.total.missing();
+    if missing.is_empty() { Ok(()) } else { Err((None, missing.join(", "))) }
+}
+
+fn request(seeds: Range<u64>, jobs: usize, injected: InjectedFaults) -> RunRequest {
+    RunRequest { seeds, jobs, steps: None, time: None, until_stable: false, injected }
 }
 
 /// The result of many seeds.
@@ -188,7 +228,7 @@ struct SeedTotals {
 
 fn play_seed(seed: u64, request: &RunRequest) -> SeedResult<SeedTotals> {
     let mut played = SeedTotals::default();
-    for case in cases(seed, request.steps) {
+    for case in cases(seed, request.steps, request.injected) {
         let began = Stopwatch::start();
         match case.play(request.injected) {
             Ok(result) => {
@@ -234,8 +274,9 @@ impl Summary {
         let mut text = format!("seeds {}..{last} · generator {GENERATOR} · service\n", seeds.start);
         let (calls, answers) = (total.counts.commands, total.counts.fingerprint());
         let _ = writeln!(text, "calls  {calls}, answers {answers}");
+        total.edge_counts.write(&mut text);
         total.fault_counts.write(&mut text);
-        let missing = total.fault_counts.missing();
+        let missing = total.missing();
         if !missing.is_empty() {
             let _ = writeln!(text, "never happened: {}", missing.join(", "));
         }
@@ -246,25 +287,38 @@ impl Summary {
 impl CaseResult {
     fn add(&mut self, next: &Self) {
         self.counts.add(&next.counts);
+        self.edge_counts.add(&next.edge_counts);
         self.fault_counts.add(&next.fault_counts);
     }
 
-    /// Number of different faults and of different answers.
+    /// Number of different faults, settings and answers.
     fn reached(&self) -> usize {
         let answers = Kind::ALL.iter().map(|&kind| self.counts.by_class(kind).len()).sum::<usize>();
-        answers + self.fault_counts.all().iter().filter(|&&(_, count)| count > 0).count()
+        answers + self.all().filter(|&(_, count)| count > 0).count()
+    }
+
+    /// All counts of faults and settings, with their names.
+    fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.fault_counts.all().into_iter().chain(self.edge_counts.all())
+    }
+
+    /// The names of all counts that are 0.
+    fn missing(&self) -> Vec<&'static str> {
+        self.all().filter(|&(_, count)| count == 0).map(|(name, _)| name).collect()
     }
 }
 
 /// Runs a plan with a fault schedule; `None` if the text has no readable schedule.
 #[must_use]
 pub(crate) fn replay(text: &str, injected: InjectedFaults) -> Option<Outcome> {
+    let (edge, text) = Edge::parse(text).ok()?;
     let case = if let Some((before, after)) = text.split_once(NO_FAULTS) {
-        Case { plan: retimed(Plan::parse(&format!("{before}{after}")).ok()?), schedule: None }
+        let plan = retimed(Plan::parse(&format!("{before}{after}")).ok()?);
+        Case { plan, edge, schedule: None }
     } else {
         text.lines().find(|line| line.starts_with("net "))?;
-        let (schedule, plan) = FaultSchedule::parse(text).ok()?;
-        Case { plan: Plan::parse(&plan).ok()?, schedule: Some(schedule) }
+        let (schedule, plan) = FaultSchedule::parse(&text).ok()?;
+        Case { plan: Plan::parse(&plan).ok()?, edge, schedule: Some(schedule) }
     };
     Some(match case.play(injected) {
         Ok(result) => {
@@ -310,15 +364,17 @@ fn report_failure(
 }
 
 fn page(text: &mut String, case: &Case, result: &CaseResult) {
-    let CaseResult { counts, fault_counts } = result;
+    let CaseResult { counts, edge_counts, fault_counts } = result;
     let name = case.name();
     let _ = writeln!(text, "\n{name}: {} calls, {}", counts.commands, counts.fingerprint());
+    let _ = writeln!(text, "  {}\n  {}", WorldLine(&case.plan), case.edge);
     for kind in Kind::ALL {
         let counts = counts.by_class(kind);
         if !counts.is_empty() {
             let _ = writeln!(text, "  {:<7}{}", kind.name(), counts.join(", "));
         }
     }
+    edge_counts.write(text);
     if case.schedule.is_some() {
         fault_counts.write(text);
     }

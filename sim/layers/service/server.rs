@@ -12,6 +12,7 @@ use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::sequencer::{Clock, Sequencer};
 use loms::state_machine::Timestamp;
 
+use super::edge::Edge;
 use crate::check::subject::Subject;
 use crate::layers::wire::{self, Received};
 use crate::model::World;
@@ -59,14 +60,26 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server with this world and no orders. It expires at most `expiry_step` orders at once.
+    /// A server with this world, these settings and no orders. It expires at most `expiry_step`
+    /// orders at once.
     #[must_use]
-    pub(crate) fn start(world: &World, clock: ManualClock, expiry_step: NonZeroUsize) -> Self {
+    pub(crate) fn start(
+        world: &World,
+        edge: Edge,
+        clock: ManualClock,
+        expiry_step: NonZeroUsize,
+    ) -> Self {
         let state = Subject::open(world).state;
         let sequencer = Sequencer::new(state, clock.clock()).with_expiry_step(expiry_step);
         let sequencer = Arc::new(sequencer);
-        let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options(world)));
-        Self { clock, sequencer, loms }
+        let service = LomsService::new(Arc::clone(&sequencer), edge.options(world));
+        Self { clock, sequencer, loms: LomsServer::new(service) }
+    }
+
+    /// Whether the server has woken its ticker since the last call of this function.
+    pub(crate) fn ticker_is_woken(&self) -> bool {
+        let needed = pin!(self.sequencer.tick_needed());
+        needed.poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     /// A client that calls the service directly.
@@ -76,11 +89,10 @@ impl Server {
     }
 }
 
-/// The service options of a world.
+/// The default options of a service in this world.
 #[must_use]
 pub(crate) fn options(world: &World) -> ServiceOptions {
-    let max_lines = u16::try_from(world.max_lines).unwrap_or(u16::MAX);
-    ServiceOptions { max_lines, ..ServiceOptions::default() }
+    Edge::default().options(world)
 }
 
 /// Makes a call that completes without waiting: client and server share this thread.

@@ -1,5 +1,6 @@
 //! Network faults, one by one and all together.
 
+use super::edge::{self, Edge};
 use super::fault_counts::FaultCounts;
 use super::fault_free::{self, retimed};
 use super::fault_schedule::{FaultSchedule, NetworkFault, ScheduledFault};
@@ -35,7 +36,7 @@ fn run(faults: &[(u32, u8, NetworkFault)]) -> (Plan, FaultSchedule) {
 /// Runs [`PLAN`] with these faults; gives the final number of orders.
 fn orders(faults: &[(u32, u8, NetworkFault)]) -> usize {
     let (plan, schedule) = run(faults);
-    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    let mut run = FaultyRun::open(&plan, &schedule, Edge::default(), InjectedFaults::default());
     run.play().unwrap();
     run.checker.model.orders()
 }
@@ -45,7 +46,7 @@ fn without_faults_the_answers_equal_those_of_the_swarm() {
     for seed in 0..40 {
         let workload = Workload::of(seed);
         let plan = retimed(plan_of(seed, &workload, false, 100));
-        fault_free::play(&plan, InjectedFaults::default())
+        fault_free::play(&plan, Edge::of(seed), InjectedFaults::default())
             .unwrap_or_else(|failure| panic!("{seed}: {failure:#?}"));
     }
 }
@@ -111,7 +112,7 @@ fn run_with_backlog(attempts: u8, deadline: u64) -> FaultCounts {
     let faults = vec![ScheduledFault { step: 4, attempt: 0, fault: ahead }];
     let expiry_step = std::num::NonZeroUsize::MIN;
     let schedule = FaultSchedule { deadline, attempts, expiry_step, faults };
-    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    let mut run = FaultyRun::open(&plan, &schedule, Edge::default(), InjectedFaults::default());
     run.play().unwrap();
     // The last create finds the stock of the expired orders, and no other.
     assert_eq!(run.checker.model.orders(), 4);
@@ -130,7 +131,7 @@ fn a_call_that_finds_a_backlog_waits_or_is_refused_and_sent_again() {
 #[test]
 fn ten_thousand_due_orders_expire_in_steps() {
     let (plan, schedule) = backlog::of(1);
-    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    let mut run = FaultyRun::open(&plan, &schedule, Edge::default(), InjectedFaults::default());
     run.play().unwrap();
     assert!(run.fault_counts.backlog_steps >= 3, "{:?}", run.fault_counts);
     assert!(run.fault_counts.waited > 0, "{:?}", run.fault_counts);
@@ -143,9 +144,10 @@ fn a_server_that_answers_during_a_backlog_is_found() {
     let faults = vec![ScheduledFault { step: 4, attempt: 0, fault: ahead }];
     let expiry_step = std::num::NonZeroUsize::MIN;
     let schedule = FaultSchedule { deadline: 100, attempts: 1, expiry_step, faults };
-    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    let mut run = FaultyRun::open(&plan, &schedule, Edge::default(), InjectedFaults::default());
     // This server expires more orders at once than the checker knows.
-    run.server = Server::start(&plan.world, run.server.clock.clone(), SHIPPED_EXPIRY_STEP);
+    let clock = run.server.clock.clone();
+    run.server = Server::start(&plan.world, Edge::default(), clock, SHIPPED_EXPIRY_STEP);
     let failure = run.play().unwrap_err();
     assert_eq!((failure.signature.oracle, failure.number), (Oracle::Answer, 4));
     assert!(failure.expected.starts_with("CATCHING_UP"), "{}", failure.expected);
@@ -179,9 +181,22 @@ fn a_network_that_never_reorders_is_detected() {
         expiry_step: SHIPPED_EXPIRY_STEP,
         faults: Vec::new(),
     };
-    let mut run = FaultyRun::open(&plan, &schedule, InjectedFaults::default());
+    let mut run = FaultyRun::open(&plan, &schedule, Edge::default(), InjectedFaults::default());
     run.play().unwrap();
     assert_eq!(run.fault_counts.reordered, 0);
+}
+
+#[test]
+fn a_plan_with_settings_is_text_and_back() {
+    for seed in 0..40 {
+        let workload = Workload::of(seed);
+        let usual = (edge::plan(seed, &workload, 60), Edge::of(seed));
+        for (plan, edge) in std::iter::once(usual).chain(edge::wide(seed, &workload, 60)) {
+            let (again, rest) = Edge::parse(&format!("{plan}{edge}\n")).unwrap();
+            assert_eq!((again, Plan::parse(&rest)), (edge, Ok(plan)), "seed {seed}");
+        }
+    }
+    assert!(Edge::parse("edge failed_create=maybe").is_err());
 }
 
 #[test]

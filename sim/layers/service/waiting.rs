@@ -1,10 +1,6 @@
 //! Calls that arrive while the server has a backlog of due orders. They wait until the ticker has
 //! expired all of it; the server refuses those that wait too long.
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Waker};
-
 use super::faulty_run::{Event, FaultyRun};
 use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
@@ -21,7 +17,7 @@ const TICK_DELAYS: [u64; 5] = [0, 100, 100_000, 2_500_000, 2_500_000];
 impl FaultyRun<'_> {
     /// A call waits for the end of a backlog; the first one wakes the ticker.
     pub(super) fn wait_for_ticker(&mut self, place: usize, had_backlog: bool) -> Verdict {
-        if !had_backlog && !self.ticker_is_woken() {
+        if !had_backlog && !self.server.ticker_is_woken() {
             let (actual, expected) = ("the ticker is not woken", "a backlog wakes the ticker");
             let (actual, expected) = (actual.to_owned(), expected.to_owned());
             return Err(self.checker.without_call(Oracle::Liveness, actual, expected));
@@ -31,12 +27,6 @@ impl FaultyRun<'_> {
             self.push(REFUSED_AFTER, Event::Refuse(place));
         }
         Ok(())
-    }
-
-    /// Whether the server has woken its ticker since the last call of this function.
-    pub(super) fn ticker_is_woken(&self) -> bool {
-        let needed = pin!(self.server.sequencer.tick_needed());
-        needed.poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     /// A call has waited for [`REFUSED_AFTER`]: if it still waits, the server must refuse it now.

@@ -1,6 +1,14 @@
 //! Calls over the generated client. A [`Received`] keeps every field of the response as received;
 //! [`Reply::answer`] reads it strictly by the contract.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `read` | reads replies, and prints them |
+//! | `expected` | the right reply to a call, with every text and detail |
+//! | `corruption` | changes one field of a reply, to test the comparisons |
 
+pub(crate) mod corruption;
+pub(crate) mod expected;
 mod read;
 
 use std::collections::BTreeMap;
@@ -8,8 +16,8 @@ use std::error::Error;
 
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::grpc::proto::{
-    Item, OrderCancelRequest, OrderCreateRequest, OrderInfoRequest, OrderInfoResponse,
-    OrderPayRequest, Shortage as WireShortage, StocksInfoRequest,
+    Item, OrderCancelRequest, OrderCreateRequest, OrderCreateResponse, OrderInfoRequest,
+    OrderInfoResponse, OrderPayRequest, Shortage as WireShortage, StocksInfoRequest,
 };
 use loms::grpc::service::COMMAND_INDEX;
 use prost::Message;
@@ -87,6 +95,44 @@ pub(crate) struct ErrorStatus {
     pub(crate) violations: Vec<(String, String)>,
     /// The delay of a RetryInfo in nanoseconds, if there is one.
     pub(crate) retry_after: Option<u64>,
+    /// The [`Reply::Created`] of a failed create, if there is one.
+    pub(crate) created: Option<Reply>,
+    /// How many details of each type there are.
+    pub(crate) details: DetailCounts,
+    /// Whether the code and the message among the details are those of the status.
+    pub(crate) repeats_status: bool,
+}
+
+/// How many details of each type a status has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DetailCounts {
+    /// google.rpc.ErrorInfo.
+    pub(crate) error_info: usize,
+    /// google.rpc.BadRequest.
+    pub(crate) bad_request: usize,
+    /// google.rpc.RetryInfo.
+    pub(crate) retry_info: usize,
+    /// loms.OrderCreateResponse.
+    pub(crate) created: usize,
+    /// Any other type.
+    pub(crate) other: usize,
+}
+
+impl ErrorStatus {
+    /// A status without details.
+    #[must_use]
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            info: None,
+            violations: Vec::new(),
+            retry_after: None,
+            created: None,
+            details: DetailCounts::default(),
+            repeats_status: false,
+        }
+    }
 }
 
 /// An ErrorInfo.
@@ -115,11 +161,7 @@ where
         Call::Create { user, items, key } => {
             let items = items.iter().map(|&(sku, count)| Item { sku, count }).collect();
             let request = OrderCreateRequest { user, items, idempotency_key: key.to_owned() };
-            received(client.order_create(request).await, |created| Reply::Created {
-                order: created.order_id,
-                status: created.status,
-                shortages: shortages(&created.shortages),
-            })
+            received(client.order_create(request).await, created)
         }
         Call::Info(order_id) => {
             received(client.order_info(OrderInfoRequest { order_id }).await, |order| {
@@ -163,8 +205,21 @@ fn received<M>(
     }
 }
 
+/// The command index, if there is exactly one, as a plain decimal number.
 fn index(metadata: &MetadataMap) -> Option<u64> {
-    metadata.get(COMMAND_INDEX)?.to_str().ok()?.parse().ok()
+    let mut values = metadata.get_all(COMMAND_INDEX).iter();
+    let text = values.next()?.to_str().ok()?;
+    let index = text.parse().ok()?;
+    let plain = text == "0" || !text.starts_with(['0', '+']);
+    (plain && values.next().is_none()).then_some(index)
+}
+
+fn created(created: OrderCreateResponse) -> Reply {
+    Reply::Created {
+        order: created.order_id,
+        status: created.status,
+        shortages: shortages(&created.shortages),
+    }
 }
 
 fn shortages(wire: &[WireShortage]) -> Vec<Shortage> {
@@ -193,18 +248,16 @@ fn nanos(stamp: prost_types::Timestamp) -> Option<u64> {
 }
 
 fn no(status: &Status) -> ErrorStatus {
-    let mut no = ErrorStatus {
-        code: status.code(),
-        message: status.message().to_owned(),
-        info: None,
-        violations: Vec::new(),
-        retry_after: None,
-    };
+    let mut no = ErrorStatus::new(status.code(), status.message());
     let Ok(details) = pb::Status::decode(status.details()) else { return no };
+    no.repeats_status =
+        details.code == i32::from(status.code()) && details.message == status.message();
     for detail in details.details {
         let value = detail.value.as_slice();
+        let counts = &mut no.details;
         match detail.type_url.as_str() {
             "type.googleapis.com/google.rpc.ErrorInfo" => {
+                counts.error_info += 1;
                 no.info = pb::ErrorInfo::decode(value).ok().map(|info| ErrorInfo {
                     domain: info.domain,
                     reason: info.reason,
@@ -212,17 +265,23 @@ fn no(status: &Status) -> ErrorStatus {
                 });
             }
             "type.googleapis.com/google.rpc.BadRequest" => {
+                counts.bad_request += 1;
                 let request = pb::BadRequest::decode(value).unwrap_or_default();
                 let violations = request.field_violations.into_iter();
                 no.violations.extend(violations.map(|one| (one.field, one.description)));
             }
             "type.googleapis.com/google.rpc.RetryInfo" => {
+                counts.retry_info += 1;
                 let delay = pb::RetryInfo::decode(value).unwrap_or_default().retry_delay;
                 no.retry_after = delay.and_then(|delay| {
                     nanos(prost_types::Timestamp { seconds: delay.seconds, nanos: delay.nanos })
                 });
             }
-            _ => {}
+            "type.googleapis.com/loms.OrderCreateResponse" => {
+                counts.created += 1;
+                no.created = OrderCreateResponse::decode(value).ok().map(created);
+            }
+            _ => counts.other += 1,
         }
     }
     no

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::{ErrorInfo, ErrorStatus, OrderReply, Received, Reply};
+use super::{ErrorInfo, ErrorStatus, OrderReply, Received, Reply, expected};
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Status};
 use crate::model::refusal::{Facts, RefusalKind};
 
@@ -18,15 +18,14 @@ impl Received {
 
 impl Received {
     /// The delay after which to send the call again, in nanoseconds, if this is the refusal of a
-    /// server with a backlog: UNAVAILABLE, CATCHING_UP, with a RetryInfo.
-    pub(crate) fn catching_up(&self) -> Option<u64> {
+    /// server with a backlog: UNAVAILABLE, CATCHING_UP, with a RetryInfo. With `any`, its other
+    /// details and texts may be wrong: an injected fault.
+    pub(crate) fn catching_up(&self, any: bool) -> Option<u64> {
         let Reply::Refused(status) = &self.reply else { return None };
-        let info = status.info.as_ref()?;
-        let fits = status.code == tonic::Code::Unavailable
-            && (info.domain.as_str(), info.reason.as_str()) == ("loms", "CATCHING_UP")
-            && !status.message.is_empty()
-            && self.index.is_none();
-        status.retry_after.filter(|&delay| fits && delay > 0)
+        let reason = &status.info.as_ref()?.reason;
+        // Nearly all refusals have another reason.
+        (reason == "CATCHING_UP" && (any || *self == expected::catching_up()))
+            .then_some(status.retry_after)?
     }
 }
 
@@ -45,7 +44,10 @@ impl Reply {
             Self::Order(order) => order.answer(),
             Self::Done => Ok(Answer::Done),
             Self::Stock(units) => Ok(Answer::Stock(*units)),
-            Self::Refused(no) => no.refusal(call).map(Answer::Refused),
+            Self::Refused(no) => match &no.created {
+                Some(created @ Self::Created { .. }) => created.answer(call),
+                Some(_) | None => no.refusal(call).map(Answer::Refused),
+            },
             Self::Nothing(error) => Err(format!("no answer: {error}")),
         }
     }
