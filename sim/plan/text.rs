@@ -369,7 +369,8 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
     #[test]
     fn a_key_of_other_characters_is_text_and_back() {
         let line = "1 @0s c0 create user=1 1x1 key=k7:64:combining\n";
-        let text = format!("plan v1\nworld timeout=0s window=0s max_lines=1 start=0s\nstock\n{line}");
+        let text =
+            format!("plan v1\nworld timeout=0s window=0s max_lines=1 start=0s\nstock\n{line}");
         assert_eq!(Plan::parse(&text).unwrap().to_string(), text);
         let unknown = Plan::parse(&text.replace("combining", "runes")).unwrap_err();
         assert_eq!(unknown.why, "unknown fill of a key: \"runes\"");

@@ -1,4 +1,4 @@
-//! What happens to a request: it arrives, the server works on it and answers, and the reply is sent.
+//! What happens to a request: it arrives, the server works on it and answers, the reply is sent.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
@@ -87,6 +87,7 @@ impl FaultyRun<'_> {
         flight.retry_after = self.checker.catching_up(&received);
         if flight.retry_after.is_some() {
             self.checker.not_answered(sent, must_wait, "CATCHING_UP")?;
+            self.has_waited(place)?;
             self.fault_counts.catching_up += 1;
         } else if must_wait {
             return Err(self.checker.answered_during_backlog(sent, &received));

@@ -145,7 +145,7 @@ pub(super) fn wide(seed: u64, workload: &Workload, length: u32) -> Option<(Plan,
     workload.kinds = Weights::new(kinds);
     (workload.duplicates, workload.unknown, workload.hostile) = (draw.below(2), draw.below(2), 0);
     let plan = plan_of(seed, &workload, false, length.min(WIDE_LENGTH));
-    Some((sharpened(plan, draws), Edge::refusing(turn % 2 == 0)))
+    Some((sharpened(plan, draws), Edge::refusing(turn.is_multiple_of(2))))
 }
 
 /// The plan with values at the limits of a request.
@@ -163,9 +163,10 @@ fn sharpened(mut plan: Plan, mut draws: Draws) -> Plan {
             draws.turn_to(u64::from(step.number));
             other_lines(step, world, &mut draws);
         } else if draw.chance(1, 24) {
-            step.op = match step.op {
-                Op::Stock(_) => Op::Stock(draw.pick(&SKUS)),
-                other => other.about(Target::Id(draw.pick(&ORDERS))),
+            step.op = if let Op::Stock(_) = step.op {
+                Op::Stock(draw.pick(&SKUS))
+            } else {
+                step.op.about(Target::Id(draw.pick(&ORDERS)))
             };
         }
     }

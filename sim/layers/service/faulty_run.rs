@@ -188,7 +188,8 @@ impl<'a> FaultyRun<'a> {
         for (place, flight) in self.in_flight.iter().enumerate() {
             let InFlight { step, faults, duplicate, .. } = flight;
             let again = !duplicate && faults.span(effects::DUPLICATE).is_some();
-            let missing = again && !self.in_flight.get(place + 1).is_some_and(|next| next.duplicate);
+            let missing =
+                again && !self.in_flight.get(place + 1).is_some_and(|next| next.duplicate);
             let missing = missing.then(|| ("no duplicate".to_owned(), "a duplicate".to_owned()));
             if let Some((actual, expected)) =
                 missing.or_else(|| flight.log.difference(faults, *duplicate))

@@ -53,10 +53,10 @@ fn without_faults_the_answers_equal_those_of_the_swarm() {
 
 #[test]
 fn with_faults_the_answers_equal_the_model_s_and_every_fault_happens() {
-    let (text, exit) = run_covered(0..24, 1, InjectedFaults::default());
+    let (text, exit) = run_covered(0..40, 1, InjectedFaults::default());
     assert_eq!(exit, Exit::Ok, "{text}");
     // The same text again, with any number of threads.
-    assert_eq!(text, run_covered(0..24, 3, InjectedFaults::default()).0);
+    assert_eq!(text, run_covered(0..40, 3, InjectedFaults::default()).0);
 }
 
 #[test]
@@ -126,6 +126,25 @@ fn a_call_that_finds_a_backlog_waits_or_is_refused_and_sent_again() {
     assert!(counts.backlog_steps >= 2, "{counts:?}");
     assert_eq!(counts.waited + counts.retries, 1, "{counts:?}");
     assert_eq!(counts.catching_up, counts.retries);
+}
+
+#[test]
+fn a_backlog_stays_when_the_clock_jumps_back() {
+    let mut found = 0;
+    // The delays of the ticker depend on the start of the plan.
+    for start in 0..20 {
+        let mut plan = Plan::parse(&format!("{DUE}5 @2s c1 stock 1\n")).unwrap();
+        plan.start = start;
+        let [ahead, back] = [NetworkFault::ClockForward, NetworkFault::ClockBack];
+        let fault = |step, fault| ScheduledFault { step, attempt: 0, fault };
+        let faults = vec![fault(4, ahead(600_000_000_000)), fault(5, back(600_000_000_000))];
+        let expiry_step = std::num::NonZeroUsize::MIN;
+        let schedule = FaultSchedule { deadline: 5_000_000_000, attempts: 3, expiry_step, faults };
+        let mut run = FaultyRun::open(&plan, &schedule, Edge::default(), InjectedFaults::default());
+        run.play().unwrap();
+        found += run.fault_counts.backlogs;
+    }
+    assert!(found > 0);
 }
 
 #[test]

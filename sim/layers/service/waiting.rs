@@ -6,6 +6,9 @@ use crate::check::checker::Verdict;
 use crate::check::failure::Oracle;
 use crate::plan::rng::Purpose;
 
+/// How long a call waits for the end of a backlog, in nanoseconds, before it is refused.
+const WAITS: u64 = 1_000_000;
+
 /// After this time, in nanoseconds, a call that waits for the end of a backlog must be refused. The
 /// service lets it wait for 1 ms, and tokio's timers are up to 1 ms late.
 const REFUSED_AFTER: u64 = 2_000_000;
@@ -27,6 +30,19 @@ impl FaultyRun<'_> {
             self.push(REFUSED_AFTER, Event::Refuse(place));
         }
         Ok(())
+    }
+
+    /// The server has refused a call: it must have waited for [`WAITS`] before.
+    pub(super) fn has_waited(&self, place: usize) -> Verdict {
+        let finished = self.in_flight[place].log.finished;
+        let waited = finished.map_or(0, |finished| self.now - finished);
+        // Virtual time stops at `u64::MAX`.
+        if waited >= WAITS || self.now == u64::MAX {
+            return Ok(());
+        }
+        let (actual, expected) =
+            (format!("refused after {waited} ns"), format!("after {WAITS} ns"));
+        Err(self.checker.without_call(Oracle::Liveness, actual, expected))
     }
 
     /// A call has waited for [`REFUSED_AFTER`]: if it still waits, the server must refuse it now.

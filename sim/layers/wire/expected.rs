@@ -80,9 +80,10 @@ fn refused(call: Call<'_>, refusal: Refusal, options: ServiceOptions) -> ErrorSt
             (Refusal::IdempotencyKeyReused(order), _) => {
                 with_info(code, message, reason, [("order_id", order.to_string())])
             }
-            (Refusal::OrderNotFound, Call::Info(order) | Call::Pay(order) | Call::Cancel(order)) => {
-                with_info(code, message, reason, [("order_id", order.to_string())])
-            }
+            (
+                Refusal::OrderNotFound,
+                Call::Info(order) | Call::Pay(order) | Call::Cancel(order),
+            ) => with_info(code, message, reason, [("order_id", order.to_string())]),
             (_, Call::Pay(order) | Call::Cancel(order)) => {
                 let status = if let Refusal::OrderNotAwaitingPayment(status) = refusal {
                     status
