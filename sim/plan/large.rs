@@ -58,14 +58,15 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
         Variant::Lines => {
             workload.length = 1_600;
             workload.world.stock = draw_stock(draw(), draw().pick(&[500, 700, 1_000]), 200);
-            // After a few orders every third SKU is sold out, so that orders have many shortages.
+            // One order of all SKUs takes the last unit of every third one. After that, such orders
+            // have hundreds of shortages.
             for (_, total, reserved) in workload.world.stock.iter_mut().step_by(3) {
-                *total = *reserved + 8;
+                *total = *reserved + 1;
             }
+            workload.units = by_choice(&[(Units::One as usize, 1)]);
             workload.kinds = kinds([60, 20, 30, 20, 10, 2, 0]);
             workload.gaps = by_choice(&[(Gap::None as usize, 200), (Gap::Timeout as usize, 1)]);
             workload.lines = u64::from(MAX_LINES);
-            workload.duplicates = draw().pick(&[0, 0, 1]);
         }
         Variant::Keys => {
             workload.length = 60_000;
