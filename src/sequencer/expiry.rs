@@ -3,7 +3,9 @@
 //!
 //! | who waits | until | woken by |
 //! |---|---|---|
-//! | the ticker | the next deadline | the timer; a command that makes the next deadline earlier; a call that finds a backlog |
+//! | the ticker | the next deadline | the timer |
+//! | | | a command that makes the next deadline earlier |
+//! | | | a call that finds a backlog |
 //! | a call | the backlog is worked off | the tick that does the last step |
 //!
 //! A flag under the lock says that there is a backlog. It is always changed before the wake-up, and

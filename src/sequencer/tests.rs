@@ -1,5 +1,5 @@
-//! The wake-ups of the ticker and of waiting calls, in every interleaving of their threads. A
-//! wake-up that is lost is a deadlock, which `loom` reports, or an order that is overdue at the end.
+//! The wake-ups of the ticker and of waiting calls, in every interleaving of their threads. A lost
+//! wake-up is a deadlock, which `loom` reports, or an order that is overdue at the end.
 
 use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;

@@ -223,6 +223,7 @@ impl Random {
 struct ShownOnPanic(String);
 
 impl Drop for ShownOnPanic {
+    #[expect(clippy::print_stdout, reason = "the test harness shows it with the failure")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("{}", self.0);

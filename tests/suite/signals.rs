@@ -29,9 +29,10 @@ fn pairs() -> impl Iterator<Item = [(&'static str, i32); 2]> {
 /// signal.
 fn end(process: &mut Process) -> (Vec<String>, i32) {
     let (log, code) = process.end();
-    let message = |event: &serde_json::Value| match &event["drained"] {
-        serde_json::Value::Null => event["message"].as_str().unwrap().to_owned(),
-        drained => format!("{} {drained}", event["message"].as_str().unwrap()),
+    let message = |event: &serde_json::Value| {
+        let message = event["message"].as_str().unwrap().to_owned();
+        let drained = event.get("drained").map(|drained| format!(" {drained}"));
+        message + &drained.unwrap_or_default()
     };
     (log.iter().map(message).collect(), code.expect("killed by a signal"))
 }

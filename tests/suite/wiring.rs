@@ -86,7 +86,7 @@ fn observe(key: &Key, given: &[(Source, &str)], place: &Place) -> String {
         return place.called_server(key, given);
     }
     let server = Server::start(key, given);
-    let observed = match key.name {
+    match key.name {
         "grpc.listen" => {
             let address = server.process.address.trim_start_matches("http://");
             match address.strip_prefix("127.0.0.1:") {
@@ -139,8 +139,7 @@ fn observe(key: &Key, given: &[(Source, &str)], place: &Place) -> String {
             if is_json { "JSON" } else { "text" }.to_owned()
         }
         name => panic!("{name}: observe it"),
-    };
-    observed
+    }
 }
 
 /// `loms` with these values of a key. The last source of a list of flags counts.
