@@ -66,8 +66,10 @@ fn signal_before_the_server_listens_kills_it() {
         let folder = tempfile::tempdir().unwrap();
         let stock = folder.path().join("stock");
         assert!(Command::new("mkfifo").arg(&stock).status().unwrap().success());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
+        // The job of a shell that runs in the background ignores SIGINT, and so do its children.
+        let mut command = Command::new("/usr/bin/env");
         let child = isolate(&mut command)
+            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_loms")])
             .args(["--listen", "127.0.0.1:0", "--stock"])
             .arg(&stock)
             .stderr(Stdio::piped())
