@@ -300,15 +300,18 @@ impl Marker {
         let first = items.iter().map(|item| item.0).min();
         self.mark_if(shortages.first().map(|short| short.sku) > first, Mark::CreateShortLater);
         for short in shortages {
-            let Some(&(_, _, base)) =
-                observation.world.stock.iter().find(|record| record.0 == short.sku)
-            else {
+            let stock = &observation.world.stock;
+            let Ok(place) = stock.binary_search_by_key(&short.sku, |&(sku, ..)| sku) else {
                 self.reached.insert(Mark::CreateUnknownSku);
                 continue;
             };
+            let (_, _, base) = stock[place];
             let missing = short.requested - short.available;
             self.mark_if(missing == 1, Mark::CreateShortByOne);
             self.mark_if(missing <= base, Mark::CreateShortBase);
+            if self.reached.has(Mark::CreateShortMerged) {
+                continue;
+            }
             let biggest =
                 items.iter().filter(|item| item.0 == short.sku).map(|item| u64::from(item.1)).max();
             self.mark_if(biggest <= Some(short.available), Mark::CreateShortMerged);

@@ -97,8 +97,8 @@ impl Purpose {
     }
 }
 
-/// Number of words that ChaCha8 generates at once; they are cached.
-const CACHED: usize = 32;
+/// Number of words that ChaCha8 generates at once: a page. The last one is cached.
+const PAGE: u16 = 32;
 
 /// The draws of one command.
 #[derive(Clone, Debug)]
@@ -106,8 +106,9 @@ pub(crate) struct Draws {
     /// The generator at the start of stream 0.
     start: ChaCha8Rng,
     rng: ChaCha8Rng,
-    /// The cached words of the command's keystream.
-    cached: [u8; 8 * CACHED],
+    /// A page of the command's keystream, and its number.
+    cached: [u8; 8 * PAGE as usize],
+    page: u16,
     /// An injected fault: every purpose gets the same word.
     blind: bool,
 }
@@ -120,7 +121,7 @@ impl Draws {
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&domain.tag());
         let rng = ChaCha8Rng::from_seed(key);
-        let mut draws = Self { start: rng.clone(), rng, cached: [0; 8 * CACHED], blind: false };
+        let mut draws = Self { start: rng.clone(), rng, cached: [0; 8 * PAGE as usize], page: 0, blind: false };
         draws.turn_to(0);
         draws
     }
@@ -137,20 +138,20 @@ impl Draws {
         self.rng = self.start.clone();
         self.rng.set_stream(command);
         self.rng.fill_bytes(&mut self.cached);
+        self.page = 0;
     }
 
     /// The draw for this purpose: always the same.
     #[must_use]
     pub(crate) fn draw(&mut self, purpose: Purpose) -> Draw {
         let place = if self.blind { 0 } else { purpose.0 };
-        match self.cached.as_chunks().0.get(usize::from(place)) {
-            Some(word) => Draw(u64::from_le_bytes(*word)),
-            None => {
-                // A word of 64 bits is two words of ChaCha.
-                self.rng.set_word_pos(2 * u128::from(place));
-                Draw(self.rng.next_u64())
-            }
+        if place / PAGE != self.page {
+            self.page = place / PAGE;
+            // A word of 64 bits is two words of ChaCha.
+            self.rng.set_word_pos(2 * u128::from(self.page * PAGE));
+            self.rng.fill_bytes(&mut self.cached);
         }
+        Draw(u64::from_le_bytes(self.cached.as_chunks().0[usize::from(place % PAGE)]))
     }
 }
 
