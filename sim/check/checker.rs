@@ -10,19 +10,24 @@
 //! | 1,024, 2,048 ... orders | |
 //! | the end | every order reaches a final status, and only the opening reservation is left |
 
-use loms::state_machine::{Cause, Event, Fact, OrderStatus, Sizes, StockView, Transition};
+mod drain;
+mod state;
 
+use loms::state_machine::{Cause, Event, Fact, OrderStatus, Sizes, Transition};
+
+use crate::check::compared::Compared;
 use crate::check::expiries::Expiries;
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::panic::CaughtPanic;
-use crate::check::subject::{Subject, SubjectReply};
+use crate::check::subject::{Subject, SubjectReply, status_of};
 use crate::coverage::counts::Counts;
 use crate::coverage::marker::{Marker, Observation};
 use crate::coverage::marks::OrderState;
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal};
 use crate::model::{Model, World};
+use crate::mutation::altered;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
-use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step, Target};
+use crate::plan::{CreatedOrders, KeyText, Kind, Step};
 use crate::report::answers::Class;
 
 /// Whether the whole state is compared after this step: 64, 1,024 and so on. It depends on the step
@@ -153,8 +158,8 @@ impl<S: Sizes> Checker<S> {
         }
         let comparison = Comparison { step, at, reply, answer: &answer };
         let skipped = matches!(call, Call::Info(_)) && self.injected.has(SimulatorFault::SkipsInfo);
-        if !skipped && !self.subject.gives(reply, &answer) {
-            return self.answers_differ(comparison);
+        if !skipped && let Some(part) = self.difference(reply, &answer) {
+            return self.answers_differ(part, comparison);
         }
         if let Answer::Created { order, .. } = answer {
             self.created.note(step.number, order);
@@ -163,28 +168,32 @@ impl<S: Sizes> Checker<S> {
         self.fold(comparison, &mut expiries)?;
         let new_order = self.orders.len() > orders_before;
         if let (Answer::Created { order, .. }, false) = (&answer, new_order) {
-            self.compare_order(comparison, *order)?;
+            self.compare_order(Compared::RepeatedOrder, comparison, *order)?;
         } else if let (Some(order), false) = (about, matches!(call, Call::Info(_))) {
-            self.compare_order(comparison, order)?;
+            self.compare_order(Compared::OrderOfCall, comparison, order)?;
         }
         self.compare_stock(comparison)?;
         self.compare_deadlines(comparison)?;
         if let Some(digest) = digest {
-            let changed = digest != self.subject.state.digest();
-            let has_events = !self.subject.events.is_empty();
-            if changed != has_events {
-                let actual =
-                    format!("the digest {}", if changed { "changed" } else { "is the same" });
-                let expected = format!("there are events: {has_events}");
-                return self.fail(Oracle::Digest, Some(comparison), actual, expected);
-            }
+            self.compare_digests(comparison, digest)?;
         }
         self.counts.note(step.op.kind(), &answer);
         self.observe(call, comparison, before, new_order, &expiries);
-        if probe || (new_order && is_probe_size(self.orders.len())) {
-            self.audit()?;
+        if probe {
+            self.audit(Compared::OrdersAtStep)?;
+        }
+        if new_order && is_probe_size(self.orders.len()) {
+            self.audit(Compared::OrdersAtSize)?;
         }
         Ok(())
+    }
+
+    /// The first part in which the subject's reply differs from the model's answer.
+    fn difference(&self, reply: SubjectReply, answer: &Answer) -> Option<Compared> {
+        match self.injected.altered {
+            None => self.subject.difference(reply, answer),
+            Some(part) => self.subject.difference(reply, &altered::answer(answer.clone(), part)),
+        }
     }
 
     /// Number of orders.
@@ -237,34 +246,23 @@ impl<S: Sizes> Checker<S> {
         let mut last = None;
         for place in 0..self.subject.events.len() {
             let Event { sequence, at, fact } = self.subject.events[place];
-            if sequence != self.sequence + 1 {
-                let model = format!("#{} before it", self.sequence);
-                return self.fail(
-                    Oracle::Transitions,
-                    Some(comparison),
-                    format!("#{sequence}"),
-                    model,
-                );
+            let number = self.injected.alter(Compared::EventNumber, sequence, |number| number + 1);
+            if number != self.sequence + 1 {
+                let (actual, model) =
+                    (format!("#{number}"), format!("#{} before it", self.sequence));
+                return self.fail(Compared::EventNumber, Some(comparison), actual, model);
             }
             self.sequence = sequence;
             let Fact::Order(transition) = fact else {
                 continue;
             };
-            let Transition { order, from: claimed_from, to, cause } = transition;
+            let Transition { order, to, cause, .. } = transition;
             let order = order.get();
             let index = usize::try_from(order - 1).expect("order ids start at 1");
             let from = self.orders.get(index).map(|found| found.status);
-            let is_valid = claimed_from == from
-                && OrderStatus::may_change(from, to, cause)
-                && (from.is_some() || index == self.orders.len());
-            if !is_valid {
+            if let Some(wrong) = self.wrong_transition(transition, from, index) {
                 let expected = format!("order {order} at {from:?}, after #{}", self.sequence);
-                return self.fail(
-                    Oracle::Transitions,
-                    Some(comparison),
-                    transition.to_string(),
-                    expected,
-                );
+                return self.fail(wrong, Some(comparison), transition.to_string(), expected);
             }
             let expired = cause == Cause::PaymentTimeout;
             match self.orders.get_mut(index) {
@@ -287,12 +285,36 @@ impl<S: Sizes> Checker<S> {
             }
             if last != Some(order) {
                 if let Some(last) = last {
-                    self.compare_order(comparison, last)?;
+                    self.compare_order(Compared::OrderBeforeOthers, comparison, last)?;
                 }
                 last = Some(order);
             }
         }
-        last.map_or(Ok(()), |last| self.compare_order(comparison, last))
+        let compare = |last| self.compare_order(Compared::LastChangedOrder, comparison, last);
+        last.map_or(Ok(()), compare)
+    }
+
+    /// What is wrong with a transition of the order at this place, whose status was `from`.
+    fn wrong_transition(
+        &self,
+        transition: Transition,
+        from: Option<OrderStatus>,
+        place: usize,
+    ) -> Option<Compared> {
+        let Transition { from: claimed, to, cause, .. } = transition;
+        let alter = self.injected;
+        let claimed = alter.alter(Compared::TransitionFrom, claimed, |_| Some(OrderStatus::Failed));
+        let to = alter.alter(Compared::TransitionAllowed, to, |_| OrderStatus::New);
+        let place = alter.alter(Compared::NewOrderId, place, |place| place + 1);
+        if claimed != from {
+            Some(Compared::TransitionFrom)
+        } else if !OrderStatus::may_change(from, to, cause) {
+            Some(Compared::TransitionAllowed)
+        } else if from.is_none() && place != self.orders.len() {
+            Some(Compared::NewOrderId)
+        } else {
+            None
+        }
     }
 
     /// This order as the subject and as the model describe it.
@@ -306,10 +328,10 @@ impl<S: Sizes> Checker<S> {
         (describe(self.subject.order(order)), describe(self.model.order(order)))
     }
 
-    fn compare_order(&self, comparison: Comparison<'_>, order: i64) -> Verdict {
-        if !self.subject.agrees_on_order(order, &self.model) {
+    fn compare_order(&self, at: Compared, comparison: Comparison<'_>, order: i64) -> Verdict {
+        if !self.agrees_on_order(at, order) {
             let (actual, expected) = self.both_orders(order);
-            return self.fail(Oracle::Order, Some(comparison), actual, expected);
+            return self.fail(at, Some(comparison), actual, expected);
         }
         let status = self
             .model
@@ -317,143 +339,49 @@ impl<S: Sizes> Checker<S> {
         let folded = usize::try_from(order.saturating_sub(1))
             .ok()
             .and_then(|place| self.orders.get(place))
-            .map(|found| (crate::check::subject::status_of(found.status), found.expired));
-        if status.map(|(status, expired)| (Some(status), expired)) != folded {
-            let actual = format!("the transitions of order {order} give {folded:?}");
-            let expected = format!("the status is {status:?}");
-            return self.fail(Oracle::Transitions, Some(comparison), actual, expected);
+            .map(|found| (status_of(found.status), found.expired));
+        let folded = self.injected.alter(Compared::StatusByTransitions, folded, |_| None);
+        let folded = self.injected.alter(Compared::ExpiryByTransitions, folded, |folded| {
+            folded.map(|(status, expired)| (status, !expired))
+        });
+        let expected = status.map(|(status, expired)| (Some(status), expired));
+        if expected == folded {
+            return Ok(());
         }
-        Ok(())
+        let same_status = expected.map(|(status, _)| status) == folded.map(|(status, _)| status);
+        let compared =
+            if same_status { Compared::ExpiryByTransitions } else { Compared::StatusByTransitions };
+        let actual = format!("the transitions of order {order} give {folded:?}");
+        self.fail(compared, Some(comparison), actual, format!("the status is {status:?}"))
     }
 
-    fn compare_stock(&mut self, comparison: Comparison<'_>) -> Verdict {
-        self.available.clear();
-        let mut model = self.model.stock();
-        let mut differing = None;
-        for record in self.subject.state.stock() {
-            let StockView { opening, total, reserved } = record;
-            let found = model.next();
-            let sound = reserved <= total && opening.reserved <= reserved;
-            if found != Some((opening.sku.get(), total, reserved)) || !sound {
-                differing = Some((record, found));
-                break;
-            }
-            self.available.push(total - reserved);
-        }
-        match differing {
-            None => Ok(()),
-            Some((StockView { opening, total, reserved }, found)) => {
-                let describe =
-                    |sku, total, reserved| format!("SKU {sku}: total {total}, reserved {reserved}");
-                let actual = describe(opening.sku.get(), total, reserved);
-                let expected = found.map_or("no such SKU".to_owned(), |(sku, total, reserved)| {
-                    describe(sku, total, reserved)
-                });
-                self.fail(Oracle::Stock, Some(comparison), actual, expected)
-            }
-        }
+    fn agrees_on_order(&self, at: Compared, order: i64) -> bool {
+        let expected = self.injected.alter(at, order, |_| i64::MAX);
+        self.subject.agrees_on_order(order, &self.model, expected)
     }
 
-    fn compare_deadlines(&self, comparison: Comparison<'_>) -> Verdict {
-        let machine = self.subject.state.next_deadline().map(|time| time.as_nanos());
-        let model = self.model.next_deadline();
-        if machine != model {
-            let describe = |deadline: Option<u64>| match deadline {
-                Some(at) => format!("next deadline at {at}ns"),
-                None => "no next deadline".to_owned(),
-            };
-            return self.fail(
-                Oracle::Deadline,
-                Some(comparison),
-                describe(machine),
-                describe(model),
-            );
-        }
-        let (machine, model) = (self.subject.state.index(), self.model.entries());
-        if machine != model {
-            let (machine, model) = (format!("entry {machine}"), format!("entry {model}"));
-            return self.fail(Oracle::Index, Some(comparison), machine, model);
-        }
-        let (machine, model) = (self.subject.state.events(), self.model.transitions());
-        if machine != model || machine != self.sequence || self.orders.len() != self.model.orders()
-        {
-            let actual = format!("{machine} transitions, {} orders", self.orders.len());
-            let expected = format!("{model} transitions, {} orders", self.model.orders());
-            return self.fail(Oracle::Transitions, Some(comparison), actual, expected);
-        }
-        Ok(())
-    }
-
-    /// Compares everything on both sides.
+    /// Compares everything on both sides. `at` is the comparison of the orders.
     ///
     /// # Errors
     /// They differ, or one of them contradicts itself.
-    pub(crate) fn audit(&mut self) -> Verdict {
-        if let Err(violation) = self.subject.state.check_invariants() {
-            return self.fail(Oracle::Invariant, None, violation.to_string(), String::new());
+    pub(crate) fn audit(&mut self, at: Compared) -> Verdict {
+        let violation = self.subject.state.check_invariants().err();
+        let violation = violation.map(|violation| violation.to_string());
+        let wrong = |_| Some("injected".to_owned());
+        if let Some(violation) = self.injected.alter(Compared::Invariants, violation, wrong) {
+            return self.fail(Compared::Invariants, None, violation, String::new());
         }
-        if let Err(violation) = self.model.audit() {
-            return self.fail(Oracle::Invariant, None, String::new(), violation);
+        let violation = self.model.audit().err();
+        if let Some(violation) = self.injected.alter(Compared::ModelAudit, violation, wrong) {
+            return self.fail(Compared::ModelAudit, None, String::new(), violation);
         }
         for order in (1..).take(self.orders.len()) {
-            if !self.subject.agrees_on_order(order, &self.model) {
+            if !self.agrees_on_order(at, order) {
                 let (actual, expected) = self.both_orders(order);
-                return self.fail(Oracle::Whole, None, actual, expected);
+                return self.fail(at, None, actual, expected);
             }
         }
         Ok(())
-    }
-
-    /// Drains the run: each order that awaits payment is paid, cancelled or expires.
-    ///
-    /// # Errors
-    /// As for [`Checker::step`], or units stay reserved.
-    pub(crate) fn drain(&mut self) -> Verdict {
-        if self.injected.has(SimulatorFault::IncompleteDrain) {
-            return self.check_nothing_reserved();
-        }
-        let awaiting: Vec<i64> = self.model.awaiting().collect();
-        let expires = self.model.next_deadline().is_some();
-        for (turn, order) in awaiting.into_iter().enumerate() {
-            let place = usize::try_from(order - 1).expect("order ids start at 1");
-            let target = self
-                .orders
-                .get(place)
-                .map_or(Target::Id(order), |found| Target::CreatedBy(found.created_by));
-            match (turn % 3, expires) {
-                (0, _) => self.drain_step(Op::Pay(target), self.last_at)?,
-                (1, _) | (_, false) => self.drain_step(Op::Cancel(target), self.last_at)?,
-                (_, true) => {}
-            }
-        }
-        while let Some(deadline) = self.model.next_deadline() {
-            self.drain_step(Op::Tick, deadline.saturating_sub(self.start))?;
-        }
-        // Orders with a deadline past the end of time never expire; cancel them.
-        let left: Vec<i64> = self.model.awaiting().collect();
-        for order in left {
-            self.drain_step(Op::Cancel(Target::Id(order)), self.last_at)?;
-        }
-        self.check_nothing_reserved()
-    }
-
-    /// Only the opening reservation is still reserved.
-    fn check_nothing_reserved(&self) -> Verdict {
-        for StockView { opening, reserved, .. } in self.subject.state.stock() {
-            if reserved != opening.reserved {
-                let actual = format!("SKU {}: {reserved} reserved at the end", opening.sku);
-                let expected = format!("{} at the start", opening.reserved);
-                return self.fail(Oracle::Liveness, None, actual, expected);
-            }
-        }
-        Ok(())
-    }
-
-    fn drain_step(&mut self, op: Op, at: u64) -> Verdict {
-        let number = self.last_number + 1;
-        let step = Step { number, at, op, ..Step::default() };
-        self.drained.push(step.clone());
-        self.step(&step)
     }
 
     /// The failure for a panic of the subject.
@@ -463,18 +391,18 @@ impl<S: Sizes> Checker<S> {
     }
 
     #[cold]
-    fn answers_differ(&self, comparison: Comparison<'_>) -> Verdict {
+    fn answers_differ(&self, part: Compared, comparison: Comparison<'_>) -> Verdict {
         let actual = self.subject.answer_of(comparison.reply).map_or_else(
             || format!("{:?}, which no client can receive", comparison.reply),
             |answer| answer.to_string(),
         );
-        self.fail(Oracle::Answer, Some(comparison), actual, comparison.answer.to_string())
+        self.fail(part, Some(comparison), actual, comparison.answer.to_string())
     }
 
     #[cold]
     fn fail(
         &self,
-        oracle: Oracle,
+        compared: Compared,
         comparison: Option<Comparison<'_>>,
         actual: String,
         expected: String,
@@ -485,8 +413,9 @@ impl<S: Sizes> Checker<S> {
         };
         let (actual_class, expected_class) = comparison.map_or((Class::Done, Class::Done), classes);
         Err(Box::new(Failure {
+            compared,
             signature: Signature {
-                oracle,
+                oracle: Oracle::of(compared),
                 kind: comparison.map(|comparison| comparison.step.op.kind()),
                 actual: actual_class,
                 expected: expected_class,

@@ -19,6 +19,7 @@ use std::time::Duration;
 use loms::state_machine::{Cause, OrderStatus, Tiny};
 
 use crate::check::checker::Checker;
+use crate::check::compared::Compared;
 use crate::check::failure::Failure;
 use crate::clock::Stopwatch;
 use crate::model::{ContainerSizes, World};
@@ -278,7 +279,8 @@ impl Search {
         let (mut steps, keys) = (self.retrace(state), self.visited[state].keys);
         let here = self.replay(&steps);
         let failed = |steps: &[Step], failure| (self.plan(steps), failure);
-        let audited = here.clone().audit().map_err(|failure| failed(&steps, failure));
+        let audited =
+            here.clone().audit(Compared::OrdersInState).map_err(|failure| failed(&steps, failure));
         let mut expanded = Expanded { audited, next: Vec::new(), checked: 0, failed: None };
         let mut checker = here.clone();
         let commands = if deeper { self.commands.len() } else { 0 };

@@ -1,5 +1,6 @@
 //! A failure: which check failed, at which call, and what both sides say.
 
+use crate::check::compared::Compared;
 use crate::check::laws::Law;
 use crate::check::panic::CaughtPanic;
 use crate::plan::Kind;
@@ -67,6 +68,102 @@ impl Oracle {
     }
 }
 
+impl Oracle {
+    /// The check that makes this comparison.
+    #[must_use]
+    pub(crate) const fn of(compared: Compared) -> Self {
+        use Compared as C;
+        match compared {
+            C::AnswerKind
+            | C::CreatedOrder
+            | C::CreatedStatus
+            | C::CreatedShortages
+            | C::OrderStatus
+            | C::OrderReason
+            | C::OrderUser
+            | C::OrderCreatedAt
+            | C::OrderUpdatedAt
+            | C::OrderLines
+            | C::OrderShortages
+            | C::Units
+            | C::Refusal
+            | C::Reply
+            | C::OrderAtEnd
+            | C::NoAnswerInBacklog
+            | C::ReplyInOrder
+            | C::InvalidReply => Self::Answer,
+            C::OrderBeforeOthers | C::LastChangedOrder | C::RepeatedOrder | C::OrderOfCall => {
+                Self::Order
+            }
+            C::StatusByTransitions
+            | C::ExpiryByTransitions
+            | C::EventNumber
+            | C::TransitionFrom
+            | C::TransitionAllowed
+            | C::NewOrderId
+            | C::EventsOfModel
+            | C::EventsSeen
+            | C::OrderCount => Self::Transitions,
+            C::StockSku
+            | C::StockTotal
+            | C::StockReserved
+            | C::ReservedInTotal
+            | C::OpeningReservation
+            | C::StockLength
+            | C::ServerStock
+            | C::StoppedStock => Self::Stock,
+            C::NextDeadline
+            | C::NextTick
+            | C::ServerDeadline
+            | C::ServerEntries
+            | C::BacklogStays => Self::Deadline,
+            C::Entries
+            | C::CommandIndex
+            | C::HasIndex
+            | C::IndexInOrder
+            | C::RealTime
+            | C::StoppedEntries
+            | C::StoppedTime => Self::Index,
+            C::DigestWithoutEvent | C::EventWithoutDigest => Self::Digest,
+            C::Invariants | C::ModelAudit | C::ServerInvariants | C::StoppedInvariants => {
+                Self::Invariant
+            }
+            C::OrdersAtStep
+            | C::OrdersAtSize
+            | C::OrdersAtEnd
+            | C::OrdersInState
+            | C::StoppedOrders => Self::Whole,
+            C::SecondRun | C::SameAnswers => Self::Replay,
+            C::NoPanic => Self::Panic { line: 0 },
+            C::StockAfterCancel => Self::Law(Law::CreateThenCancel),
+            C::StockAfterDisjoint => Self::Law(Law::DisjointCommute),
+            C::MergedAnswers | C::MergedStock | C::SplitAnswers | C::SplitStock => {
+                Self::Law(Law::SplitIsMerged)
+            }
+            C::RenamedAnswers | C::RenamedStock => Self::Law(Law::Renamed),
+            C::ReservedAtEnd
+            | C::Answered
+            | C::NotCatchingUp
+            | C::RulesChanged
+            | C::BacklogEnded
+            | C::ServerReserved
+            | C::BacklogAtEnd
+            | C::DeadlineWakesTicker
+            | C::BacklogWakesTicker
+            | C::WaitedBefore
+            | C::RefusedInTime
+            | C::EveryCallEnds
+            | C::NoStepLeft
+            | C::Drained
+            | C::FirstWatch
+            | C::LaterWatches
+            | C::BacklogAtStop => Self::Liveness,
+            C::OneOrder => Self::Retry,
+            C::DuplicateSent | C::FaultEffect | C::ClockJumped | C::Restarted => Self::Network,
+        }
+    }
+}
+
 /// Two failures with the same signature count as the same failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Signature {
@@ -83,6 +180,8 @@ pub(crate) struct Signature {
 /// A failed check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
+    /// The comparison that found it.
+    pub(crate) compared: Compared,
     /// Identifies the failure while a plan shrinks.
     pub(crate) signature: Signature,
     /// The number of the step; 0 for none.
@@ -106,6 +205,7 @@ impl Failure {
     ) -> Self {
         let CaughtPanic { message, line } = caught;
         Self {
+            compared: Compared::NoPanic,
             signature: Signature {
                 oracle: Oracle::Panic { line },
                 kind,

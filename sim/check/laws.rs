@@ -3,9 +3,11 @@
 
 use loms::state_machine::Sizes;
 
+use crate::check::compared::Compared;
 use crate::check::subject::Subject;
 use crate::model::contract::{Answer, Call, OrderInfo, Refusal, Shortage, Status};
 use crate::model::{Model, World};
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 
 /// A law about two runs.
@@ -67,8 +69,8 @@ impl LawSubject for Model {
 /// A broken law: the results of both runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LawViolation {
-    /// The law.
-    pub(crate) law: Law,
+    /// The comparison.
+    pub(crate) compared: Compared,
     /// The result of the original run.
     pub(crate) one: String,
     /// The result of the other run.
@@ -82,16 +84,20 @@ pub(crate) struct LawViolation {
 pub(crate) fn check<S: LawSubject>(
     plan: &Plan,
     open: impl Fn(&World) -> S,
+    injected: InjectedFaults,
 ) -> Result<(), LawViolation> {
+    let laws = Laws { injected };
     let (answers, side) = run(plan, &open);
     let at = plan.start.saturating_add(plan.steps.last().map_or(0, |step| step.at));
-    create_then_cancel(plan, side.clone(), at)?;
-    disjoint_commute(plan, &side, at)?;
-    let law = Law::SplitIsMerged;
-    for other in [rewritten(plan, merge), rewritten(plan, split)] {
-        let (answers_of_other, subject_of_other) = run(&other, &open);
-        compare(law, &answers, &answers_of_other)?;
-        compare(law, &side.stock_levels(), &subject_of_other.stock_levels())?;
+    laws.create_then_cancel(plan, side.clone(), at)?;
+    laws.disjoint_commute(plan, &side, at)?;
+    for (rewrite, answers_at, stock_at) in [
+        (merge as Rewrite, Compared::MergedAnswers, Compared::MergedStock),
+        (split, Compared::SplitAnswers, Compared::SplitStock),
+    ] {
+        let (answers_of_other, other) = run(&rewritten(plan, rewrite), &open);
+        laws.compare(answers_at, &answers, &answers_of_other)?;
+        laws.compare(stock_at, &side.stock_levels(), &other.stock_levels())?;
     }
     let (mut answers_of_other, other) = run(&renamed(plan), &open);
     answers_of_other.iter_mut().flatten().for_each(rename_answer);
@@ -102,29 +108,11 @@ pub(crate) fn check<S: LawSubject>(
             *sku = 0;
         }
     }
-    compare(Law::Renamed, &answers, &answers_of_other)?;
+    laws.compare(Compared::RenamedAnswers, &answers, &answers_of_other)?;
     let mut levels = other.stock_levels();
     levels.iter_mut().for_each(|record| record.0 = rename(record.0));
     levels.sort_unstable();
-    compare(Law::Renamed, &side.stock_levels(), &levels)
-}
-
-fn compare<T: PartialEq + std::fmt::Debug>(
-    law: Law,
-    one: &[T],
-    other: &[T],
-) -> Result<(), LawViolation> {
-    match one.iter().zip(other).find(|(one, other)| one != other) {
-        None if one.len() == other.len() => Ok(()),
-        None => Err(LawViolation {
-            law,
-            one: format!("{} of them", one.len()),
-            other: format!("{} of them", other.len()),
-        }),
-        Some((one, other)) => {
-            Err(LawViolation { law, one: format!("{one:?}"), other: format!("{other:?}") })
-        }
-    }
+    laws.compare(Compared::RenamedStock, &side.stock_levels(), &levels)
 }
 
 fn run<S: LawSubject>(plan: &Plan, open: &impl Fn(&World) -> S) -> (Vec<Option<Answer>>, S) {
@@ -143,47 +131,77 @@ fn run<S: LawSubject>(plan: &Plan, open: &impl Fn(&World) -> S) -> (Vec<Option<A
     (answers, side)
 }
 
-fn create_then_cancel<S: LawSubject>(
-    plan: &Plan,
-    mut side: S,
-    at: u64,
-) -> Result<(), LawViolation> {
-    let most = usize::try_from(plan.world.max_lines).unwrap_or(usize::MAX);
-    // Move time first, so that nothing expires between the two calls.
-    side.answer_at(at, Call::Tick);
-    let before = side.stock_levels();
-    let mut items: Vec<(u32, u32)> = before
-        .iter()
-        .filter(|(_, total, reserved)| total > reserved)
-        .map(|record| (record.0, 1))
-        .collect();
-    items.truncate(most);
-    let reserved = side.answer_at(at, Call::Create { user: 1, items: &items, key: "" });
-    let Some(Answer::Created { order, status: Status::AwaitingPayment, .. }) = reserved else {
-        return Ok(());
-    };
-    side.answer_at(at, Call::Cancel(order));
-    compare(Law::CreateThenCancel, &before, &side.stock_levels())
+/// The comparisons of the laws.
+struct Laws {
+    injected: InjectedFaults,
 }
 
-fn disjoint_commute<S: LawSubject>(plan: &Plan, side: &S, at: u64) -> Result<(), LawViolation> {
-    let [first, .., last] = *plan.world.stock else { return Ok(()) };
-    let (one, other) = ([(first.0, 1)], [(last.0, 1)]);
-    let play = |mut side: S, turns: [&[(u32, u32)]; 2]| {
-        let orders =
-            turns.map(|items| match side.answer_at(at, Call::Create { user: 1, items, key: "" }) {
-                Some(Answer::Created { order, .. }) => order,
-                _ => 0,
+impl Laws {
+    fn compare<T: PartialEq + std::fmt::Debug>(
+        &self,
+        compared: Compared,
+        one: &[T],
+        other: &[T],
+    ) -> Result<(), LawViolation> {
+        // The other run has one result less.
+        let other = self.injected.alter(compared, other, |all| &all[..all.len().saturating_sub(1)]);
+        let (one, other) = match one.iter().zip(other).find(|(one, other)| one != other) {
+            None if one.len() == other.len() => return Ok(()),
+            None => (format!("{} of them", one.len()), format!("{} of them", other.len())),
+            Some((one, other)) => (format!("{one:?}"), format!("{other:?}")),
+        };
+        Err(LawViolation { compared, one, other })
+    }
+
+    fn create_then_cancel<S: LawSubject>(
+        &self,
+        plan: &Plan,
+        mut side: S,
+        at: u64,
+    ) -> Result<(), LawViolation> {
+        let most = usize::try_from(plan.world.max_lines).unwrap_or(usize::MAX);
+        // Move time first, so that nothing expires between the two calls.
+        side.answer_at(at, Call::Tick);
+        let before = side.stock_levels();
+        let mut items: Vec<(u32, u32)> = before
+            .iter()
+            .filter(|(_, total, reserved)| total > reserved)
+            .map(|record| (record.0, 1))
+            .collect();
+        items.truncate(most);
+        let reserved = side.answer_at(at, Call::Create { user: 1, items: &items, key: "" });
+        let Some(Answer::Created { order, status: Status::AwaitingPayment, .. }) = reserved else {
+            return Ok(());
+        };
+        side.answer_at(at, Call::Cancel(order));
+        self.compare(Compared::StockAfterCancel, &before, &side.stock_levels())
+    }
+
+    fn disjoint_commute<S: LawSubject>(
+        &self,
+        plan: &Plan,
+        side: &S,
+        at: u64,
+    ) -> Result<(), LawViolation> {
+        let [first, .., last] = *plan.world.stock else { return Ok(()) };
+        let (one, other) = ([(first.0, 1)], [(last.0, 1)]);
+        let play = |mut side: S, turns: [&[(u32, u32)]; 2]| {
+            let orders = turns.map(|items| {
+                match side.answer_at(at, Call::Create { user: 1, items, key: "" }) {
+                    Some(Answer::Created { order, .. }) => order,
+                    _ => 0,
+                }
             });
-        // In both runs the order of the first SKU is paid and that of the last SKU is cancelled.
-        let [paid, cancelled] = if turns[0] == one { orders } else { [orders[1], orders[0]] };
-        side.answer_at(at, Call::Pay(paid));
-        side.answer_at(at, Call::Cancel(cancelled));
-        side.stock_levels()
-    };
-    let there = play(side.clone(), [&one, &other]);
-    let back = play(side.clone(), [&other, &one]);
-    compare(Law::DisjointCommute, &there, &back)
+            // In both runs the order of the first SKU is paid and that of the last SKU is cancelled.
+            let [paid, cancelled] = if turns[0] == one { orders } else { [orders[1], orders[0]] };
+            side.answer_at(at, Call::Pay(paid));
+            side.answer_at(at, Call::Cancel(cancelled));
+            side.stock_levels()
+        };
+        let there = play(side.clone(), [&one, &other]);
+        let back = play(side.clone(), [&other, &one]);
+        self.compare(Compared::StockAfterDisjoint, &there, &back)
+    }
 }
 
 /// Rewrites the lines of a create, into at most the given number of lines; `None`: no change.
@@ -262,14 +280,17 @@ mod tests {
     use loms::state_machine::{Shipped, Tiny};
 
     use super::*;
+    use crate::check::failure::Oracle;
     use crate::mutation::planted_bugs::Bug;
     use crate::plan::generator::plan_of;
     use crate::plan::workload::Workload;
 
-    fn breach_of(bug: Bug) -> Option<Law> {
+    fn breach_of(bug: Bug) -> Option<Oracle> {
         (0..400).find_map(|seed| {
             let plan = plan_of(seed, &Workload::of(seed), false, 40);
-            check(&plan, |world| Model::new(world, Some(bug))).err().map(|violation| violation.law)
+            let none = InjectedFaults::default();
+            let violation = check(&plan, |world| Model::new(world, Some(bug)), none).err()?;
+            Some(Oracle::of(violation.compared))
         })
     }
 
@@ -277,20 +298,21 @@ mod tests {
     fn subject_and_model_keep_the_laws() {
         for seed in 0..60 {
             let plan = plan_of(seed, &Workload::of(seed), false, 40);
-            let subject = check(&plan, Subject::<Shipped>::open);
+            let subject = check(&plan, Subject::<Shipped>::open, InjectedFaults::default());
             assert_eq!(subject, Ok(()), "subject, seed {seed}");
-            let subject = check(&plan, Subject::<Tiny>::open);
+            let subject = check(&plan, Subject::<Tiny>::open, InjectedFaults::default());
             assert_eq!(subject, Ok(()), "tiny subject, seed {seed}");
-            let model = check(&plan, |world| Model::new(world, None));
+            let model = check(&plan, |world| Model::new(world, None), InjectedFaults::default());
             assert_eq!(model, Ok(()), "model, seed {seed}");
         }
     }
 
     #[test]
     fn each_law_can_be_broken() {
-        assert_eq!(breach_of(Bug::CancelReleasesBase), Some(Law::CreateThenCancel));
-        assert_eq!(breach_of(Bug::DuplicatesCheckedSingly), Some(Law::SplitIsMerged));
-        assert_eq!(breach_of(Bug::ShortagesFirstOnly), Some(Law::Renamed));
-        assert_eq!(breach_of(Bug::IdReusedAfterFailure), Some(Law::DisjointCommute));
+        let law = |law| Some(Oracle::Law(law));
+        assert_eq!(breach_of(Bug::CancelReleasesBase), law(Law::CreateThenCancel));
+        assert_eq!(breach_of(Bug::DuplicatesCheckedSingly), law(Law::SplitIsMerged));
+        assert_eq!(breach_of(Bug::ShortagesFirstOnly), law(Law::Renamed));
+        assert_eq!(breach_of(Bug::IdReusedAfterFailure), law(Law::DisjointCommute));
     }
 }

@@ -2,6 +2,7 @@
 //! after each one.
 
 pub(crate) mod checker;
+pub(crate) mod compared;
 pub(crate) mod exhaustive;
 pub(crate) mod expiries;
 pub(crate) mod failure;

@@ -1,7 +1,7 @@
 //! The subject: the real state machine, called as the service calls it. A request first passes the
 //! service's own validation (`loms::grpc::convert`) and then goes to [`LomsState::apply`].
 //!
-//! [`Subject::gives`] compares an answer without copying it; [`Subject::answer_of`] builds the full
+//! [`Subject::difference`] compares an answer without copying it; [`Subject::answer_of`] builds the full
 //! answer for pages and failures.
 
 use loms::grpc::convert::{self, InvalidRequest};
@@ -10,6 +10,7 @@ use loms::state_machine::{
     Outcome, Rejection, Rules, Shipped, Sizes, Sku, Span, StockRecord, Timestamp,
 };
 
+use crate::check::compared::Compared;
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
 use crate::model::{Model, OrderFields, World};
 
@@ -174,24 +175,32 @@ impl<S: Sizes> Subject<S> {
         self.state.apply(&entry, &mut self.events)
     }
 
-    /// Whether a reply equals this answer in every detail.
+    /// The first part in which a reply differs from this answer.
     #[must_use]
-    pub(crate) fn gives(&self, reply: SubjectReply, answer: &Answer) -> bool {
-        match (reply, answer) {
+    pub(crate) fn difference(&self, reply: SubjectReply, answer: &Answer) -> Option<Compared> {
+        let parts = match (reply, answer) {
             (
                 SubjectReply::Created(id, status),
                 Answer::Created { order, status: expected, shortages },
             ) => {
-                id.get() == *order
-                    && status == *expected
-                    && self.shortages.iter().copied().map(shortage).eq(shortages.iter().copied())
+                let found = self.shortages.iter().copied().map(shortage);
+                return first_different([
+                    (Compared::CreatedOrder, id.get() == *order),
+                    (Compared::CreatedStatus, status == *expected),
+                    (Compared::CreatedShortages, found.eq(shortages.iter().copied())),
+                ]);
             }
             (SubjectReply::Order(id), Answer::Order(info)) => {
-                self.state.order(id).is_some_and(|view| is_order(&view, fields_of(info)))
+                let Some(view) = self.state.order(id) else { return Some(Compared::AnswerKind) };
+                return order_difference(&view, fields_of(info));
             }
-            (SubjectReply::Done, Answer::Done) => true,
-            (SubjectReply::Stock(units), Answer::Stock(expected)) => units == *expected,
-            (SubjectReply::Refused(refusal), Answer::Refused(expected)) => refusal == *expected,
+            (SubjectReply::Done, Answer::Done) => return None,
+            (SubjectReply::Stock(units), Answer::Stock(expected)) => {
+                (Compared::Units, units == *expected)
+            }
+            (SubjectReply::Refused(refusal), Answer::Refused(expected)) => {
+                (Compared::Refusal, refusal == *expected)
+            }
             (
                 SubjectReply::Created(..)
                 | SubjectReply::Order(_)
@@ -200,8 +209,9 @@ impl<S: Sizes> Subject<S> {
                 | SubjectReply::Refused(_)
                 | SubjectReply::Impossible(_),
                 _,
-            ) => false,
-        }
+            ) => (Compared::AnswerKind, false),
+        };
+        first_different([parts])
     }
 
     /// The full answer; `None` for a reply that no client can receive.
@@ -227,11 +237,14 @@ impl<S: Sizes> Subject<S> {
         order_info(&self.state.order(OrderId::new(id)?)?)
     }
 
-    /// Whether this order equals the model's, or both sides have no such order.
+    /// Whether this order equals the model's order `expected`, which has the same id, or both sides
+    /// have no such order.
     #[must_use]
-    pub(crate) fn agrees_on_order(&self, id: i64, model: &Model) -> bool {
+    pub(crate) fn agrees_on_order(&self, id: i64, model: &Model, expected: i64) -> bool {
         let view = OrderId::new(id).and_then(|id| self.state.order(id));
-        let same = model.with_order(id, |fields| view.is_some_and(|view| is_order(&view, fields)));
+        let same = model.with_order(expected, |fields| {
+            view.is_some_and(|view| order_difference(&view, fields).is_none())
+        });
         same.unwrap_or(view.is_none())
     }
 }
@@ -275,17 +288,27 @@ fn fields_of(info: &OrderInfo) -> OrderFields<'_> {
     OrderFields { status, user, items, created_at, updated_at, reason, shortages }
 }
 
-fn is_order<S: Sizes>(view: &OrderView<'_, S>, info: OrderFields<'_>) -> bool {
-    status_of(view.status()) == Some(info.status)
-        && reason_of(view.cause()) == info.reason
-        && view.user().get() == info.user
-        && view.created().as_nanos() == info.created_at
-        && view.updated().as_nanos() == info.updated_at
-        && view
-            .lines()
-            .map(|line| (line.sku.get(), line.count.get()))
-            .eq(info.items.iter().copied())
-        && same_shortages(view, info.shortages)
+/// The first part in which an order differs.
+fn order_difference<S: Sizes>(
+    view: &OrderView<'_, S>,
+    expected: OrderFields<'_>,
+) -> Option<Compared> {
+    let OrderFields { status, user, items, created_at, updated_at, reason, shortages } = expected;
+    let lines = view.lines().map(|line| (line.sku.get(), line.count.get()));
+    first_different([
+        (Compared::OrderStatus, status_of(view.status()) == Some(status)),
+        (Compared::OrderReason, reason_of(view.cause()) == reason),
+        (Compared::OrderUser, view.user().get() == user),
+        (Compared::OrderCreatedAt, view.created().as_nanos() == created_at),
+        (Compared::OrderUpdatedAt, view.updated().as_nanos() == updated_at),
+        (Compared::OrderLines, lines.eq(items.iter().copied())),
+        (Compared::OrderShortages, same_shortages(view, shortages)),
+    ])
+}
+
+/// The first of these parts that is not equal.
+fn first_different<const N: usize>(parts: [(Compared, bool); N]) -> Option<Compared> {
+    parts.into_iter().find(|(_, equal)| !equal).map(|(part, _)| part)
 }
 
 fn order_info<S: Sizes>(view: &OrderView<'_, S>) -> Option<OrderInfo> {

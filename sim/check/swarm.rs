@@ -5,6 +5,7 @@
 use loms::state_machine::{Digest, Shipped, Sizes, StockView, Tiny};
 
 use crate::check::checker::{Checker, Verdict};
+use crate::check::compared::Compared;
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::laws;
 use crate::check::panic;
@@ -77,14 +78,17 @@ fn play_with<S: Sizes, O: Sizes>(
             generator.next(&mut step);
             checker.step(&step)?;
         }
+        injected.alter(Compared::NoPanic, (), |()| panic!("injected"));
         checker.drain()?;
-        checker.audit()?;
+        checker.audit(Compared::OrdersAtEnd)?;
         if seed.is_multiple_of(SAMPLE) {
-            let second = digest_of::<O>(&checker.drained, seed, workload, length);
+            let length = injected.alter(Compared::SecondRun, length, |length| length / 2);
+            let generator = Generator::new(seed, workload.clone(), blind);
+            let second = digest_of::<O>(&checker.drained, generator, workload, length);
             compare_digests(checker.subject.state.digest(), second)?;
         }
         if seed % SAMPLE == 1 {
-            check_laws::<S>(&plan_of(seed, workload, blind, length.min(LAW_STEPS)))?;
+            check_laws::<S>(&plan_of(seed, workload, blind, length.min(LAW_STEPS)), injected)?;
         }
         Ok(())
     });
@@ -115,12 +119,12 @@ fn play_plan_with<S: Sizes>(plan: &Plan, injected: InjectedFaults, ending: Endin
     let mut checker = Checker::<S>::open(&plan.world, plan.start, injected);
     let verdict = catch_panic(&mut checker, |checker| {
         if ending == Ending::Laws {
-            return check_laws::<S>(plan);
+            return check_laws::<S>(plan, injected);
         }
         plan.steps.iter().try_for_each(|step| checker.step(step))?;
         if ending == Ending::Drained {
             checker.drain()?;
-            checker.audit()?;
+            checker.audit(Compared::OrdersAtEnd)?;
         }
         Ok(())
     });
@@ -139,7 +143,12 @@ fn catch_panic<S: Sizes>(
 }
 
 /// The digest after the same steps on a new subject, with containers of sizes `S`.
-fn digest_of<S: Sizes>(drained: &[Step], seed: u64, workload: &Workload, length: u32) -> Digest {
+fn digest_of<S: Sizes>(
+    drained: &[Step],
+    mut generator: Generator,
+    workload: &Workload,
+    length: u32,
+) -> Digest {
     let mut subject = Subject::<S>::open(&workload.world);
     let mut created = CreatedOrders::default();
     let mut play = |step: &Step| {
@@ -150,7 +159,6 @@ fn digest_of<S: Sizes>(drained: &[Step], seed: u64, workload: &Workload, length:
             created.note(step.number, order.get());
         }
     };
-    let mut generator = Generator::new(seed, workload.clone(), false);
     let mut step = Step::default();
     for _ in 0..length {
         generator.next(&mut step);
@@ -166,21 +174,22 @@ fn compare_digests(first: Digest, second: Digest) -> Verdict {
         return Ok(());
     }
     Err(at_the_end(
-        Oracle::Replay,
+        Compared::SecondRun,
         format!("digest {first}"),
         format!("digest {second}, second run, with other container sizes"),
     ))
 }
 
-fn check_laws<S: Sizes>(plan: &Plan) -> Verdict {
-    laws::check(plan, Subject::<S>::open)
-        .map_err(|breach| at_the_end(Oracle::Law(breach.law), breach.one, breach.other))
+fn check_laws<S: Sizes>(plan: &Plan, injected: InjectedFaults) -> Verdict {
+    laws::check(plan, Subject::<S>::open, injected)
+        .map_err(|breach| at_the_end(breach.compared, breach.one, breach.other))
 }
 
-fn at_the_end(oracle: Oracle, actual: String, expected: String) -> Box<Failure> {
+fn at_the_end(compared: Compared, actual: String, expected: String) -> Box<Failure> {
     let nothing = Class::of(Some(&Answer::Done));
+    let oracle = Oracle::of(compared);
     let signature = Signature { oracle, kind: None, actual: nothing, expected: nothing };
-    Box::new(Failure { signature, number: 0, commands: 0, actual, expected })
+    Box::new(Failure { compared, signature, number: 0, commands: 0, actual, expected })
 }
 
 #[cfg(test)]
@@ -217,7 +226,8 @@ mod tests {
         let workload = Workload::of(2);
         let run = play_seed(2, &workload, 60, InjectedFaults::default());
         assert!(run.verdict.is_ok());
-        let again = |steps| digest_of::<Tiny>(&run.drained, 2, &workload, steps);
+        let generator = || Generator::new(2, workload.clone(), false);
+        let again = |steps| digest_of::<Tiny>(&run.drained, generator(), &workload, steps);
         assert!(compare_digests(run.digest, again(60)).is_ok());
         // Half of the steps give another digest.
         let failure = compare_digests(run.digest, again(30)).unwrap_err();

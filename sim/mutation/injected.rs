@@ -1,5 +1,6 @@
 //! Faults that tests of the simulator inject into a run. A normal run has none.
 
+use crate::check::compared::Compared;
 use crate::layers::service::NetworkFault;
 use crate::layers::wire::corruption::Corruption;
 use crate::mutation::planted_bugs::Bug;
@@ -15,6 +16,9 @@ pub(crate) struct InjectedFaults {
     pub(crate) simulator_fault: Option<SimulatorFault>,
     /// The model answers every call of this kind wrongly; the checker must detect it.
     pub(crate) wrong_answers: Option<Kind>,
+    /// What this comparison compares is changed, and only there. The run must fail with it, which
+    /// shows that the comparison is made and finds a difference.
+    pub(crate) altered: Option<Compared>,
     /// A field of every reply of the service layer is changed; the checker must detect it.
     pub(crate) corruption: Option<Corruption>,
 }
@@ -24,6 +28,17 @@ impl InjectedFaults {
     #[must_use]
     pub(crate) fn with_bug(bug: Bug) -> Self {
         Self { bug: Some(bug), ..Self::default() }
+    }
+
+    /// With a changed value in this comparison.
+    #[must_use]
+    pub(crate) fn altering(compared: Compared) -> Self {
+        Self { altered: Some(compared), ..Self::default() }
+    }
+
+    /// The value that a comparison gets: changed, if the run has that fault.
+    pub(crate) fn alter<T>(self, at: Compared, value: T, change: impl FnOnce(T) -> T) -> T {
+        if self.altered == Some(at) { change(value) } else { value }
     }
 
     /// The command-line option that plants the same bug again.

@@ -185,3 +185,21 @@ pub(crate) fn table(kills: &[KillResult]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_counts_only_with_enough_seeds_and_within_its_budget() {
+        let good = |seeds, commands, budget| {
+            let (bug, exhaustive, counterexample) = (Bug::ALL[0], None, None);
+            KillResult { bug, exhaustive, commands, seeds, budget, counterexample }.is_good()
+        };
+        assert!(good(Some(5), Some(10), Some(10)));
+        assert!(!good(None, Some(10), Some(10)));
+        assert!(!good(Some(5), Some(11), Some(10)));
+        assert!(!good(Some(5), None, Some(10)));
+        assert!(!good(Some(5), Some(10), None));
+    }
+}

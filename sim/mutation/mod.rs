@@ -1,6 +1,8 @@
 //! The simulator tests itself: bugs planted in the model, faults injected into the simulator, and
 //! regression plans.
 
+pub(crate) mod altered;
+pub(crate) mod comparisons;
 pub(crate) mod injected;
 pub(crate) mod kill_table;
 pub(crate) mod planted_bugs;

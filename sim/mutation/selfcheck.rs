@@ -2,12 +2,14 @@
 //! of threads; and every fault that the simulator could have ([`SimulatorFault`]) makes a check
 //! fail.
 
+use crate::check::compared::{Compared, Judge};
 use crate::check::failure::{Failure, Oracle};
 use crate::check::swarm::{play_plan, play_seed};
-use crate::layers::service;
+use crate::layers::service::{self, NetworkFault, NotCovered};
 use crate::layers::wire::corruption::Corruption;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::mutation::planted_bugs::Bug;
+use crate::mutation::{comparisons, regressions};
 use crate::plan::Kind;
 use crate::plan::generator::plan_of;
 use crate::plan::workload::Workload;
@@ -51,29 +53,73 @@ pub(crate) fn all(jobs: usize) -> Vec<Check> {
     ] {
         checks.push(check(none));
     }
-    // The reverse: with each injected fault its check must fail.
+    checks.extend(Judge::ALL.iter().map(|&judge| every_comparison_finds_a_difference(judge)));
+    checks.push(regression_plans_can_fail());
+    // The reverse: with each injected fault its check must fail, and for the reason of this fault.
     for simulator_fault in SimulatorFault::all() {
-        let check = match simulator_fault {
-            SimulatorFault::SkipsInfo => every_answer_is_compared,
-            SimulatorFault::ShrinksToAnother => shrinking_keeps_the_failure,
-            SimulatorFault::DrawsIgnorePurpose => draws_depend_on_their_purpose,
-            SimulatorFault::IncompleteDrain => every_order_ends,
-            SimulatorFault::NoReordering | SimulatorFault::DefaultEdge => {
-                every_network_fault_happens
-            }
-            SimulatorFault::NoEffect(_) => every_network_fault_has_its_effect,
-            SimulatorFault::SkipsDetails
-            | SimulatorFault::SkipsIndex
-            | SimulatorFault::AcceptsAnyCatchingUp => every_field_of_a_reply_is_compared,
-        };
+        let (check, reason) = check_and_reason(simulator_fault);
         let result = check(InjectedFaults { simulator_fault: Some(simulator_fault), ..none });
-        checks.push(Check {
-            name: format!("detected: {}", simulator_fault.name()),
-            wrong: result.wrong.is_none().then(|| format!("{} still passes", result.name)),
-            of_determinism: false,
-        });
+        let wrong = match result.wrong {
+            None => Some(format!("{} still passes", result.name)),
+            Some(wrong) if wrong.ends_with(&reason) => None,
+            Some(wrong) => Some(format!("the reason is {wrong}, and must be {reason}")),
+        };
+        let name = format!("detected: {}", simulator_fault.name());
+        checks.push(Check { name, wrong, of_determinism: false });
     }
     checks
+}
+
+/// The check that fails with this fault, and the end of what it then says.
+fn check_and_reason(simulator_fault: SimulatorFault) -> (fn(InjectedFaults) -> Check, String) {
+    let undetected = |what: &str| format!("a wrong {what} is not detected");
+    match simulator_fault {
+        SimulatorFault::SkipsInfo => (every_answer_is_compared, undetected("answer to info")),
+        SimulatorFault::ShrinksToAnother => {
+            (shrinking_keeps_the_failure, "fails differently after shrinking".to_owned())
+        }
+        SimulatorFault::DrawsIgnorePurpose => {
+            (draws_depend_on_their_purpose, "marks are missing".to_owned())
+        }
+        SimulatorFault::IncompleteDrain => {
+            (every_order_ends, format!("found by {:?}", Compared::ReservedAtEnd))
+        }
+        SimulatorFault::NoReordering => {
+            // A request that must be late arrives in order instead.
+            (every_network_fault_has_its_effect, format!("found by {:?}", Compared::FaultEffect))
+        }
+        SimulatorFault::DefaultEdge => {
+            (every_network_fault_happens, "never happened: failed create refused, refused, over 150 short, info, over 150 short, \
+                          over 150 lines reserved, key not ASCII".to_owned())
+        }
+        SimulatorFault::NoEffect(kind) => {
+            (every_network_fault_has_its_effect, format!("found by {:?}", effect_of(kind)))
+        }
+        SimulatorFault::SkipsDetails => {
+            (every_field_of_a_reply_is_compared, undetected(&format!("{:?}", Corruption::Description)))
+        }
+        SimulatorFault::SkipsIndex => {
+            (every_field_of_a_reply_is_compared, undetected(&format!("{:?}", Corruption::Index)))
+        }
+        SimulatorFault::AcceptsAnyCatchingUp => (
+            every_field_of_a_reply_is_compared,
+            undetected(&format!("{:?}", Corruption::RetryDelay)),
+        ),
+    }
+}
+
+/// The comparison that shows whether a network fault of this kind has its effect.
+fn effect_of(kind: usize) -> Compared {
+    let is = |fault: NetworkFault| fault.kind() == kind;
+    if is(NetworkFault::Duplicate(0)) {
+        Compared::DuplicateSent
+    } else if is(NetworkFault::Restart) {
+        Compared::Restarted
+    } else if is(NetworkFault::ClockForward(0)) || is(NetworkFault::ClockBack(0)) {
+        Compared::ClockJumped
+    } else {
+        Compared::FaultEffect
+    }
 }
 
 fn determinism(name: &str, jobs: usize, other_jobs: usize) -> Check {
@@ -131,6 +177,27 @@ fn every_answer_is_compared(injected: InjectedFaults) -> Check {
     }
 }
 
+/// A difference in what a comparison compares must be found, and by this comparison.
+fn every_comparison_finds_a_difference(judge: Judge) -> Check {
+    let comparisons = judge.compares().len();
+    Check {
+        name: format!("{judge:?}: each of {comparisons} comparisons finds a difference"),
+        wrong: comparisons::all_find_a_difference(judge).err(),
+        of_determinism: false,
+    }
+}
+
+/// A regression plan that fails must be reported.
+fn regression_plans_can_fail() -> Check {
+    let failed = regressions::replay(InjectedFaults::altering(Compared::AnswerKind)).err();
+    let detected = failed.is_some_and(|(_, failure)| failure.compared == Compared::AnswerKind);
+    Check {
+        name: "a regression plan can fail".to_owned(),
+        wrong: (!detected).then(|| "a wrong answer is not detected".to_owned()),
+        of_determinism: false,
+    }
+}
+
 /// A shrunk plan must fail like the original, for many failures of a bug with several symptoms.
 fn shrinking_keeps_the_failure(injected: InjectedFaults) -> Check {
     let injected = InjectedFaults { bug: Some(Bug::CountCutTo16Bits), ..injected };
@@ -159,12 +226,15 @@ fn shrinking_keeps_the_failure(injected: InjectedFaults) -> Check {
 fn draws_depend_on_their_purpose(injected: InjectedFaults) -> Check {
     const ENOUGH: usize = 6;
     let options = RunOptions { jobs: 1, steps: Some(600), injected };
-    let reached = run_seeds(0..150, options, |_| true).marks();
+    let summary = run_seeds(0..150, options, |_| true);
     // 600 steps cannot reach the marks of sizes.
-    let missing = reached.missing().filter(|mark| !mark.is_of_sizes()).count();
+    let missing = summary.marks().missing().filter(|mark| !mark.is_of_sizes()).count();
+    // A failure ends the run, so that most marks are missing.
+    let failed = summary.failed.map(|(seed, failure)| found(seed, &failure));
     Check {
         name: "draws reach nearly every mark in 150 seeds".to_owned(),
-        wrong: (missing > ENOUGH).then(|| format!("{missing} marks are missing")),
+        wrong: failed
+            .or_else(|| (missing > ENOUGH).then(|| format!("{missing} marks are missing"))),
         of_determinism: false,
     }
 }
@@ -175,39 +245,43 @@ fn every_order_ends(injected: InjectedFaults) -> Check {
     let failed = run_seeds(0..100, options, |_| true).failed;
     Check {
         name: "every order reaches a final status".to_owned(),
-        wrong: failed.map(|(seed, failure)| format!("seed {seed}: {}", failure.actual)),
+        wrong: failed.map(|(seed, failure)| found(seed, &failure)),
         of_determinism: false,
     }
 }
 
 /// Every network fault and every setting must happen: otherwise the service layer proves little.
 fn every_network_fault_happens(injected: InjectedFaults) -> Check {
-    let missing = service::covered(0..SERVICE_SEEDS, injected).err();
+    let wrong = service::covered(0..SERVICE_SEEDS, injected).err();
     Check {
         name: format!("every network fault and setting happens in {SERVICE_SEEDS} seeds"),
-        wrong: missing.map(|(_, text)| text),
+        wrong: wrong.map(|wrong| wrong.to_string()),
         of_determinism: false,
     }
 }
 
 /// A network fault that is only counted tests nothing.
 fn every_network_fault_has_its_effect(injected: InjectedFaults) -> Check {
-    let wrong = service::covered(0..SERVICE_SEEDS, injected).err();
-    let wrong = wrong.filter(|(failure, _)| oracle_of(failure.as_deref()) == Some(Oracle::Network));
-    Check {
-        name: "every network fault has its effect".to_owned(),
-        wrong: wrong.map(|(_, text)| text),
-        of_determinism: false,
-    }
+    let wrong = match service::covered(0..SERVICE_SEEDS, injected) {
+        Err(NotCovered::Failed(seed, failure)) => Some(found(seed, &failure)),
+        Err(NotCovered::Missing(_)) | Ok(()) => None,
+    };
+    Check { name: "every network fault has its effect".to_owned(), wrong, of_determinism: false }
 }
 
 /// The service layer must detect a change of any field of a reply.
 fn every_field_of_a_reply_is_compared(injected: InjectedFaults) -> Check {
     let undetected = Corruption::ALL.iter().find(|&&corruption| {
         let injected = InjectedFaults { corruption: Some(corruption), ..injected };
-        let caught = service::covered(0..SERVICE_SEEDS, injected).err();
-        let oracle = caught.and_then(|(failure, _)| oracle_of(failure.as_deref()));
-        !matches!(oracle, Some(Oracle::Answer | Oracle::Index))
+        let expected = match corruption {
+            Corruption::Index | Corruption::NoIndex => Compared::CommandIndex,
+            // Only a refusal during a backlog has a delay, and with another it is an answer.
+            Corruption::RetryDelay => Compared::NoAnswerInBacklog,
+            // No earlier call in these seeds reads an order with shortages.
+            Corruption::Shortage => Compared::OrderAtEnd,
+            _ => Compared::Reply,
+        };
+        comparisons::of_service(injected) != Some(expected)
     });
     Check {
         name: "every field of a reply is compared".to_owned(),
@@ -216,6 +290,7 @@ fn every_field_of_a_reply_is_compared(injected: InjectedFaults) -> Check {
     }
 }
 
-fn oracle_of(failure: Option<&Failure>) -> Option<Oracle> {
-    failure.map(|failure| failure.signature.oracle)
+fn found(seed: u64, failure: &Failure) -> String {
+    let Failure { actual, expected, compared, .. } = failure;
+    format!("seed {seed}: {actual}, not {expected}; found by {compared:?}")
 }

@@ -121,7 +121,8 @@ impl Draws {
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&domain.tag());
         let rng = ChaCha8Rng::from_seed(key);
-        let mut draws = Self { start: rng.clone(), rng, cached: [0; 8 * PAGE as usize], page: 0, blind: false };
+        let mut draws =
+            Self { start: rng.clone(), rng, cached: [0; 8 * PAGE as usize], page: 0, blind: false };
         draws.turn_to(0);
         draws
     }

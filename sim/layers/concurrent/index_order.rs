@@ -7,9 +7,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::check::compared::Compared;
 use crate::layers::wire::Reply;
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::{KeyText, Kind};
 
 use super::history::CallRecord;
@@ -17,6 +19,8 @@ use super::history::CallRecord;
 /// Why the order of the indexes does not explain the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderViolation {
+    /// The comparison that found it.
+    pub(crate) compared: Compared,
     /// A description.
     pub(crate) what: String,
     /// The calls, as indexes into the history.
@@ -36,18 +40,20 @@ pub(crate) fn check(
     world: &World,
     start: u64,
     history: &[CallRecord],
+    injected: InjectedFaults,
 ) -> Result<Model, OrderViolation> {
-    let mut replay = Replay { model: Model::new(world, None), next_at: start, history };
+    let mut replay = Replay { model: Model::new(world, None), next_at: start, history, injected };
     let mut order = Vec::new();
     for (index, group) in by_index(history) {
         replay.group(index, group, &mut order)?;
     }
-    agrees_with_time(&order, history)?;
+    agrees_with_time(&order, history, injected)?;
     // An invalid request is refused at any time and in any state.
     let mut fresh = Model::new(world, None);
     for (place, entry) in history.iter().enumerate() {
         if entry.received.index.is_none() {
-            agrees(&mut fresh, 0, history, place)?;
+            agrees(Compared::InvalidReply, &mut fresh, 0, entry, injected)
+                .map_err(|(compared, what)| violation(compared, what, [place]))?;
         }
     }
     Ok(replay.model)
@@ -74,6 +80,7 @@ struct Replay<'a> {
     /// The time of the next command.
     next_at: u64,
     history: &'a [CallRecord],
+    injected: InjectedFaults,
 }
 
 impl Replay<'_> {
@@ -129,28 +136,35 @@ impl Replay<'_> {
 
     /// Calls the model, and compares its answer and its index.
     fn replay(&mut self, at: u64, index: u64, place: usize) -> Result<(), OrderViolation> {
-        agrees(&mut self.model, at, self.history, place)?;
+        let (entry, injected) = (&self.history[place], self.injected);
+        agrees(Compared::ReplyInOrder, &mut self.model, at, entry, injected)
+            .map_err(|(compared, what)| violation(compared, what, [place]))?;
+        let index = injected.alter(Compared::IndexInOrder, index, |index| index + 1);
         match self.model.entries() {
             entries if entries == index => Ok(()),
-            entries => Err(OrderViolation {
-                what: format!("the server's index is {index}; the model's is {entries}"),
-                entries: vec![place],
-            }),
+            entries => {
+                let what = format!("the server's index is {index}; the model's is {entries}");
+                Err(violation(Compared::IndexInOrder, what, [place]))
+            }
         }
     }
 }
 
 /// Checks that a call which returned before another one was sent comes before it in `order`.
-fn agrees_with_time(order: &[usize], history: &[CallRecord]) -> Result<(), OrderViolation> {
+fn agrees_with_time(
+    order: &[usize],
+    history: &[CallRecord],
+    injected: InjectedFaults,
+) -> Result<(), OrderViolation> {
     // Of the calls after `place` in the order, the one that returned first.
     let mut soonest: Option<usize> = None;
     for &place in order.iter().rev() {
         let returned = |place: usize| history[place].returned;
         if let Some(later) = soonest
-            && returned(later) < history[place].invoked
+            && injected.alter(Compared::RealTime, returned(later), |_| 0) < history[place].invoked
         {
             let what = "a command that returned before another was sent comes after it".to_owned();
-            return Err(OrderViolation { what, entries: vec![later, place] });
+            return Err(violation(Compared::RealTime, what, [later, place]));
         }
         if soonest.is_none_or(|soonest| returned(place) < returned(soonest)) {
             soonest = Some(place);
@@ -159,25 +173,37 @@ fn agrees_with_time(order: &[usize], history: &[CallRecord]) -> Result<(), Order
     Ok(())
 }
 
-/// Calls the model at this time, and compares its answer with that of the server.
+fn violation<const N: usize>(
+    compared: Compared,
+    what: String,
+    entries: [usize; N],
+) -> OrderViolation {
+    OrderViolation { compared, what, entries: entries.to_vec() }
+}
+
+/// Calls the model at this time, and compares its answer with that of the server. An error has the
+/// comparison that found it: `at` for the answer.
 fn agrees(
+    at: Compared,
     model: &mut Model,
-    at: u64,
-    history: &[CallRecord],
-    place: usize,
-) -> Result<(), OrderViolation> {
-    let entry = &history[place];
+    time: u64,
+    entry: &CallRecord,
+    injected: InjectedFaults,
+) -> Result<(), (Compared, String)> {
     let mut buffer = KeyText::default();
     let call = entry.call(&mut buffer);
-    let expected = model.answer(at, call);
+    let expected = model.answer(time, call);
     let received = entry.received.answer(call);
-    let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
-    if received.as_ref() == Ok(&expected) && invalid == entry.received.index.is_none() {
-        return Ok(());
+    let received = injected.alter(at, received, |_| Err("an injected answer".to_owned()));
+    if received.as_ref() != Ok(&expected) {
+        let actual = received.map_or_else(|unexpected| unexpected, |answer| answer.to_string());
+        return Err((at, format!("the server answers {actual}; expected {expected}")));
     }
-    let actual = received.map_or_else(|unexpected| unexpected, |answer| answer.to_string());
-    Err(OrderViolation {
-        what: format!("the server answers {actual}; expected {expected}"),
-        entries: vec![place],
-    })
+    let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
+    let has_index = entry.received.index.is_some();
+    if injected.alter(Compared::HasIndex, has_index, |has| !has) == invalid {
+        let what = format!("an index: {has_index}; an invalid request: {invalid}");
+        return Err((Compared::HasIndex, what));
+    }
+    Ok(())
 }

@@ -20,11 +20,14 @@ mod tests;
 use std::fmt::Write as _;
 
 pub(crate) use self::history::CallRecord;
+use self::load::Run;
 pub(crate) use self::search::{SearchResult, search};
+use crate::check::compared::Compared;
 use crate::clock::Stopwatch;
 use crate::exit::Exit;
 use crate::model::World;
 use crate::model::contract::Answer;
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::KeyText;
 
 /// Numbers of calls of the histories that are checked by search as well. A shorter one is recorded
@@ -41,8 +44,8 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
     };
     let took = timer.elapsed();
     eprintln!("sim: concurrent, {} calls in {took:.2?}", run.history.len());
-    let timer = Stopwatch::start();
-    let checked = index_order::check(&run.world, load::START, &run.history);
+    let (timer, none) = (Stopwatch::start(), InjectedFaults::default());
+    let checked = index_order::check(&run.world, load::START, &run.history, none);
     eprintln!("sim: concurrent, checked in {:.2?}", timer.elapsed());
     if let Err(violation) = checked {
         let _ = writeln!(text, "FAIL {}", violation.what);
@@ -73,6 +76,33 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
         exit = end;
     }
     (text, exit)
+}
+
+/// Two short runs, to test the checks with: one to its end, and one that is stopped.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    complete: load::Run,
+    stopped: load::Run,
+}
+
+impl Sample {
+    /// Runs both.
+    ///
+    /// # Errors
+    /// As for the layer itself: the server failed.
+    pub(crate) fn record() -> std::io::Result<Self> {
+        let complete = load::run(&load::Load::busy(4, 400, 1))?;
+        let stopped = load::run(&load::Load::stopped_at(8, 400, 1))?;
+        Ok(Self { complete, stopped })
+    }
+
+    /// The comparison that finds a difference, if one does.
+    pub(crate) fn check(&self, injected: InjectedFaults) -> Option<Compared> {
+        let Run { world, history, .. } = &self.complete;
+        let found = index_order::check(world, load::START, history, injected).err();
+        let found = found.map(|violation| violation.compared);
+        found.or_else(|| Some(stop::check(&self.stopped, injected).err()?.0))
+    }
 }
 
 /// Searches for an order of the calls that explains all answers.

@@ -8,10 +8,12 @@ use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving
 use super::history::CallRecord;
 use super::index_order;
 use super::load::{self, Load, Run, START};
+use crate::check::compared::Compared;
 use crate::check::subject::Subject;
 use crate::exit::Exit;
 use crate::model::contract::Call;
 use crate::model::{Model, World};
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::rng::{Domain, Draws, Purpose};
 
 /// Number of servers.
@@ -30,7 +32,7 @@ fn load(seed: u64) -> Load {
 pub(crate) fn run(seed: u64) -> (String, Exit) {
     for seed in seed..seed.saturating_add(STOPS) {
         let result = match load::run(&load(seed)) {
-            Ok(run) => check(&run),
+            Ok(run) => check(&run, InjectedFaults::default()).map_err(|(_, what)| what),
             Err(error) => Err(format!("the server or a watch failed: {error}")),
         };
         if let Err(what) = result {
@@ -42,48 +44,74 @@ pub(crate) fn run(seed: u64) -> (String, Exit) {
     (text, Exit::Ok)
 }
 
+/// What is wrong, and the comparison that found it.
+type Wrong = (Compared, String);
+
 /// Checks a server that has stopped under load.
 ///
 /// # Errors
 /// A description of what is wrong.
-pub(crate) fn check(run: &Run) -> Result<(), String> {
-    if run.drained != Drained::Fully {
-        return Err("the drain was cut short, although every call can be answered".to_owned());
+pub(crate) fn check(run: &Run, injected: InjectedFaults) -> Result<(), Wrong> {
+    let fully = run.drained == Drained::Fully;
+    if !injected.alter(Compared::Drained, fully, |_| false) {
+        let what = "the drain was cut short, although every call can be answered".to_owned();
+        return Err((Compared::Drained, what));
     }
     for (connection, watches) in run.watches.iter().enumerate() {
+        let wrong =
+            |at| (at, format!("the health watches of connection {connection}: {watches:?}"));
+        let first = watches.first().map_or(&[][..], |first| first);
+        let first = injected.alter(Compared::FirstWatch, first, |_| &[]);
+        if *first != [Serving, NotServing] {
+            return Err(wrong(Compared::FirstWatch));
+        }
         // A watch that begins during the drain shows only the end.
-        let first = watches.first().is_some_and(|first| matches!(**first, [Serving, NotServing]));
-        if !first || watches[1..].iter().any(|watch| **watch != [NotServing]) {
-            return Err(format!("the health watches of connection {connection}: {watches:?}"));
+        let later = watches[1..].iter().all(|watch| **watch == [NotServing]);
+        if !injected.alter(Compared::LaterWatches, later, |_| false) {
+            return Err(wrong(Compared::LaterWatches));
         }
     }
     let answered: Vec<CallRecord> =
         run.history.iter().filter(|entry| entry.returned != u64::MAX).cloned().collect();
-    let model = index_order::check(&run.world, START, &answered).map_err(|violation| {
+    let checked = index_order::check(&run.world, START, &answered, injected);
+    let model = checked.map_err(|violation| {
         let lines = violation.entries.iter().map(|&place| answered[place].line());
-        format!("{}\n  {}", violation.what, lines.collect::<Vec<_>>().join("\n  "))
+        let lines = lines.collect::<Vec<_>>().join("\n  ");
+        (violation.compared, format!("{}\n  {lines}", violation.what))
     })?;
-    match run.sequencer.present() {
-        Ok(present) => compare(&run.world, present.state(), model),
-        Err(_behind) => Err("the server left a backlog of due orders".to_owned()),
-    }
+    let present = run.sequencer.present().ok();
+    let Some(present) = injected.alter(Compared::BacklogAtStop, present, |_| None) else {
+        let what = "the server left a backlog of due orders".to_owned();
+        return Err((Compared::BacklogAtStop, what));
+    };
+    compare(&run.world, present.state(), model, injected)
 }
 
 /// Compares the whole state with the model.
-fn compare(world: &World, state: &LomsState, mut model: Model) -> Result<(), String> {
-    let agree = |what: &str, actual: String, expected: String| {
+fn compare(
+    world: &World,
+    state: &LomsState,
+    mut model: Model,
+    injected: InjectedFaults,
+) -> Result<(), Wrong> {
+    let agree = |at, what: &str, actual: String, expected: String| {
+        let actual = injected.alter(at, actual, |actual| actual + " (injected)");
         if actual == expected {
             return Ok(());
         }
-        Err(format!("{what} after the stop: {actual}; after the answered calls: {expected}"))
+        Err((at, format!("{what} after the stop: {actual}; after the answered calls: {expected}")))
     };
-    state.check_invariants().map_err(|violation| violation.to_string())?;
-    agree("entries", state.index().to_string(), model.entries().to_string())?;
-    agree("time", state.now().as_nanos().to_string(), model.now().to_string())?;
+    let violation = state.check_invariants().err();
+    let violation = violation.map_or_else(String::new, |violation| violation.to_string());
+    agree(Compared::StoppedInvariants, "violation", violation, String::new())?;
+    let (actual, expected) = (state.index().to_string(), model.entries().to_string());
+    agree(Compared::StoppedEntries, "entries", actual, expected)?;
+    let (actual, expected) = (state.now().as_nanos().to_string(), model.now().to_string());
+    agree(Compared::StoppedTime, "time", actual, expected)?;
     let stock =
         state.stock().map(|record| (record.opening.sku.get(), record.total, record.reserved));
-    let expected: Vec<_> = model.stock().collect();
-    agree("stock", format!("{:?}", stock.collect::<Vec<_>>()), format!("{expected:?}"))?;
+    let (stock, expected): (Vec<_>, Vec<_>) = (stock.collect(), model.stock().collect());
+    agree(Compared::StoppedStock, "stock", format!("{stock:?}"), format!("{expected:?}"))?;
     let mut subject = Subject::open(world);
     subject.state = state.clone();
     let (now, orders) = (model.now(), model.orders());
@@ -93,7 +121,7 @@ fn compare(world: &World, state: &LomsState, mut model: Model) -> Result<(), Str
         let reply = subject.call(now, call);
         let expected = model.answer(now, call).to_string();
         let actual = subject.answer_of(reply).map_or_else(String::new, |it| it.to_string());
-        agree(&format!("order {order}"), actual, expected)?;
+        agree(Compared::StoppedOrders, &format!("order {order}"), actual, expected)?;
     }
     Ok(())
 }

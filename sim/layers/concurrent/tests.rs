@@ -9,6 +9,7 @@ use super::{check_by_search, fits, index_order, run, stop};
 use crate::exit::Exit;
 use crate::layers::wire::{ErrorInfo, ErrorStatus, Received, Reply};
 use crate::model::World;
+use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Plan, Target};
 
 /// A hand-written history: invoked, returned, index, call, reply. SKU 1 has 5 units.
@@ -49,7 +50,10 @@ fn legal(calls: &[(u64, u64, u64, &str, Reply)]) -> (bool, bool) {
     let (world, history) = history(calls);
     let found = search(&world, &history, 0, &fits);
     assert_ne!(found, SearchResult::Undecided);
-    (index_order::check(&world, 0, &history).is_ok(), matches!(found, SearchResult::Explained(_)))
+    (
+        index_order::check(&world, 0, &history, InjectedFaults::default()).is_ok(),
+        matches!(found, SearchResult::Explained(_)),
+    )
 }
 
 const BOTH: (bool, bool) = (true, true);
@@ -185,11 +189,12 @@ fn the_server_passes_both_checks() {
 #[test]
 fn a_wrong_answer_in_a_long_history_is_detected() {
     let mut run = load::run(&Load::busy(4, 400, 2)).unwrap();
-    index_order::check(&run.world, START, &run.history).unwrap();
+    index_order::check(&run.world, START, &run.history, InjectedFaults::default()).unwrap();
     let place =
         run.history.iter().rposition(|entry| matches!(entry.received.reply, Reply::Stock(_)));
     run.history[place.unwrap()].received.reply = Reply::Stock(7_777);
-    let violation = index_order::check(&run.world, START, &run.history).unwrap_err();
+    let violation =
+        index_order::check(&run.world, START, &run.history, InjectedFaults::default()).unwrap_err();
     assert_eq!(violation.entries, vec![place.unwrap()]);
 }
 
@@ -197,7 +202,7 @@ fn a_wrong_answer_in_a_long_history_is_detected() {
 fn a_stop_that_executes_an_unanswered_call_is_detected() {
     let stopped = || {
         let run = load::run(&Load::stopped_at(8, 400, 3)).unwrap();
-        assert_eq!(stop::check(&run), Ok(()));
+        assert_eq!(stop::check(&run, InjectedFaults::default()), Ok(()));
         run
     };
     // The last create loses its answer.
@@ -207,13 +212,13 @@ fn a_stop_that_executes_an_unanswered_call_is_detected() {
     let last = last.unwrap();
     last.returned = u64::MAX;
     last.received = Received { index: None, reply: Reply::Nothing("connection closed".to_owned()) };
-    stop::check(&run).unwrap_err();
+    stop::check(&run, InjectedFaults::default()).unwrap_err();
 
     let mut run = stopped();
     run.drained = Drained::CutShort;
-    stop::check(&run).unwrap_err();
+    stop::check(&run, InjectedFaults::default()).unwrap_err();
 
     let mut run = stopped();
     run.watches[0][0].pop();
-    stop::check(&run).unwrap_err();
+    stop::check(&run, InjectedFaults::default()).unwrap_err();
 }

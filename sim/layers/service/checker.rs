@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::num::NonZeroUsize;
 
 use loms::grpc::service::ServiceOptions;
-use loms::sequencer::{Behind, Sequencer};
+use loms::sequencer::Sequencer;
 use loms::state_machine::{Command, LomsState};
 
 use super::edge::Edge;
 use super::edge_counts::EdgeCounts;
 use crate::check::checker::Verdict;
+use crate::check::compared::Compared;
 use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::subject::rules;
 use crate::coverage::counts::Counts;
@@ -138,13 +139,19 @@ impl ServiceChecker {
     ///
     /// # Errors
     /// The call did not have to wait.
-    pub(crate) fn not_answered(&self, sent: SentCall<'_>, must_wait: bool, what: &str) -> Verdict {
-        if must_wait {
+    pub(crate) fn not_answered(
+        &self,
+        at: Compared,
+        sent: SentCall<'_>,
+        must_wait: bool,
+        what: &str,
+    ) -> Verdict {
+        if self.injected.alter(at, must_wait, |_| false) {
             return Ok(());
         }
         let actual = (Class::Impossible, what.to_owned());
         let expected = "an answer: the server has no backlog".to_owned();
-        Err(self.differs(Oracle::Liveness, sent, actual, (Class::Done, expected)))
+        Err(self.differs(at, sent, actual, (Class::Done, expected)))
     }
 
     /// If the server has refused a call because of a backlog, the delay after which to send it
@@ -172,7 +179,7 @@ impl ServiceChecker {
     ) -> Box<Failure> {
         let actual = (Class::Impossible, received.reply.to_string());
         let expected = "CATCHING_UP: more orders are due than expire at once".to_owned();
-        self.differs(Oracle::Answer, sent, actual, (Class::Done, expected))
+        self.differs(Compared::NoAnswerInBacklog, sent, actual, (Class::Done, expected))
     }
 
     /// Checks and returns an answer that the server gave when its clock showed `clock`. It does not
@@ -202,7 +209,7 @@ impl ServiceChecker {
                 [actual, text] = [&received.reply, &reply].map(|reply| format!("{reply:?}"));
             }
             return Err(self.differs(
-                Oracle::Answer,
+                Compared::Reply,
                 sent,
                 (actual_class, actual),
                 (expected_class, text),
@@ -213,7 +220,8 @@ impl ServiceChecker {
         if received.index != index && !self.injected.has(SimulatorFault::SkipsIndex) {
             let text = |index: Option<u64>| index.map_or("no index".into(), |i| format!("#{i}"));
             let actual = (Class::Done, text(received.index));
-            return Err(self.differs(Oracle::Index, sent, actual, (expected_class, text(index))));
+            let expected = (expected_class, text(index));
+            return Err(self.differs(Compared::CommandIndex, sent, actual, expected));
         }
         self.edge_counts.note(sent.call, &expected, self.options);
         self.counts.note(kind_of(sent.call), &expected);
@@ -244,9 +252,10 @@ impl ServiceChecker {
         let wait = server.tick().map(|wait| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
         let sent = SentCall { number, call: Call::Tick };
         let expected = self.model.next_deadline().map(|deadline| deadline.saturating_sub(clock));
+        let wait = self.injected.alter(Compared::NextTick, wait, |_| Some(u64::MAX));
         if wait != expected {
             let text = |wait: Option<u64>| (Class::Done, format!("next tick in {wait:?} ns"));
-            return Err(self.differs(Oracle::Deadline, sent, text(wait), text(expected)));
+            return Err(self.differs(Compared::NextTick, sent, text(wait), text(expected)));
         }
         self.compare_deadlines(sent, server)?;
         self.counts.note(Kind::Tick, &Answer::Done);
@@ -269,8 +278,10 @@ impl ServiceChecker {
         let call = Call::ChangeRules { timeout, window };
         let sent = SentCall { number, call };
         if !self.must_wait(clock, call) {
-            let Ok(present) = server.present() else {
-                return self.not_answered(sent, false, "a backlog");
+            let present = server.present().ok();
+            let Some(present) = self.injected.alter(Compared::RulesChanged, present, |_| None)
+            else {
+                return self.not_answered(Compared::RulesChanged, sent, false, "a backlog");
             };
             let changed = present.submit(Command::ChangeRules(rules(timeout, window)));
             changed.value.expect("a change of the rules is never refused");
@@ -283,21 +294,32 @@ impl ServiceChecker {
     /// Compares the next deadline and the number of log entries. If the server has a backlog, it
     /// checks only that the model expects one.
     fn compare_deadlines(&self, sent: SentCall<'_>, server: &Sequencer) -> Verdict {
-        let present = match server.present() {
-            Ok(present) => present,
-            Err(Behind) => return self.not_answered(sent, self.has_backlog, "a backlog"),
+        let alter = self.injected;
+        let Ok(present) = server.present() else {
+            let at = Compared::BacklogEnded;
+            return self.not_answered(at, sent, self.has_backlog, "a backlog");
         };
         let state = present.state();
         let deadline = state.next_deadline().map(|time| time.as_nanos());
-        let machine = (deadline, state.index());
-        let model = (self.model.next_deadline(), self.model.entries());
-        if machine == model && !self.has_backlog {
+        let deadline = alter.alter(Compared::ServerDeadline, deadline, |_| Some(0));
+        let index = alter.alter(Compared::ServerEntries, state.index(), |index| index + 1);
+        let compared = if alter.alter(Compared::BacklogStays, self.has_backlog, |_| true) {
+            Compared::BacklogStays
+        } else if deadline != self.model.next_deadline() {
+            Compared::ServerDeadline
+        } else if index != self.model.entries() {
+            Compared::ServerEntries
+        } else {
             return Ok(());
-        }
-        let text = |(at, index): (Option<u64>, u64)| format!("next deadline {at:?}, entry {index}");
-        let actual = (Class::Done, text(machine));
-        let expected = if self.has_backlog { "a backlog".to_owned() } else { text(model) };
-        Err(self.differs(Oracle::Deadline, sent, actual, (Class::Done, expected)))
+        };
+        let text = |at: Option<u64>, index| format!("next deadline {at:?}, entry {index}");
+        let actual = (Class::Done, text(deadline, index));
+        let expected = if compared == Compared::BacklogStays {
+            "a backlog".to_owned()
+        } else {
+            text(self.model.next_deadline(), self.model.entries())
+        };
+        Err(self.differs(compared, sent, actual, (Class::Done, expected)))
     }
 
     /// Checks the invariants, and compares the stock of both sides.
@@ -309,29 +331,41 @@ impl ServiceChecker {
         let nothing_awaits = self.model.awaiting().next().is_none();
         self.model.pass(self.time_of(clock, Call::Tick));
         let stock: Vec<_> = self.model.stock().collect();
+        let alter = self.injected;
         let difference = |state: &LomsState| {
-            if let Err(violation) = state.check_invariants() {
-                return Some((Oracle::Invariant, violation.to_string(), String::new()));
+            let violation = state.check_invariants().err().map(|violation| violation.to_string());
+            let wrong = |_| Some("injected".to_owned());
+            if let Some(violation) = alter.alter(Compared::ServerInvariants, violation, wrong) {
+                return Some((Compared::ServerInvariants, violation, String::new()));
             }
-            for (record, expected) in state.stock().zip(&stock) {
-                let actual = (record.opening.sku.get(), record.total, record.reserved);
-                if actual != *expected {
-                    return Some((Oracle::Stock, format!("{actual:?}"), format!("{expected:?}")));
-                }
-                if nothing_awaits && record.reserved != record.opening.reserved {
-                    let text = format!("SKU {}: {} reserved", actual.0, actual.2);
-                    return Some((Oracle::Liveness, text, "as at the start".to_owned()));
-                }
+            let actual: Vec<_> = state
+                .stock()
+                .map(|record| (record.opening.sku.get(), record.total, record.reserved))
+                .collect();
+            let actual = alter.alter(Compared::ServerStock, actual, |_| Vec::new());
+            if actual != stock {
+                let (actual, expected) = (format!("{actual:?}"), format!("{stock:?}"));
+                return Some((Compared::ServerStock, actual, expected));
             }
-            None
+            let at = Compared::ServerReserved;
+            let wrong = state.stock().find(|record| {
+                alter.alter(at, record.reserved, |units| units ^ 1) != record.opening.reserved
+            });
+            wrong.filter(|_| nothing_awaits).map(|record| {
+                let text = format!("SKU {}: {} reserved", record.opening.sku, record.reserved);
+                (at, text, "as at the start".to_owned())
+            })
         };
-        let Ok(present) = server.present() else {
+        let present = server.present().ok();
+        let Some(present) = alter.alter(Compared::BacklogAtEnd, present, |_| None) else {
             let (actual, expected) = ("a backlog".to_owned(), "no backlog".to_owned());
-            return Err(self.without_call(Oracle::Liveness, actual, expected));
+            return Err(self.without_call(Compared::BacklogAtEnd, actual, expected));
         };
         match difference(present.state()) {
             None => Ok(()),
-            Some((oracle, actual, expected)) => Err(self.without_call(oracle, actual, expected)),
+            Some((compared, actual, expected)) => {
+                Err(self.without_call(compared, actual, expected))
+            }
         }
     }
 
@@ -339,27 +373,29 @@ impl ServiceChecker {
     #[must_use]
     pub(crate) fn without_call(
         &self,
-        oracle: Oracle,
+        compared: Compared,
         actual: String,
         expected: String,
     ) -> Box<Failure> {
+        let oracle = Oracle::of(compared);
         let (done, commands) = (Class::Done, self.counts.commands);
         let signature = Signature { oracle, kind: None, actual: done, expected: done };
-        Box::new(Failure { signature, number: 0, commands, actual, expected })
+        Box::new(Failure { compared, signature, number: 0, commands, actual, expected })
     }
 
     /// A failure at this call. Each side has a class, for the signature, and a text.
     #[cold]
     fn differs(
         &self,
-        oracle: Oracle,
+        compared: Compared,
         sent: SentCall<'_>,
         (actual_class, actual): (Class, String),
         (expected_class, expected): (Class, String),
     ) -> Box<Failure> {
         Box::new(Failure {
+            compared,
             signature: Signature {
-                oracle,
+                oracle: Oracle::of(compared),
                 kind: Some(kind_of(sent.call)),
                 actual: actual_class,
                 expected: expected_class,

@@ -9,7 +9,7 @@ use super::checker::{SentCall, call_of};
 use super::effects;
 use super::faulty_run::{Event, FaultyRun, InFlight};
 use crate::check::checker::Verdict;
-use crate::check::failure::Oracle;
+use crate::check::compared::Compared;
 use crate::model::contract::Answer;
 use crate::plan::{KeyText, Op};
 
@@ -76,7 +76,7 @@ impl FaultyRun<'_> {
         let flight = &mut self.in_flight[place];
         let Poll::Ready(Ok(response)) = polled else {
             flight.serving = Some(serving);
-            self.checker.not_answered(sent, must_wait, "no answer")?;
+            self.checker.not_answered(Compared::Answered, sent, must_wait, "no answer")?;
             return self.wait_for_ticker(place, had_backlog);
         };
         flight.log.answered = Some(self.now);
@@ -86,10 +86,11 @@ impl FaultyRun<'_> {
         };
         flight.retry_after = self.checker.catching_up(&received);
         if flight.retry_after.is_some() {
-            self.checker.not_answered(sent, must_wait, "CATCHING_UP")?;
+            let at = Compared::NotCatchingUp;
+            self.checker.not_answered(at, sent, must_wait, "CATCHING_UP")?;
             self.has_waited(place)?;
             self.fault_counts.catching_up += 1;
-        } else if must_wait {
+        } else if self.injected.alter(Compared::NoAnswerInBacklog, must_wait, |_| true) {
             return Err(self.checker.answered_during_backlog(sent, &received));
         } else {
             let answer = self.checker.answered(clock, sent, &received)?;
@@ -126,11 +127,12 @@ impl FaultyRun<'_> {
             return Ok(());
         };
         let first = *self.keyed.entry(step.number).or_insert(*order);
-        if first == *order {
+        let order = self.injected.alter(Compared::OneOrder, *order, |order| order + 1);
+        if first == order {
             return Ok(());
         }
         let (actual, expected) =
             (format!("order {order} for a repeated create"), format!("order {first}"));
-        Err(self.checker.without_call(Oracle::Retry, actual, expected))
+        Err(self.checker.without_call(Compared::OneOrder, actual, expected))
     }
 }

@@ -5,6 +5,10 @@ use super::checker::SentCall;
 use super::faulty_run::FaultyRun;
 use super::server::call_now;
 use crate::check::checker::Verdict;
+use crate::check::compared::Compared;
+use crate::check::failure::Failure;
+use crate::layers::wire::Received;
+use crate::layers::wire::corruption::Corruption;
 use crate::model::contract::Call;
 
 impl FaultyRun<'_> {
@@ -31,7 +35,9 @@ impl FaultyRun<'_> {
         let left: Vec<i64> = self.checker.model.awaiting().collect();
         left.into_iter().try_for_each(|order| self.ask(Call::Cancel(order)))?;
         let orders = i64::try_from(self.checker.model.orders()).expect("a run has few orders");
-        (1..=orders).try_for_each(|order| self.ask(Call::Info(order)))?;
+        for order in 1..=orders {
+            self.ask_at_end(order)?;
+        }
         self.checker.audit(self.server.clock.now(), &self.server.sequencer)
     }
 
@@ -44,10 +50,28 @@ impl FaultyRun<'_> {
         Ok(())
     }
 
+    /// Compares an order.
+    fn ask_at_end(&mut self, order: i64) -> Verdict {
+        let at = Compared::OrderAtEnd;
+        let call = Call::Info(order);
+        let mut received = self.call(call);
+        self.injected.alter(at, (), |()| Corruption::Status.apply(&mut received));
+        self.answered(call, &received)
+            .map_err(|failure| Box::new(Failure { compared: at, ..*failure }))
+    }
+
     fn ask(&mut self, call: Call<'_>) -> Verdict {
         self.catch_up()?;
-        let received = call_now(&mut self.server.client(), call);
+        let received = self.call(call);
+        self.answered(call, &received)
+    }
+
+    fn call(&self, call: Call<'_>) -> Received {
+        call_now(&mut self.server.client(), call)
+    }
+
+    fn answered(&mut self, call: Call<'_>, received: &Received) -> Verdict {
         let clock = self.server.clock.now();
-        self.checker.answered(clock, SentCall { number: 0, call }, &received).map(drop)
+        self.checker.answered(clock, SentCall { number: 0, call }, received).map(drop)
     }
 }

@@ -8,12 +8,14 @@ use super::edge::Edge;
 use super::edge_counts::EdgeCounts;
 use super::server::{Loms, ManualClock, SHIPPED_EXPIRY_STEP, Server, call_now};
 use crate::check::checker::Verdict;
-use crate::check::failure::{Failure, Oracle};
+use crate::check::compared::Compared;
+use crate::check::failure::Failure;
 use crate::check::swarm::{self, Ending};
 use crate::coverage::counts::Counts;
 use crate::model::contract::{Answer, Call};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{CreatedOrders, KeyText, Plan, Step};
+use crate::report::fingerprint::Fingerprint;
 
 /// The same plan with strictly increasing times from 1, as the sequencer assigns them. It ends at
 /// the end of time.
@@ -46,6 +48,7 @@ pub(crate) struct FaultFreeRun {
     pub(crate) checker: ServiceChecker,
     created: CreatedOrders,
     start: u64,
+    injected: InjectedFaults,
 }
 
 impl FaultFreeRun {
@@ -56,7 +59,8 @@ impl FaultFreeRun {
         let server = Server::start(world, edge, ManualClock::default(), expiry_step);
         let client = server.client();
         let checker = ServiceChecker::open(world, edge, expiry_step, injected);
-        Self { server, client, checker, created: CreatedOrders::default(), start: plan.start }
+        let (created, start) = (CreatedOrders::default(), plan.start);
+        Self { server, client, checker, created, start, injected }
     }
 
     /// Runs a step.
@@ -83,11 +87,13 @@ impl FaultFreeRun {
         }
         // Without a deadline the ticker sleeps until a call wakes it.
         let must_wake = !had_deadline && self.checker.model.next_deadline().is_some();
-        if self.server.ticker_is_woken() || !must_wake {
+        let woken = self.server.ticker_is_woken();
+        if self.injected.alter(Compared::DeadlineWakesTicker, woken, |_| false) || !must_wake {
             return Ok(());
         }
         let (actual, expected) = ("the ticker is not woken", "a first deadline wakes the ticker");
-        Err(self.checker.without_call(Oracle::Liveness, actual.to_owned(), expected.to_owned()))
+        let at = Compared::DeadlineWakesTicker;
+        Err(self.checker.without_call(at, actual.to_owned(), expected.to_owned()))
     }
 }
 
@@ -105,10 +111,11 @@ pub(crate) fn play(
     let swarm = swarm::play_plan(plan, injected, Ending::Abrupt);
     swarm.verdict?;
     let (service, swarm) = (run.checker.counts.fingerprint(), swarm.counts.fingerprint());
+    let service = injected.alter(Compared::SameAnswers, service, |_| Fingerprint::default());
     if service != swarm {
         let text = |fingerprint| format!("answers {fingerprint}");
         let swarm = format!("{} in the swarm layer", text(swarm));
-        return Err(run.checker.without_call(Oracle::Replay, text(service), swarm));
+        return Err(run.checker.without_call(Compared::SameAnswers, text(service), swarm));
     }
     Ok((run.checker.counts, run.checker.edge_counts))
 }

@@ -22,7 +22,7 @@ use super::fault_schedule::FaultSchedule;
 use super::server::{Loms, ManualClock, Server};
 use super::timers::Timers;
 use crate::check::checker::Verdict;
-use crate::check::failure::Oracle;
+use crate::check::compared::Compared;
 use crate::layers::wire::{self, Received};
 use crate::model::contract::Answer;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
@@ -92,7 +92,7 @@ pub(crate) struct FaultyRun<'a> {
     pub(super) plan: &'a Plan,
     pub(super) schedule: &'a FaultSchedule,
     edge: Edge,
-    injected: InjectedFaults,
+    pub(super) injected: InjectedFaults,
     pub(super) now: u64,
     clock_error: ClockError,
     /// What it must be by the schedule.
@@ -174,10 +174,18 @@ impl<'a> FaultyRun<'a> {
             self.follow_backlog()?;
         }
         let resolved = self.fault_counts.resolved + self.fault_counts.given_up;
+        let resolved = self.injected.alter(Compared::EveryCallEnds, resolved, |calls| calls + 1);
         let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
-        if resolved != steps || self.clients.iter().any(|client| !client.steps.is_empty()) {
-            let text = |count| format!("{count} calls resolved");
-            return Err(self.checker.without_call(Oracle::Liveness, text(resolved), text(steps)));
+        let text = |count| format!("{count} calls");
+        if resolved != steps {
+            let at = Compared::EveryCallEnds;
+            return Err(self.checker.without_call(at, text(resolved), text(steps)));
+        }
+        let left = self.clients.iter().map(|client| client.steps.len()).sum();
+        let left: usize = self.injected.alter(Compared::NoStepLeft, left, |left| left + 1);
+        if left > 0 {
+            let (actual, expected) = (format!("{left} steps left"), "no step left".to_owned());
+            return Err(self.checker.without_call(Compared::NoStepLeft, actual, expected));
         }
         self.every_fault_had_its_effect()?;
         self.drain()
@@ -190,12 +198,14 @@ impl<'a> FaultyRun<'a> {
             let again = !duplicate && faults.span(effects::DUPLICATE).is_some();
             let missing =
                 again && !self.in_flight.get(place + 1).is_some_and(|next| next.duplicate);
-            let missing = missing.then(|| ("no duplicate".to_owned(), "a duplicate".to_owned()));
-            if let Some((actual, expected)) =
-                missing.or_else(|| flight.log.difference(faults, *duplicate))
-            {
-                let at = format!("step {}, attempt {}: ", step.number, flight.attempt);
-                return Err(self.checker.without_call(Oracle::Network, at + &actual, expected));
+            let at = format!("step {}, attempt {}: ", step.number, flight.attempt);
+            if missing {
+                let (actual, expected) = (at + "no duplicate", "a duplicate".to_owned());
+                return Err(self.checker.without_call(Compared::DuplicateSent, actual, expected));
+            }
+            if let Some((actual, expected)) = flight.log.difference(faults, *duplicate) {
+                let actual = at + &actual;
+                return Err(self.checker.without_call(Compared::FaultEffect, actual, expected));
             }
         }
         Ok(())
@@ -295,7 +305,7 @@ impl<'a> FaultyRun<'a> {
         let clocks = [self.server.clock.now(), self.scheduled_error.clock(self.now)];
         if clocks[0] != clocks[1] {
             let [actual, expected] = clocks.map(|clock| format!("the server's clock is {clock}"));
-            return Err(self.checker.without_call(Oracle::Network, actual, expected));
+            return Err(self.checker.without_call(Compared::ClockJumped, actual, expected));
         }
         if faults.span(effects::RESTART).is_none() {
             return Ok(());
@@ -305,7 +315,8 @@ impl<'a> FaultyRun<'a> {
             return Ok(());
         }
         let expected = "a server that has lost its state".to_owned();
-        Err(self.checker.without_call(Oracle::Network, format!("entries: {index:?}"), expected))
+        let actual = format!("entries: {index:?}");
+        Err(self.checker.without_call(Compared::Restarted, actual, expected))
     }
 
     fn send_request(&mut self, after: u64, flight: usize) {

@@ -39,5 +39,5 @@ mod waiting;
 
 pub(crate) use self::checker::kind_of;
 pub(crate) use self::fault_schedule::NetworkFault;
-pub(crate) use self::run::{covered, replay, run_covered, run_many, seed};
+pub(crate) use self::run::{NotCovered, covered, replay, run_covered, run_many, seed};
 pub(crate) use self::server::{ManualClock, options};

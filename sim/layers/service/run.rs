@@ -1,6 +1,6 @@
 //! Runs seeds of the service layer: each one without faults and with faults.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -191,17 +191,33 @@ pub(crate) fn run_covered(seeds: Range<u64>, jobs: usize, injected: InjectedFaul
 ///
 /// # Errors
 /// The first failure, or else the counts that are 0 at the end.
-pub(crate) fn covered(
-    seeds: Range<u64>,
-    injected: InjectedFaults,
-) -> Result<(), (Option<Box<Failure>>, String)> {
+pub(crate) fn covered(seeds: Range<u64>, injected: InjectedFaults) -> Result<(), NotCovered> {
     let summary = play_seeds(RunRequest { steps: Some(SHORT), ..request(seeds, 2, injected) });
     if let Some((seed, _, failure)) = summary.failed {
-        let text = format!("seed {seed}: {}, not {}", failure.actual, failure.expected);
-        return Err((Some(failure), text));
+        return Err(NotCovered::Failed(seed, failure));
     }
     let missing = summary.total.missing();
-    if missing.is_empty() { Ok(()) } else { Err((None, missing.join(", "))) }
+    if missing.is_empty() { Ok(()) } else { Err(NotCovered::Missing(missing)) }
+}
+
+/// What is wrong with a run that must cover everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotCovered {
+    /// This seed failed.
+    Failed(u64, Box<Failure>),
+    /// These counts are 0.
+    Missing(Vec<&'static str>),
+}
+
+impl fmt::Display for NotCovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(seed, failure) => {
+                write!(f, "seed {seed}: {}, not {}", failure.actual, failure.expected)
+            }
+            Self::Missing(names) => write!(f, "never happened: {}", names.join(", ")),
+        }
+    }
 }
 
 fn request(seeds: Range<u64>, jobs: usize, injected: InjectedFaults) -> RunRequest {

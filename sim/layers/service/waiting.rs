@@ -3,7 +3,7 @@
 
 use super::faulty_run::{Event, FaultyRun};
 use crate::check::checker::Verdict;
-use crate::check::failure::Oracle;
+use crate::check::compared::Compared;
 use crate::plan::rng::Purpose;
 
 /// How long a call waits for the end of a backlog, in nanoseconds, before it is refused.
@@ -20,10 +20,11 @@ const TICK_DELAYS: [u64; 5] = [0, 100, 100_000, 2_500_000, 2_500_000];
 impl FaultyRun<'_> {
     /// A call waits for the end of a backlog; the first one wakes the ticker.
     pub(super) fn wait_for_ticker(&mut self, place: usize, had_backlog: bool) -> Verdict {
-        if !had_backlog && !self.server.ticker_is_woken() {
+        let at = Compared::BacklogWakesTicker;
+        if !had_backlog && !self.injected.alter(at, self.server.ticker_is_woken(), |_| false) {
             let (actual, expected) = ("the ticker is not woken", "a backlog wakes the ticker");
             let (actual, expected) = (actual.to_owned(), expected.to_owned());
-            return Err(self.checker.without_call(Oracle::Liveness, actual, expected));
+            return Err(self.checker.without_call(at, actual, expected));
         }
         if !self.waiting.contains(&place) {
             self.waiting.push(place);
@@ -36,13 +37,14 @@ impl FaultyRun<'_> {
     pub(super) fn has_waited(&self, place: usize) -> Verdict {
         let finished = self.in_flight[place].log.finished;
         let waited = finished.map_or(0, |finished| self.now - finished);
+        let waited = self.injected.alter(Compared::WaitedBefore, waited, |_| 0);
         // Virtual time stops at `u64::MAX`.
         if waited >= WAITS || self.now == u64::MAX {
             return Ok(());
         }
         let (actual, expected) =
             (format!("refused after {waited} ns"), format!("after {WAITS} ns"));
-        Err(self.checker.without_call(Oracle::Liveness, actual, expected))
+        Err(self.checker.without_call(Compared::WaitedBefore, actual, expected))
     }
 
     /// A call has waited for [`REFUSED_AFTER`]: if it still waits, the server must refuse it now.
@@ -57,11 +59,12 @@ impl FaultyRun<'_> {
             self.timers.advance(REFUSED_AFTER);
         }
         self.serve(place)?;
-        if self.in_flight[place].serving.is_none() {
+        let answered = self.in_flight[place].serving.is_none();
+        if self.injected.alter(Compared::RefusedInTime, answered, |_| false) {
             return Ok(());
         }
         let (actual, expected) = ("a call still waits".to_owned(), "CATCHING_UP".to_owned());
-        Err(self.checker.without_call(Oracle::Liveness, actual, expected))
+        Err(self.checker.without_call(Compared::RefusedInTime, actual, expected))
     }
 
     /// If there is a backlog, schedules the ticker. If there is none, the server answers the calls

@@ -24,6 +24,7 @@ use super::*;
 use crate::model::{ContainerSizes, World};
 use crate::mutation::planted_bugs::Bug;
 
+mod facets;
 mod model_server;
 
 use model_server::ModelServer;
@@ -201,16 +202,30 @@ fn check_service(service: impl Loms, effort: Effort) -> (String, Exit) {
     result
 }
 
-/// Checks a server made of the model, with a planted bug.
-fn check_model(bug: Option<Bug>, effort: Effort) -> (String, Exit) {
+/// The world of the default stock file.
+fn default_world() -> World {
     let opening = opening_stock::embedded();
     let stock =
         opening.records().iter().map(|record| (record.sku.get(), record.total, record.reserved));
     let stock = stock.collect();
     let (payment_timeout, idempotency_window) = (0, u64::MAX);
     let sizes = ContainerSizes::Shipped;
-    let world = World { stock, payment_timeout, idempotency_window, max_lines: 1_000, sizes };
-    check_service(ModelServer::open(&world, bug), effort)
+    World { stock, payment_timeout, idempotency_window, max_lines: 1_000, sizes }
+}
+
+/// Checks a server made of the model, with a planted bug.
+fn check_model(bug: Option<Bug>, effort: Effort) -> (String, Exit) {
+    check_service(ModelServer::open(&default_world(), bug), effort)
+}
+
+#[test]
+fn another_opening_stock_is_reported() {
+    let mut world = default_world();
+    world.stock[0].1 += 1;
+    let effort = Effort { programs: 0, rounds: 0 };
+    let (text, exit) = check_service(ModelServer::open(&world, None), effort);
+    assert_eq!(exit, Exit::Oracle, "{text}");
+    assert!(text.contains("BROKEN  available is total - reserved of the stock file"), "{text}");
 }
 
 /// The names of the broken rules.
