@@ -33,6 +33,10 @@ const SEEDS: u64 = 64;
 /// Number of seeds of the service layer.
 const SERVICE_SEEDS: u64 = 60;
 
+/// What does not happen if all seeds of the service layer have the default settings.
+const NOT_BY_DEFAULT: &str = "failed create refused, refused, over 150 short, \
+    info, over 150 short, over 150 lines reserved, key not ASCII";
+
 /// All checks; determinism first, because the others depend on it.
 #[must_use]
 pub(crate) fn all(jobs: usize) -> Vec<Check> {
@@ -89,15 +93,15 @@ fn check_and_reason(simulator_fault: SimulatorFault) -> (fn(InjectedFaults) -> C
             (every_network_fault_has_its_effect, format!("found by {:?}", Compared::FaultEffect))
         }
         SimulatorFault::DefaultEdge => {
-            (every_network_fault_happens, "never happened: failed create refused, refused, over 150 short, info, over 150 short, \
-                          over 150 lines reserved, key not ASCII".to_owned())
+            (every_network_fault_happens, format!("never happened: {NOT_BY_DEFAULT}"))
         }
         SimulatorFault::NoEffect(kind) => {
             (every_network_fault_has_its_effect, format!("found by {:?}", effect_of(kind)))
         }
-        SimulatorFault::SkipsDetails => {
-            (every_field_of_a_reply_is_compared, undetected(&format!("{:?}", Corruption::Description)))
-        }
+        SimulatorFault::SkipsDetails => (
+            every_field_of_a_reply_is_compared,
+            undetected(&format!("{:?}", Corruption::Description)),
+        ),
         SimulatorFault::SkipsIndex => {
             (every_field_of_a_reply_is_compared, undetected(&format!("{:?}", Corruption::Index)))
         }
