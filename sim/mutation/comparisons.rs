@@ -29,6 +29,7 @@ pub(crate) fn all_find_a_difference(judge: Judge) -> Result<(), String> {
             if let Some(found) = sample.check(InjectedFaults::default()) {
                 return Err(format!("{found:?} finds a difference, but nothing is changed"));
             }
+            every_field_is_compared(&sample)?;
             return undetected(judge, &|compared| sample.check(InjectedFaults::altering(compared)));
         }
     };
@@ -43,6 +44,23 @@ fn undetected(judge: Judge, find: &dyn Fn(Compared) -> Option<Compared>) -> Resu
     });
     let wrong: Vec<String> = wrong.collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ")) }
+}
+
+/// A change of any field of the replies of the concurrent layer must be found.
+fn every_field_is_compared(sample: &concurrent::Sample) -> Result<(), String> {
+    for &corruption in Corruption::ALL {
+        let Some(sample) = sample.corrupted(corruption) else {
+            // The server of this layer never has a backlog, and answers failed creates with OK.
+            match corruption {
+                Corruption::RetryDelay | Corruption::CreatedInDetails => continue,
+                _ => return Err(format!("no reply has a {corruption:?}")),
+            }
+        };
+        if sample.check(InjectedFaults::default()).is_none() {
+            return Err(format!("a wrong {corruption:?} is not detected"));
+        }
+    }
+    Ok(())
 }
 
 fn of_checker(compared: Compared) -> Option<Compared> {

@@ -306,7 +306,7 @@ mod tests {
     fn a_time_out_of_its_bounds_is_detected() {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let bounds = |after| TimeBounds { from: at(10), to: at(20), after };
-        let nanos = |seconds| Some(seconds * 1_000_000_000);
+        let nanos = |seconds: u64| Some(seconds * 1_000_000_000);
         assert!(bounds(0).fits(nanos(10)) && bounds(0).fits(nanos(20)));
         for wrong in [None, nanos(9), nanos(21)] {
             assert!(!bounds(0).fits(wrong), "{wrong:?}");

@@ -5,10 +5,14 @@
 //! they share the index of the entry before them. Answers that share an index depend on the same
 //! state, so they may come in any order that agrees with real time.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use loms::grpc::service::ServiceOptions;
+
 use crate::check::compared::Compared;
-use crate::layers::wire::Reply;
+use crate::layers::service::options;
+use crate::layers::wire::{Reply, expected};
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
@@ -42,7 +46,8 @@ pub(crate) fn check(
     history: &[CallRecord],
     injected: InjectedFaults,
 ) -> Result<Model, OrderViolation> {
-    let mut replay = Replay { model: Model::new(world, None), next_at: start, history, injected };
+    let settings = Settings { options: options(world), injected };
+    let mut replay = Replay { model: Model::new(world, None), next_at: start, history, settings };
     let mut order = Vec::new();
     for (index, group) in by_index(history) {
         replay.group(index, group, &mut order)?;
@@ -52,7 +57,7 @@ pub(crate) fn check(
     let mut fresh = Model::new(world, None);
     for (place, entry) in history.iter().enumerate() {
         if entry.received.index.is_none() {
-            agrees(Compared::InvalidReply, &mut fresh, 0, entry, injected)
+            agrees(Compared::InvalidReply, &mut fresh, 0, entry, settings)
                 .map_err(|(compared, what)| violation(compared, what, [place]))?;
         }
     }
@@ -80,6 +85,13 @@ struct Replay<'a> {
     /// The time of the next command.
     next_at: u64,
     history: &'a [CallRecord],
+    settings: Settings,
+}
+
+/// The settings of the server, and the injected faults.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    options: ServiceOptions,
     injected: InjectedFaults,
 }
 
@@ -136,10 +148,10 @@ impl Replay<'_> {
 
     /// Calls the model, and compares its answer and its index.
     fn replay(&mut self, at: u64, index: u64, place: usize) -> Result<(), OrderViolation> {
-        let (entry, injected) = (&self.history[place], self.injected);
-        agrees(Compared::ReplyInOrder, &mut self.model, at, entry, injected)
+        let (entry, settings) = (&self.history[place], self.settings);
+        agrees(Compared::ReplyInOrder, &mut self.model, at, entry, settings)
             .map_err(|(compared, what)| violation(compared, what, [place]))?;
-        let index = injected.alter(Compared::IndexInOrder, index, |index| index + 1);
+        let index = settings.injected.alter(Compared::IndexInOrder, index, |index| index + 1);
         match self.model.entries() {
             entries if entries == index => Ok(()),
             entries => {
@@ -181,27 +193,32 @@ fn violation<const N: usize>(
     OrderViolation { compared, what, entries: entries.to_vec() }
 }
 
-/// Calls the model at this time, and compares its answer with that of the server. An error has the
-/// comparison that found it: `at` for the answer.
+/// Calls the model at this time, and compares every field of the server's reply. An error has the
+/// comparison that found it: `at` for the reply.
 fn agrees(
     at: Compared,
     model: &mut Model,
     time: u64,
     entry: &CallRecord,
-    injected: InjectedFaults,
+    settings: Settings,
 ) -> Result<(), (Compared, String)> {
     let mut buffer = KeyText::default();
     let call = entry.call(&mut buffer);
-    let expected = model.answer(time, call);
-    let received = entry.received.answer(call);
-    let received = injected.alter(at, received, |_| Err("an injected answer".to_owned()));
-    if received.as_ref() != Ok(&expected) {
-        let actual = received.map_or_else(|unexpected| unexpected, |answer| answer.to_string());
-        return Err((at, format!("the server answers {actual}; expected {expected}")));
+    let answer = model.answer(time, call);
+    let expected = expected::reply(call, &answer, settings.options);
+    let reply = Cow::Borrowed(&entry.received.reply);
+    let other = |_| Cow::Owned(Reply::Nothing("injected".to_owned()));
+    let reply = settings.injected.alter(at, reply, other);
+    if *reply != expected {
+        let [mut actual, mut text] = [&*reply, &expected].map(ToString::to_string);
+        if actual == text {
+            [actual, text] = [&*reply, &expected].map(|reply| format!("{reply:?}"));
+        }
+        return Err((at, format!("the server answers {actual}; expected {text}")));
     }
-    let invalid = matches!(expected, Answer::Refused(refusal) if refusal.is_invalid());
+    let invalid = matches!(answer, Answer::Refused(refusal) if refusal.is_invalid());
     let has_index = entry.received.index.is_some();
-    if injected.alter(Compared::HasIndex, has_index, |has| !has) == invalid {
+    if settings.injected.alter(Compared::HasIndex, has_index, |has| !has) == invalid {
         let what = format!("an index: {has_index}; an invalid request: {invalid}");
         return Err((Compared::HasIndex, what));
     }

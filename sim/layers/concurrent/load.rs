@@ -68,7 +68,7 @@ impl Load {
 }
 
 /// The result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Run {
     /// The world.
     pub(crate) world: World,

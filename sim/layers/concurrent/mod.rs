@@ -25,6 +25,7 @@ pub(crate) use self::search::{SearchResult, search};
 use crate::check::compared::Compared;
 use crate::clock::Stopwatch;
 use crate::exit::Exit;
+use crate::layers::wire::corruption::Corruption;
 use crate::model::World;
 use crate::model::contract::Answer;
 use crate::mutation::injected::InjectedFaults;
@@ -94,6 +95,18 @@ impl Sample {
         let complete = load::run(&load::Load::busy(4, 400, 1))?;
         let stopped = load::run(&load::Load::stopped_at(8, 400, 1))?;
         Ok(Self { complete, stopped })
+    }
+
+    /// The same with this field changed in every reply that has it; `None` if no reply has it.
+    pub(crate) fn corrupted(&self, corruption: Corruption) -> Option<Self> {
+        let mut sample = Self { complete: self.complete.clone(), stopped: self.stopped.clone() };
+        let mut changed = false;
+        for entry in &mut sample.complete.history {
+            let before = entry.received.clone();
+            corruption.apply(&mut entry.received);
+            changed |= entry.received != before;
+        }
+        changed.then_some(sample)
     }
 
     /// The comparison that finds a difference, if one does.

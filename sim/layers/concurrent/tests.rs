@@ -1,5 +1,6 @@
 //! Hand-written histories, valid and invalid, for both checks; and the real server under load.
 
+use loms::grpc::service::ServiceOptions;
 use loms::server::Drained;
 
 use super::history::CallRecord;
@@ -7,8 +8,9 @@ use super::load::{self, Load, START};
 use super::search::{SearchResult, search};
 use super::{check_by_search, fits, index_order, run, stop};
 use crate::exit::Exit;
-use crate::layers::wire::{ErrorInfo, ErrorStatus, Received, Reply};
+use crate::layers::wire::{Received, Reply, expected};
 use crate::model::World;
+use crate::model::contract::{Answer, Call, Refusal, Status};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Plan, Target};
 
@@ -36,13 +38,9 @@ fn created(order: i64) -> Reply {
     Reply::Created { order, status, shortages: Vec::new() }
 }
 
-fn not_awaiting(order: i64, status: &str) -> Reply {
-    let facts = [("order_id", order.to_string()), ("status", status.to_owned())];
-    let facts = facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
-    let reason = "ORDER_NOT_AWAITING_PAYMENT".to_owned();
-    let mut status = ErrorStatus::new(tonic::Code::FailedPrecondition, "no");
-    status.info = Some(ErrorInfo { domain: "loms".to_owned(), reason, facts });
-    Reply::Refused(Box::new(status))
+fn not_awaiting(order: i64, status: Status) -> Reply {
+    let refusal = Answer::Refused(Refusal::OrderNotAwaitingPayment(status));
+    expected::reply(Call::Cancel(order), &refusal, ServiceOptions::default())
 }
 
 /// The results of both checks.
@@ -112,7 +110,7 @@ fn pay_and_cancel_do_not_both_win() {
         ]
     };
     assert_eq!(legal(&race(Reply::Done)), NEITHER);
-    assert_eq!(legal(&race(not_awaiting(1, "paid"))), BOTH);
+    assert_eq!(legal(&race(not_awaiting(1, Status::Paid))), BOTH);
 }
 
 #[test]
@@ -144,13 +142,13 @@ fn answers_that_share_an_index_come_in_the_order_of_time() {
         (2, 5, 2, "pay id=1", Reply::Done),
         (6, 7, 2, "stock 1", Reply::Stock(3)),
         (8, 9, 2, "pay id=1", Reply::Done),
-        (10, 11, 2, "cancel id=1", not_awaiting(1, "paid")),
+        (10, 11, 2, "cancel id=1", not_awaiting(1, Status::Paid)),
     ];
     assert_eq!(legal(&calls), BOTH);
     // A repeat that returned before the payment was created.
     let calls = [
         (0, 1, 1, "create user=1 1x2", created(1)),
-        (2, 3, 2, "cancel id=1", not_awaiting(1, "paid")),
+        (2, 3, 2, "cancel id=1", not_awaiting(1, Status::Paid)),
         (4, 5, 2, "pay id=1", Reply::Done),
     ];
     assert_eq!(legal(&calls), NEITHER);
