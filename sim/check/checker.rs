@@ -302,7 +302,7 @@ impl<S: Sizes> Checker<S> {
         place: usize,
     ) -> Option<Compared> {
         let Transition { from: claimed, to, cause, .. } = transition;
-        let alter = self.injected;
+        let alter = &self.injected;
         let claimed = alter.alter(Compared::TransitionFrom, claimed, |_| Some(OrderStatus::Failed));
         let to = alter.alter(Compared::TransitionAllowed, to, |_| OrderStatus::New);
         let place = alter.alter(Compared::NewOrderId, place, |place| place + 1);

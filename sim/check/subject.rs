@@ -178,17 +178,19 @@ impl<S: Sizes> Subject<S> {
     /// The first part in which a reply differs from this answer.
     #[must_use]
     pub(crate) fn difference(&self, reply: SubjectReply, answer: &Answer) -> Option<Compared> {
-        let parts = match (reply, answer) {
+        let (part, equal) = match (reply, answer) {
             (
                 SubjectReply::Created(id, status),
                 Answer::Created { order, status: expected, shortages },
             ) => {
                 let found = self.shortages.iter().copied().map(shortage);
-                return first_different([
-                    (Compared::CreatedOrder, id.get() == *order),
-                    (Compared::CreatedStatus, status == *expected),
-                    (Compared::CreatedShortages, found.eq(shortages.iter().copied())),
-                ]);
+                if id.get() != *order {
+                    (Compared::CreatedOrder, false)
+                } else if status != *expected {
+                    (Compared::CreatedStatus, false)
+                } else {
+                    (Compared::CreatedShortages, found.eq(shortages.iter().copied()))
+                }
             }
             (SubjectReply::Order(id), Answer::Order(info)) => {
                 let Some(view) = self.state.order(id) else { return Some(Compared::AnswerKind) };
@@ -211,7 +213,7 @@ impl<S: Sizes> Subject<S> {
                 _,
             ) => (Compared::AnswerKind, false),
         };
-        first_different([parts])
+        (!equal).then_some(part)
     }
 
     /// The full answer; `None` for a reply that no client can receive.
@@ -294,21 +296,24 @@ fn order_difference<S: Sizes>(
     expected: OrderFields<'_>,
 ) -> Option<Compared> {
     let OrderFields { status, user, items, created_at, updated_at, reason, shortages } = expected;
-    let lines = view.lines().map(|line| (line.sku.get(), line.count.get()));
-    first_different([
-        (Compared::OrderStatus, status_of(view.status()) == Some(status)),
-        (Compared::OrderReason, reason_of(view.cause()) == reason),
-        (Compared::OrderUser, view.user().get() == user),
-        (Compared::OrderCreatedAt, view.created().as_nanos() == created_at),
-        (Compared::OrderUpdatedAt, view.updated().as_nanos() == updated_at),
-        (Compared::OrderLines, lines.eq(items.iter().copied())),
-        (Compared::OrderShortages, same_shortages(view, shortages)),
-    ])
-}
-
-/// The first of these parts that is not equal.
-fn first_different<const N: usize>(parts: [(Compared, bool); N]) -> Option<Compared> {
-    parts.into_iter().find(|(_, equal)| !equal).map(|(part, _)| part)
+    if status_of(view.status()) != Some(status) {
+        Some(Compared::OrderStatus)
+    } else if reason_of(view.cause()) != reason {
+        Some(Compared::OrderReason)
+    } else if view.user().get() != user {
+        Some(Compared::OrderUser)
+    } else if view.created().as_nanos() != created_at {
+        Some(Compared::OrderCreatedAt)
+    } else if view.updated().as_nanos() != updated_at {
+        Some(Compared::OrderUpdatedAt)
+    } else if !view.lines().map(|line| (line.sku.get(), line.count.get())).eq(items.iter().copied())
+    {
+        Some(Compared::OrderLines)
+    } else if !same_shortages(view, shortages) {
+        Some(Compared::OrderShortages)
+    } else {
+        None
+    }
 }
 
 fn order_info<S: Sizes>(view: &OrderView<'_, S>) -> Option<OrderInfo> {

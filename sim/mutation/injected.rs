@@ -37,7 +37,8 @@ impl InjectedFaults {
     }
 
     /// The value that a comparison gets: changed, if the run has that fault.
-    pub(crate) fn alter<T>(self, at: Compared, value: T, change: impl FnOnce(T) -> T) -> T {
+    #[inline]
+    pub(crate) fn alter<T>(&self, at: Compared, value: T, change: impl FnOnce(T) -> T) -> T {
         if self.altered == Some(at) { change(value) } else { value }
     }
 

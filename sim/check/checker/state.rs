@@ -5,7 +5,6 @@ use loms::state_machine::{Digest, Sizes, StockView};
 use super::{Checker, Comparison, Verdict};
 use crate::check::compared::Compared;
 use crate::check::subject::Subject;
-use crate::mutation::injected::InjectedFaults;
 
 impl<S: Sizes> Checker<S> {
     pub(super) fn compare_stock(&mut self, comparison: Comparison<'_>) -> Verdict {
@@ -14,8 +13,9 @@ impl<S: Sizes> Checker<S> {
         let mut differing = None;
         for record in self.subject.state.stock() {
             let expected = model.next();
-            if let Some(wrong) = wrong_stock(self.injected, record, expected) {
-                differing = Some((wrong, Some(record), expected));
+            let seen = StockSeen::of(record, self.injected.altered);
+            if !seen.agrees(expected) {
+                differing = Some((seen.wrong(expected), Some(record), expected));
                 break;
             }
             self.available.push(record.total - record.reserved);
@@ -36,7 +36,7 @@ impl<S: Sizes> Checker<S> {
     }
 
     pub(super) fn compare_deadlines(&self, comparison: Comparison<'_>) -> Verdict {
-        let (subject, model, injected) = (&self.subject.state, &self.model, self.injected);
+        let (subject, model, injected) = (&self.subject.state, &self.model, &self.injected);
         let deadline = subject.next_deadline().map(|time| time.as_nanos());
         let deadline = injected
             .alter(Compared::NextDeadline, deadline, |deadline| deadline.map_or(Some(0), |_| None));
@@ -50,19 +50,21 @@ impl<S: Sizes> Checker<S> {
         }
         let orders = u64::try_from(self.orders.len()).expect("lengths fit 64 bits");
         let of_model = u64::try_from(model.orders()).expect("lengths fit 64 bits");
-        for (at, what, actual, expected) in [
-            (Compared::Entries, "entries", subject.index(), model.entries()),
-            (Compared::EventsOfModel, "transitions", subject.events(), model.transitions()),
-            (Compared::EventsSeen, "transitions", subject.events(), self.sequence),
-            (Compared::OrderCount, "orders", orders, of_model),
-        ] {
-            let actual = injected.alter(at, actual, |count| count + 1);
-            if actual != expected {
-                let (actual, expected) = (format!("{actual} {what}"), format!("{expected} {what}"));
-                return self.fail(at, Some(comparison), actual, expected);
+        let mut actual = [subject.index(), subject.events(), subject.events(), orders];
+        if let Some(place) = COUNTS.iter().position(|&at| injected.altered == Some(at)) {
+            actual[place] += 1;
+        }
+        let expected = [model.entries(), model.transitions(), self.sequence, of_model];
+        match (0..COUNTS.len()).find(|&place| actual[place] != expected[place]) {
+            None => Ok(()),
+            Some(place) => {
+                let text = |counts: [u64; 4]| {
+                    let [entries, events, _, orders] = counts;
+                    format!("{entries} entries, {events} transitions, {orders} orders")
+                };
+                self.fail(COUNTS[place], Some(comparison), text(actual), text(expected))
             }
         }
-        Ok(())
     }
 
     /// The digest changes in a call if and only if there is an event.
@@ -81,29 +83,53 @@ impl<S: Sizes> Checker<S> {
     }
 }
 
-/// What is wrong with a stock record, whose SKU, total and reserved units must be these.
-fn wrong_stock(
-    injected: InjectedFaults,
-    record: StockView,
-    expected: Option<(u32, u64, u64)>,
-) -> Option<Compared> {
-    let StockView { opening, total, reserved } = record;
-    let sku = injected.alter(Compared::StockSku, opening.sku.get(), |sku| sku ^ 1);
-    let total_seen = injected.alter(Compared::StockTotal, total, |total| total ^ 1);
-    let reserved_seen = injected.alter(Compared::StockReserved, reserved, |units| units ^ 1);
-    if expected.map(|expected| expected.0) != Some(sku) {
-        Some(Compared::StockSku)
-    } else if expected.map(|expected| expected.1) != Some(total_seen) {
-        Some(Compared::StockTotal)
-    } else if expected.map(|expected| expected.2) != Some(reserved_seen) {
-        Some(Compared::StockReserved)
-    } else if injected.alter(Compared::ReservedInTotal, reserved, |_| u64::MAX) > total {
-        Some(Compared::ReservedInTotal)
-    } else if injected.alter(Compared::OpeningReservation, opening.reserved, |_| u64::MAX)
-        > reserved
-    {
-        Some(Compared::OpeningReservation)
-    } else {
-        None
+/// The counts that are compared after every command.
+const COUNTS: [Compared; 4] =
+    [Compared::Entries, Compared::EventsOfModel, Compared::EventsSeen, Compared::OrderCount];
+
+/// What the comparisons of a stock record get.
+struct StockSeen {
+    sku: u32,
+    total: u64,
+    reserved: u64,
+    /// The opening reservation and the reserved units, which are ascending up to the total.
+    bounds: [u64; 2],
+}
+
+impl StockSeen {
+    fn of(record: StockView, altered: Option<Compared>) -> Self {
+        let StockView { opening, total, reserved } = record;
+        let sku = opening.sku.get();
+        let mut seen = Self { sku, total, reserved, bounds: [opening.reserved, reserved] };
+        match altered {
+            None => {}
+            Some(Compared::StockSku) => seen.sku ^= 1,
+            Some(Compared::StockTotal) => seen.total ^= 1,
+            Some(Compared::StockReserved) => seen.reserved ^= 1,
+            Some(Compared::ReservedInTotal) => seen.bounds[1] = u64::MAX,
+            Some(Compared::OpeningReservation) => seen.bounds[0] = u64::MAX,
+            Some(_) => {}
+        }
+        seen
+    }
+
+    fn agrees(&self, expected: Option<(u32, u64, u64)>) -> bool {
+        let [opening, reserved] = self.bounds;
+        expected == Some((self.sku, self.total, self.reserved))
+            && reserved <= self.total
+            && opening <= reserved
+    }
+
+    /// The comparison that does not agree.
+    fn wrong(&self, expected: Option<(u32, u64, u64)>) -> Compared {
+        let [_, reserved] = self.bounds;
+        match expected {
+            Some((sku, ..)) if sku != self.sku => Compared::StockSku,
+            Some((_, total, _)) if total != self.total => Compared::StockTotal,
+            Some((.., expected)) if expected != self.reserved => Compared::StockReserved,
+            None => Compared::StockSku,
+            Some(_) if reserved > self.total => Compared::ReservedInTotal,
+            Some(_) => Compared::OpeningReservation,
+        }
     }
 }
