@@ -192,7 +192,7 @@ impl Laws {
                     _ => 0,
                 }
             });
-            // In both runs the order of the first SKU is paid and that of the last SKU is cancelled.
+            // In both runs the order of the first SKU is paid, and that of the last is cancelled.
             let [paid, cancelled] = if turns[0] == one { orders } else { [orders[1], orders[0]] };
             side.answer_at(at, Call::Pay(paid));
             side.answer_at(at, Call::Cancel(cancelled));

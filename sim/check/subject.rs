@@ -1,8 +1,8 @@
 //! The subject: the real state machine, called as the service calls it. A request first passes the
 //! service's own validation (`loms::grpc::convert`) and then goes to [`LomsState::apply`].
 //!
-//! [`Subject::difference`] compares an answer without copying it; [`Subject::answer_of`] builds the full
-//! answer for pages and failures.
+//! [`Subject::difference`] compares an answer without copying it; [`Subject::answer_of`] builds the
+//! full answer for pages and failures.
 
 use loms::grpc::convert::{self, InvalidRequest};
 use loms::state_machine::{

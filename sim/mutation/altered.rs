@@ -17,10 +17,8 @@ pub(crate) fn answer(mut answer: Answer, part: Compared) -> Answer {
         (_, Answer::Order(info)) => order(info, part),
         (Compared::Units, Answer::Stock(units)) => *units ^= 1,
         (Compared::Refusal, Answer::Refused(refusal)) => {
-            *refusal = match refusal {
-                Refusal::InvalidSku => Refusal::SkuNotFound,
-                _ => Refusal::InvalidSku,
-            }
+            let is_sku = *refusal == Refusal::InvalidSku;
+            *refusal = if is_sku { Refusal::SkuNotFound } else { Refusal::InvalidSku };
         }
         _ => {}
     }
@@ -29,16 +27,15 @@ pub(crate) fn answer(mut answer: Answer, part: Compared) -> Answer {
 
 fn order(info: &mut OrderInfo, part: Compared) {
     let OrderInfo { status, user, items, created_at, updated_at, reason, shortages } = info;
-    match part {
-        Compared::OrderStatus => *status = other_status(*status),
-        Compared::OrderUser => *user ^= 1,
-        Compared::OrderLines => drop(items.pop()),
-        Compared::OrderCreatedAt => *created_at ^= 1,
-        Compared::OrderUpdatedAt => *updated_at ^= 1,
-        Compared::OrderReason => {
-            *reason = if *reason == Reason::None { Reason::OutOfStock } else { Reason::None };
-        }
-        Compared::OrderShortages => one_more(shortages),
+    match (part, *reason) {
+        (Compared::OrderStatus, _) => *status = other_status(*status),
+        (Compared::OrderUser, _) => *user ^= 1,
+        (Compared::OrderLines, _) => drop(items.pop()),
+        (Compared::OrderCreatedAt, _) => *created_at ^= 1,
+        (Compared::OrderUpdatedAt, _) => *updated_at ^= 1,
+        (Compared::OrderReason, Reason::None) => *reason = Reason::OutOfStock,
+        (Compared::OrderReason, _) => *reason = Reason::None,
+        (Compared::OrderShortages, _) => one_more(shortages),
         _ => {}
     }
 }

@@ -1,5 +1,5 @@
 //! The self-check of the comparisons: for each of them, what it compares is changed, and the run
-//! must fail there. A comparison that is no longer made, or that finds nothing, is reported by name.
+//! must fail there. A comparison that is not made, or that finds nothing, is reported by name.
 
 use super::injected::{InjectedFaults, SimulatorFault};
 use crate::check::compared::{Compared, Judge};
@@ -49,12 +49,13 @@ fn undetected(judge: Judge, find: &dyn Fn(Compared) -> Option<Compared>) -> Resu
 /// A change of any field of the replies of the concurrent layer must be found.
 fn every_field_is_compared(sample: &concurrent::Sample) -> Result<(), String> {
     for &corruption in Corruption::ALL {
+        // The server of this layer never has a backlog, and answers failed creates with OK.
+        let never = matches!(corruption, Corruption::RetryDelay | Corruption::CreatedInDetails);
         let Some(sample) = sample.corrupted(corruption) else {
-            // The server of this layer never has a backlog, and answers failed creates with OK.
-            match corruption {
-                Corruption::RetryDelay | Corruption::CreatedInDetails => continue,
-                _ => return Err(format!("no reply has a {corruption:?}")),
+            if never {
+                continue;
             }
+            return Err(format!("no reply has a {corruption:?}"));
         };
         if sample.check(InjectedFaults::default()).is_none() {
             return Err(format!("a wrong {corruption:?} is not detected"));
@@ -98,23 +99,22 @@ fn of_exhaustive(compared: Compared) -> Option<Compared> {
 
 /// How to change what the service layer compares.
 fn in_service(compared: Compared) -> InjectedFaults {
-    let network = match compared {
-        Compared::DuplicateSent => NetworkFault::Duplicate(0),
-        Compared::FaultEffect => NetworkFault::RequestLost,
-        Compared::ClockJumped => NetworkFault::ClockForward(0),
-        Compared::Restarted => NetworkFault::Restart,
-        Compared::Reply => {
-            let corruption = Some(Corruption::Code);
-            return InjectedFaults { corruption, ..InjectedFaults::default() };
-        }
-        Compared::CommandIndex => {
-            let corruption = Some(Corruption::Index);
-            return InjectedFaults { corruption, ..InjectedFaults::default() };
-        }
-        compared => return InjectedFaults::altering(compared),
+    let none = InjectedFaults::default();
+    let corrupting = |field| InjectedFaults { corruption: Some(field), ..none };
+    let without = |fault: NetworkFault| {
+        let simulator_fault = Some(SimulatorFault::NoEffect(fault.kind()));
+        InjectedFaults { simulator_fault, ..none }
     };
-    let simulator_fault = Some(SimulatorFault::NoEffect(network.kind()));
-    InjectedFaults { simulator_fault, ..InjectedFaults::default() }
+    let by_other_faults = [
+        (Compared::Reply, corrupting(Corruption::Code)),
+        (Compared::CommandIndex, corrupting(Corruption::Index)),
+        (Compared::DuplicateSent, without(NetworkFault::Duplicate(0))),
+        (Compared::FaultEffect, without(NetworkFault::RequestLost)),
+        (Compared::ClockJumped, without(NetworkFault::ClockForward(0))),
+        (Compared::Restarted, without(NetworkFault::Restart)),
+    ];
+    let found = by_other_faults.into_iter().find(|(of, _)| *of == compared);
+    found.map_or(InjectedFaults::altering(compared), |(_, injected)| injected)
 }
 
 /// The comparison that finds a difference in the service layer, if one does.

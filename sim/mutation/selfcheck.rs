@@ -277,13 +277,16 @@ fn every_network_fault_has_its_effect(injected: InjectedFaults) -> Check {
 fn every_field_of_a_reply_is_compared(injected: InjectedFaults) -> Check {
     let undetected = Corruption::ALL.iter().find(|&&corruption| {
         let injected = InjectedFaults { corruption: Some(corruption), ..injected };
-        let expected = match corruption {
-            Corruption::Index | Corruption::NoIndex => Compared::CommandIndex,
+        let expected = if matches!(corruption, Corruption::Index | Corruption::NoIndex) {
+            Compared::CommandIndex
+        } else if corruption == Corruption::RetryDelay {
             // Only a refusal during a backlog has a delay, and with another it is an answer.
-            Corruption::RetryDelay => Compared::NoAnswerInBacklog,
+            Compared::NoAnswerInBacklog
+        } else if corruption == Corruption::Shortage {
             // No earlier call in these seeds reads an order with shortages.
-            Corruption::Shortage => Compared::OrderAtEnd,
-            _ => Compared::Reply,
+            Compared::OrderAtEnd
+        } else {
+            Compared::Reply
         };
         comparisons::of_service(injected) != Some(expected)
     });

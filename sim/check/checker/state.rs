@@ -102,13 +102,12 @@ impl StockSeen {
         let sku = opening.sku.get();
         let mut seen = Self { sku, total, reserved, bounds: [opening.reserved, reserved] };
         match altered {
-            None => {}
             Some(Compared::StockSku) => seen.sku ^= 1,
             Some(Compared::StockTotal) => seen.total ^= 1,
             Some(Compared::StockReserved) => seen.reserved ^= 1,
             Some(Compared::ReservedInTotal) => seen.bounds[1] = u64::MAX,
             Some(Compared::OpeningReservation) => seen.bounds[0] = u64::MAX,
-            Some(_) => {}
+            Some(_) | None => {}
         }
         seen
     }

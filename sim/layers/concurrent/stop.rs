@@ -60,7 +60,7 @@ pub(crate) fn check(run: &Run, injected: InjectedFaults) -> Result<(), Wrong> {
     for (connection, watches) in run.watches.iter().enumerate() {
         let wrong =
             |at| (at, format!("the health watches of connection {connection}: {watches:?}"));
-        let first = watches.first().map_or(&[][..], |first| first);
+        let first = watches.first().map(Vec::as_slice).unwrap_or_default();
         let first = injected.alter(Compared::FirstWatch, first, |_| &[]);
         if *first != [Serving, NotServing] {
             return Err(wrong(Compared::FirstWatch));
