@@ -19,8 +19,9 @@ use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck::Check;
 use crate::mutation::{kill_table, regressions, selfcheck};
-use crate::plan::generator::plan_of;
+use crate::plan::generator::{origin, plan_of};
 use crate::plan::workload::Workload;
+use crate::progress::{self, Hung};
 use crate::report;
 use crate::runner;
 use crate::runner::{RunOptions, SeedResult, run_seeds};
@@ -61,6 +62,8 @@ pub(crate) fn everything() -> (String, Exit) {
     for (name, stage) in stages {
         print(&format!("--- {name}\n"));
         let timer = Stopwatch::start();
+        let _watched =
+            progress::stage(move || Hung { what: format!("stage {name}"), ..Hung::default() });
         let (text, exit) = stage();
         print(&text);
         eprintln!("{name}: {} ms", timer.elapsed().as_millis());
@@ -87,7 +90,7 @@ fn laws() -> (String, Exit) {
         None => (format!("{LAW_SEEDS} seeds keep all laws\n"), Exit::Ok),
         Some((seed, failure)) => {
             let none = InjectedFaults::default();
-            runner::report_failure(&failure, &runner::origin(seed), &plan(seed), none)
+            runner::report_failure(&failure, &origin(seed), &plan(seed), none)
         }
     }
 }

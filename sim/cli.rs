@@ -19,6 +19,7 @@ use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck;
 use crate::plan::Plan;
 use crate::plan::generator::GENERATOR;
+use crate::progress::{self, Hung};
 use crate::report::{self, pages};
 use crate::runner::{self, RunRequest};
 use crate::{load, shrink};
@@ -31,7 +32,8 @@ use crate::{load, shrink};
     arg_required_else_help = true,
     after_help = "Exit codes: 0 success, 1 subject and model differ, 2 usage, 3 units stay \
                   reserved at the end, 4 two equal runs differ, 5 a mark is not reached, 6 a \
-                  planted bug is not found, 7 a check could not decide"
+                  planted bug is not found, 7 a check could not decide, 8 a check makes no \
+                  progress"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -220,11 +222,34 @@ enum Pages {
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     let (text, exit) = match cli.subcommand {
-        None => run_single(&cli.single),
-        Some(subcommand) => run_subcommand(subcommand),
+        None => watched(|| run_single(&cli.single)),
+        // The load tool has its own timeouts, and a plan can come from the terminal: `with_plan`
+        // reads it first.
+        Some(
+            subcommand @ (Subcommands::Load(_)
+            | Subcommands::Replay { .. }
+            | Subcommands::Shrink { .. }),
+        ) => run_subcommand(subcommand),
+        Some(subcommand) => watched(|| run_subcommand(subcommand)),
     };
     print(&text);
     exit.into()
+}
+
+/// Runs a command that the watchdog ends if it hangs.
+fn watched<T>(run: impl FnOnce() -> T) -> T {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = arguments.join(" ");
+    progress::watch(|report| {
+        print(report);
+        std::process::exit(Exit::Hung.code().into())
+    });
+    let _watched = progress::stage(move || Hung {
+        what: format!("sim {arguments}"),
+        again: Some(arguments.clone()),
+        ..Hung::default()
+    });
+    run()
 }
 
 pub(crate) fn print(text: &str) {
@@ -257,7 +282,10 @@ fn run_many(run: ManyRuns) -> (String, Exit) {
     }
     let seeds = seeds.unwrap_or(0..2_000);
     let request = RunRequest { seeds, jobs, steps, time, until_stable, injected };
-    if layer == Layer::Service { service::run_many(request) } else { runner::run_many(request) }
+    match layer {
+        Layer::Service => service::run_with_speed(request),
+        Layer::Swarm | Layer::Exhaustive => runner::run_many(request),
+    }
 }
 
 /// The error for an option that the layer does not have.
@@ -358,13 +386,15 @@ fn with_plan(
     if let Err(error) = read {
         return (format!("sim: cannot read {}: {error}\n", file.display()), Exit::Usage);
     }
-    if let Some(replayed) = service::replay(&text, injected) {
-        return replayed;
-    }
-    match Plan::parse(&text) {
-        Ok(plan) => play(&plan, injected),
-        Err(unreadable) => (format!("sim: {}: {unreadable}\n", file.display()), Exit::Usage),
-    }
+    watched(|| {
+        if let Some(replayed) = service::replay(&text, injected) {
+            return replayed;
+        }
+        match Plan::parse(&text) {
+            Ok(plan) => play(&plan, injected),
+            Err(unreadable) => (format!("sim: {}: {unreadable}\n", file.display()), Exit::Usage),
+        }
+    })
 }
 
 fn bug(name: &str) -> Result<Bug, String> {

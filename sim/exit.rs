@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     /// The linearizability search ended without a decision: nothing is known to be wrong, and
     /// nothing is known to be right.
     Undecided,
+    /// A check makes no progress.
+    Hung,
 }
 
 impl Exit {
@@ -49,19 +51,26 @@ impl Exit {
             | Oracle::Panic { .. } => Self::Oracle,
         }
     }
+
+    /// The number.
+    #[must_use]
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Oracle => 1,
+            Self::Usage => 2,
+            Self::Liveness => 3,
+            Self::Nondeterminism => 4,
+            Self::Coverage => 5,
+            Self::Survivor => 6,
+            Self::Undecided => 7,
+            Self::Hung => 8,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Ok => 0,
-            Exit::Oracle => 1,
-            Exit::Usage => 2,
-            Exit::Liveness => 3,
-            Exit::Nondeterminism => 4,
-            Exit::Coverage => 5,
-            Exit::Survivor => 6,
-            Exit::Undecided => 7,
-        })
+        exit.code().into()
     }
 }

@@ -24,6 +24,7 @@
 //! | `load` | puts a real server under load and checks its answers |
 //! | `report` | failures, runs and pages as text |
 //! | `runner` | many seeds on many cores |
+//! | `progress` | ends a check that makes no progress |
 //! | `cli`, `ci`, `exit`, `clock` | the command line, what CI runs, exit codes, the wall clock |
 
 mod check;
@@ -37,6 +38,7 @@ mod load;
 mod model;
 mod mutation;
 mod plan;
+mod progress;
 mod report;
 mod runner;
 mod shrink;

@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::mutation::regressions;
 use crate::plan::Plan;
-use crate::plan::generator::{GENERATOR, plan_of};
+use crate::plan::generator::{GENERATOR, origin, plan_of};
 use crate::plan::workload::Workload;
 use crate::{report, shrink};
 
@@ -173,12 +173,6 @@ pub(crate) fn report_seed_failure(
          {bug}"
     );
     (text, exit)
-}
-
-/// The name of a seed's run in a failure.
-#[must_use]
-pub(crate) fn origin(seed: u64) -> String {
-    format!("seed {seed}, generator {GENERATOR}")
 }
 
 /// Shrinks and reports a failing plan.

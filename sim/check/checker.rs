@@ -28,6 +28,7 @@ use crate::model::{Model, World};
 use crate::mutation::altered;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::{CreatedOrders, KeyText, Kind, Step};
+use crate::progress;
 use crate::report::answers::Class;
 
 /// Whether the whole state is compared after this step: 64, 1,024 and so on. It depends on the step
@@ -128,6 +129,8 @@ impl<S: Sizes> Checker<S> {
     /// # Errors
     /// They differ, or one of them contradicts itself.
     pub(crate) fn step(&mut self, step: &Step) -> Verdict {
+        progress::step(step.number);
+        self.injected.hang_at(step.number);
         let at = self.start.saturating_add(step.at);
         (self.last_at, self.last_number) = (step.at, step.number);
         self.last_kind = Some(step.op.kind());

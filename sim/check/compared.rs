@@ -109,6 +109,8 @@ compared! {
         OrdersAtSize,
         /// Every order, at the end.
         OrdersAtEnd,
+        /// The next deadline after a tick of the drain.
+        DeadlineAfterTick,
         /// The reserved units at the end.
         ReservedAtEnd,
         /// The digest of a second run.

@@ -14,6 +14,8 @@
 //! a counterexample has the fewest possible commands.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use loms::state_machine::{Cause, OrderStatus, Tiny};
@@ -25,6 +27,8 @@ use crate::clock::Stopwatch;
 use crate::model::{ContainerSizes, World};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
+use crate::progress::{self, Watched};
+use crate::report::screen;
 use crate::runner;
 
 /// Maximum number of orders in [`Scope::FixedRules`].
@@ -184,7 +188,7 @@ pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
         known: BTreeSet::new(),
         visited: vec![Visited { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
         orders: options.orders,
-        commands: commands(orders, options.scope),
+        commands: Arc::new(commands(orders, options.scope)),
         world,
         injected: options.injected,
         checked: 0,
@@ -219,7 +223,7 @@ struct Search {
     orders: usize,
     known: BTreeSet<Behavior>,
     visited: Vec<Visited>,
-    commands: Vec<Command>,
+    commands: Arc<Vec<Command>>,
     world: World,
     injected: InjectedFaults,
     checked: u64,
@@ -277,6 +281,8 @@ impl Search {
     /// Compares a whole state, and tries every command in it if `deeper`.
     fn expand(&self, state: usize, deeper: bool) -> Expanded {
         let (mut steps, keys) = (self.retrace(state), self.visited[state].keys);
+        let tried = Arc::new(AtomicUsize::new(usize::MAX));
+        let _watched = self.watched(&steps, Arc::clone(&tried));
         let here = self.replay(&steps);
         let failed = |steps: &[Step], failure| (self.plan(steps), failure);
         let audited =
@@ -290,6 +296,7 @@ impl Search {
             if matches!(op, Op::Create { .. }) && orders >= self.orders {
                 continue;
             }
+            tried.store(command, Ordering::Relaxed);
             steps.push(self.step(&steps, command));
             let step = steps.last().expect("it was just pushed");
             let before = checker.subject.state.events();
@@ -313,6 +320,20 @@ impl Search {
         expanded
     }
 
+    /// The watchdog's description of a state: the steps that lead to it, and the command that is
+    /// tried.
+    fn watched(&self, steps: &[Step], tried: Arc<AtomicUsize>) -> Watched {
+        let (path, commands) = (self.plan(steps), Arc::clone(&self.commands));
+        let flags = self.injected.flag();
+        progress::check(move |number| {
+            let mut plan = path.clone();
+            if let Some(command) = commands.get(tried.load(Ordering::Relaxed)) {
+                plan.steps.push(step_after(&plan.steps, command));
+            }
+            screen::hung("exhaustive", &plan, number, &flags)
+        })
+    }
+
     /// Finds the steps that lead to a state.
     fn retrace(&self, state: usize) -> Vec<Step> {
         let mut path = Vec::new();
@@ -330,10 +351,7 @@ impl Search {
 
     /// The command as the next step after these.
     fn step(&self, steps: &[Step], command: usize) -> Step {
-        let (gap, op, items) = &self.commands[command];
-        let at = steps.last().map_or(0, |step| step.at) + gap;
-        let number = u32::try_from(steps.len() + 1).expect("paths are short");
-        Step { number, at, client: 0, op: *op, items: items.clone() }
+        step_after(steps, &self.commands[command])
     }
 
     fn replay(&self, steps: &[Step]) -> Checker<Tiny> {
@@ -347,6 +365,12 @@ impl Search {
     fn plan(&self, steps: &[Step]) -> Plan {
         Plan { world: self.world.clone(), start: 0, steps: steps.to_vec() }
     }
+}
+
+fn step_after(steps: &[Step], (gap, op, items): &Command) -> Step {
+    let at = steps.last().map_or(0, |step| step.at) + gap;
+    let number = u32::try_from(steps.len() + 1).expect("paths are short");
+    Step { number, at, client: 0, op: *op, items: items.clone() }
 }
 
 /// The order of each user's key after a command.

@@ -142,7 +142,8 @@ impl Oracle {
                 Self::Law(Law::SplitIsMerged)
             }
             C::RenamedAnswers | C::RenamedStock => Self::Law(Law::Renamed),
-            C::ReservedAtEnd
+            C::DeadlineAfterTick
+            | C::ReservedAtEnd
             | C::Answered
             | C::NotCatchingUp
             | C::RulesChanged

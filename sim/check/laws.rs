@@ -9,6 +9,7 @@ use crate::model::contract::{Answer, Call, OrderInfo, Refusal, Shortage, Status}
 use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
+use crate::progress;
 
 /// A law about two runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +121,7 @@ fn run<S: LawSubject>(plan: &Plan, open: &impl Fn(&World) -> S) -> (Vec<Option<A
     let mut created = CreatedOrders::default();
     let mut answers = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
+        progress::step(step.number);
         let mut buffer = KeyText::default();
         let at = plan.start.saturating_add(step.at);
         let answer = side.answer_at(at, step.call(&created, &mut buffer));

@@ -14,10 +14,12 @@ use crate::coverage::counts::Counts;
 use crate::model::ContainerSizes;
 use crate::model::contract::Answer;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
-use crate::plan::generator::{Generator, plan_of};
+use crate::plan::generator::{GENERATOR, Generator, origin, plan_of};
 use crate::plan::workload::Workload;
 use crate::plan::{CreatedOrders, KeyText, Plan, Step};
+use crate::progress::{self, Hung, Watched};
 use crate::report::answers::Class;
+use crate::report::screen;
 
 /// One seed of this many is run twice, and another one is checked against the laws.
 const SAMPLE: u64 = 16;
@@ -70,6 +72,7 @@ fn play_with<S: Sizes, O: Sizes>(
     injected: InjectedFaults,
 ) -> Run {
     let blind = injected.has(SimulatorFault::DrawsIgnorePurpose);
+    let _watched = watched(seed, length, injected);
     let mut checker = Checker::<S>::open(&workload.world, workload.start, injected);
     let verdict = catch_panic(&mut checker, |checker| {
         let mut generator = Generator::new(seed, workload.clone(), blind);
@@ -95,6 +98,17 @@ fn play_with<S: Sizes, O: Sizes>(
     Run::of(checker, verdict)
 }
 
+/// The watchdog's description of a seed's run.
+fn watched(seed: u64, length: u32, injected: InjectedFaults) -> Watched {
+    progress::check(move |number| {
+        let (origin, flags) = (origin(seed), injected.flag());
+        let blind = injected.has(SimulatorFault::DrawsIgnorePurpose);
+        let plan = plan_of(seed, &Workload::of(seed), blind, length.min(number));
+        let again = Some(format!("--seed {seed} --generator {GENERATOR} --steps {length}{flags}"));
+        Hung { again, ..screen::hung(&origin, &plan, number, &flags) }
+    })
+}
+
 /// How a plan ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -116,6 +130,8 @@ pub(crate) fn play_plan(plan: &Plan, injected: InjectedFaults, ending: Ending) -
 }
 
 fn play_plan_with<S: Sizes>(plan: &Plan, injected: InjectedFaults, ending: Ending) -> Run {
+    let (copy, flags) = (plan.clone(), injected.flag());
+    let _watched = progress::check(move |number| screen::hung("a plan", &copy, number, &flags));
     let mut checker = Checker::<S>::open(&plan.world, plan.start, injected);
     let verdict = catch_panic(&mut checker, |checker| {
         if ending == Ending::Laws {
@@ -152,6 +168,7 @@ fn digest_of<S: Sizes>(
     let mut subject = Subject::<S>::open(&workload.world);
     let mut created = CreatedOrders::default();
     let mut play = |step: &Step| {
+        progress::step(step.number);
         let mut buffer = KeyText::default();
         let at = workload.start.saturating_add(step.at);
         if let SubjectReply::Created(order, _) = subject.call(at, step.call(&created, &mut buffer))

@@ -5,6 +5,10 @@ use crate::layers::service::NetworkFault;
 use crate::layers::wire::corruption::Corruption;
 use crate::mutation::planted_bugs::Bug;
 use crate::plan::Kind;
+use crate::progress;
+
+/// The step of [`SimulatorFault::EndlessStep`].
+pub(crate) const ENDLESS_STEP: u32 = 40;
 
 /// The injected faults of a run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +52,15 @@ impl InjectedFaults {
         self.bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name()))
     }
 
+    /// With [`SimulatorFault::EndlessStep`], does not return until the watchdog gives up.
+    pub(crate) fn hang_at(self, number: u32) {
+        if number == ENDLESS_STEP && self.has(SimulatorFault::EndlessStep) {
+            while !progress::is_ended() {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
     /// Whether the run has this fault.
     #[must_use]
     pub(crate) fn has(self, simulator_fault: SimulatorFault) -> bool {
@@ -64,6 +77,8 @@ pub(crate) enum SimulatorFault {
     ShrinksToAnother,
     /// All draws ignore their purpose.
     DrawsIgnorePurpose,
+    /// A step never ends.
+    EndlessStep,
     /// The drain does not finish all orders.
     IncompleteDrain,
     /// The network of the service layer delivers all requests in the order in which they were sent.
@@ -87,6 +102,7 @@ impl SimulatorFault {
             Self::SkipsInfo,
             Self::ShrinksToAnother,
             Self::DrawsIgnorePurpose,
+            Self::EndlessStep,
             Self::IncompleteDrain,
             Self::NoReordering,
             Self::SkipsDetails,
@@ -105,6 +121,7 @@ impl SimulatorFault {
             Self::SkipsInfo => "the checker skips info",
             Self::ShrinksToAnother => "the shrinker accepts other failures",
             Self::DrawsIgnorePurpose => "draws ignore their purpose",
+            Self::EndlessStep => "a step never ends",
             Self::IncompleteDrain => "the drain is incomplete",
             Self::NoReordering => "the network never reorders",
             Self::NoEffect(kind) => return format!("{} does nothing", NetworkFault::NAMES[kind]),

@@ -2,17 +2,21 @@
 //! of threads; and every fault that the simulator could have ([`SimulatorFault`]) makes a check
 //! fail.
 
+use std::time::Duration;
+
 use crate::check::compared::{Compared, Judge};
 use crate::check::failure::{Failure, Oracle};
 use crate::check::swarm::{play_plan, play_seed};
 use crate::layers::service::{self, NetworkFault, NotCovered};
 use crate::layers::wire::corruption::Corruption;
-use crate::mutation::injected::{InjectedFaults, SimulatorFault};
+use crate::mutation::injected::{ENDLESS_STEP, InjectedFaults, SimulatorFault};
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::{comparisons, regressions};
 use crate::plan::Kind;
-use crate::plan::generator::plan_of;
+use crate::plan::generator::{GENERATOR, plan_of};
 use crate::plan::workload::Workload;
+use crate::progress::{self, Limits};
+use crate::report::screen;
 use crate::runner::{RunOptions, RunRequest, run_seeds};
 use crate::shrink;
 
@@ -50,6 +54,7 @@ pub(crate) fn all(jobs: usize) -> Vec<Check> {
         every_answer_is_compared,
         shrinking_keeps_the_failure,
         draws_depend_on_their_purpose,
+        every_step_ends,
         every_order_ends,
         every_network_fault_happens,
         every_network_fault_has_its_effect,
@@ -84,6 +89,9 @@ fn check_and_reason(simulator_fault: SimulatorFault) -> (fn(InjectedFaults) -> C
         }
         SimulatorFault::DrawsIgnorePurpose => {
             (draws_depend_on_their_purpose, "marks are missing".to_owned())
+        }
+        SimulatorFault::EndlessStep => {
+            (every_step_ends, format!("step {ENDLESS_STEP} does not end"))
         }
         SimulatorFault::IncompleteDrain => {
             (every_order_ends, format!("found by {:?}", Compared::ReservedAtEnd))
@@ -243,6 +251,22 @@ fn draws_depend_on_their_purpose(injected: InjectedFaults) -> Check {
     }
 }
 
+/// The watchdog finds a step that never ends, and names it.
+fn every_step_ends(injected: InjectedFaults) -> Check {
+    const SEED: u64 = 3;
+    let waiting = Duration::from_secs(60);
+    let limits = Limits { computing: Duration::from_millis(200), waiting };
+    let hung = progress::first_hang(limits, move || {
+        let _ = play_seed(SEED, &Workload::of(SEED), 60, injected);
+    });
+    let what = format!("seed {SEED}, generator {GENERATOR}, step {ENDLESS_STEP}, ");
+    let found = |report: String| {
+        let is_named = report.contains(&what);
+        if is_named { format!("step {ENDLESS_STEP} does not end") } else { screen::short(&report) }
+    };
+    Check { name: "every step ends".to_owned(), wrong: hung.map(found), of_determinism: false }
+}
+
 /// At the end of a run nothing stays reserved.
 fn every_order_ends(injected: InjectedFaults) -> Check {
     let options = RunOptions { jobs: 1, steps: Some(60), injected };
@@ -299,5 +323,6 @@ fn every_field_of_a_reply_is_compared(injected: InjectedFaults) -> Check {
 
 fn found(seed: u64, failure: &Failure) -> String {
     let Failure { actual, expected, compared, .. } = failure;
+    let (actual, expected) = screen::short_pair(actual, expected);
     format!("seed {seed}: {actual}, not {expected}; found by {compared:?}")
 }

@@ -31,6 +31,12 @@ const SECOND: u64 = 1_000_000_000;
 /// The version of the generator: what a seed means. See the top of this file.
 pub(crate) const GENERATOR: u32 = 3;
 
+/// The name of a seed's run in reports.
+#[must_use]
+pub(crate) fn origin(seed: u64) -> String {
+    format!("seed {seed}, generator {GENERATOR}")
+}
+
 /// How many recent creates and finished orders are stored as targets.
 const REMEMBERED: usize = 256;
 

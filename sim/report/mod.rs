@@ -6,6 +6,7 @@
 pub(crate) mod answers;
 pub(crate) mod fingerprint;
 pub(crate) mod pages;
+pub(crate) mod screen;
 
 use std::fmt::Write as _;
 

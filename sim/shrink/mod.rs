@@ -12,6 +12,8 @@ use crate::check::swarm::{Ending, Run, play_plan};
 use crate::coverage::marks::Mark;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::Plan;
+use crate::progress::{self, Hung};
+use crate::report::screen;
 
 /// The minimum budget for one plan, in commands; they take less than two seconds.
 const BUDGET: u64 = 2_000_000;
@@ -37,6 +39,12 @@ pub(crate) fn failing(
     failure: &Failure,
     injected: InjectedFaults,
 ) -> (Shrunk, Ending) {
+    let (copy, flags) = (plan.clone(), injected.flag());
+    let _watched = progress::check(move |_| Hung {
+        what: format!("shrinking a plan of {} steps", copy.steps.len()),
+        plan: screen::plan(&copy.to_string(), &flags),
+        again: None,
+    });
     let wanted = failure.signature;
     let fails = |plan: &Plan, ending| {
         let run = play_plan(plan, injected, ending);

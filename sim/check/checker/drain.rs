@@ -32,6 +32,12 @@ impl<S: Sizes> Checker<S> {
         }
         while let Some(deadline) = self.model.next_deadline() {
             self.drain_step(Op::Tick, deadline.saturating_sub(self.start))?;
+            let at = Compared::DeadlineAfterTick;
+            let next = self.injected.alter(at, self.model.next_deadline(), |_| Some(deadline));
+            if next == Some(deadline) {
+                let actual = format!("after a tick at {deadline}ns the deadline is the same");
+                return self.fail(at, None, actual, "a later one".to_owned());
+            }
         }
         // Orders with a deadline past the end of time never expire; cancel them.
         let left: Vec<i64> = self.model.awaiting().collect();

@@ -14,6 +14,7 @@ use crate::layers::wire::{self, Received, Reply};
 use crate::model::contract::{Answer, Call};
 use crate::model::{ContainerSizes, Model, World};
 use crate::plan::{CreatedOrders, KeyText, Op, Step};
+use crate::progress;
 
 /// Timeout of a call.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -109,6 +110,7 @@ pub(crate) fn client(channel: Channel) -> LomsClient<Channel> {
 pub(crate) async fn in_time(rpc: &mut LomsClient<Channel>, call: Call<'_>) -> Received {
     let given_up =
         || Received { index: None, reply: Reply::Nothing("no answer in 5 s".to_owned()) };
+    progress::step(0);
     tokio::time::timeout(DEADLINE, wire::call(rpc, call)).await.unwrap_or_else(|_| given_up())
 }
 

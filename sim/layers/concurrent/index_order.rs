@@ -17,6 +17,7 @@ use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{KeyText, Kind};
+use crate::progress;
 
 use super::history::CallRecord;
 
@@ -202,6 +203,7 @@ fn agrees(
     entry: &CallRecord,
     settings: Settings,
 ) -> Result<(), (Compared, String)> {
+    progress::step(entry.step.number);
     let mut buffer = KeyText::default();
     let call = entry.call(&mut buffer);
     let answer = model.answer(time, call);

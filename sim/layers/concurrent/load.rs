@@ -1,11 +1,12 @@
 //! The server under load: real sockets, real threads, and clients that compete for the same orders
 //! and SKUs.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::sequencer::Sequencer;
@@ -25,6 +26,7 @@ use crate::layers::wire;
 use crate::model::{ContainerSizes, World};
 use crate::plan::rng::{Domain, Draws, Purpose, Weights};
 use crate::plan::{Key, KeyText, Kind, Op, Step, Target};
+use crate::progress::{self, Hung};
 
 /// The server's clock is fixed at this time, so the sequencer gives command N the time of N
 /// nanoseconds later: 2026-01-01.
@@ -92,6 +94,8 @@ struct Shared {
     /// Stops the server when it is dropped.
     stop: Mutex<Option<oneshot::Sender<()>>>,
     stop_at: u64,
+    /// The call of each client that waits for its answer.
+    open: Mutex<BTreeMap<u32, CallRecord>>,
 }
 
 impl Shared {
@@ -105,8 +109,25 @@ impl Shared {
     }
 
     fn stop(&self) {
-        drop(self.stop.lock().expect("no holder of the lock panics").take());
+        drop(lock(&self.stop).take());
     }
+
+    /// The watchdog's report: the calls without an answer.
+    fn hung(&self, clients: u32) -> Hung {
+        const SHOWN: usize = 20;
+        let open = lock(&self.open);
+        let calls = open.len();
+        let mut plan =
+            format!("{calls} calls have no answer, of {clients} clients; the first of them:\n");
+        for call in open.values().take(SHOWN) {
+            plan.push_str(&format!("  {}\n", call.line()));
+        }
+        Hung { what: "concurrent calls".to_owned(), plan, again: None }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no holder of the lock panics")
 }
 
 /// Four, so that calls reach the state machine from several threads on every host.
@@ -136,7 +157,10 @@ pub(crate) fn run(load: &Load) -> io::Result<Run> {
             newest: AtomicI64::default(),
             stop: Mutex::new(Some(stop)),
             stop_at: load.stop_at,
+            open: Mutex::default(),
         });
+        let (watched, clients) = (Arc::clone(&shared), load.clients);
+        let _watched = progress::stage(move || watched.hung(clients));
         let (mut running, mut watching) = (Vec::new(), Vec::new());
         let clients: Vec<u32> = (0..load.clients).collect();
         let sharing = usize::try_from(load.sharing).expect("usize has at least 32 bits");
@@ -212,12 +236,17 @@ async fn calls(load: Load, client: u32, channel: Channel, shared: Arc<Shared>) -
         let (mut step, order) = draw(&mut draws, newest);
         step.number = number;
         step.client = u8::try_from(client % 256).expect("a remainder of 256 fits");
-        let received = wire::Received { index: None, reply: wire::Reply::Done };
+        let reply = wire::Reply::Nothing("none yet".to_owned());
+        let received = wire::Received { index: None, reply };
         let mut entry = CallRecord { step, order, invoked: 0, returned: 0, received };
+        entry.returned = u64::MAX;
         entry.invoked = shared.next_time();
+        lock(&shared.open).insert(client, entry.clone());
         let mut buffer = KeyText::default();
         let received = wire::call(&mut rpc, entry.call(&mut buffer)).await;
         entry.returned = shared.next_time();
+        progress::step(number);
+        lock(&shared.open).remove(&client);
         if let wire::Reply::Created { order, .. } = received.reply {
             shared.newest.fetch_max(order, Ordering::SeqCst);
         }

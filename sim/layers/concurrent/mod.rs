@@ -30,6 +30,7 @@ use crate::model::World;
 use crate::model::contract::Answer;
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::KeyText;
+use crate::progress::{self, Hung};
 
 /// Numbers of calls of the histories that are checked by search as well. A shorter one is recorded
 /// only if the search cannot decide the one before.
@@ -37,6 +38,16 @@ const SHORT: [u32; 3] = [160, 80, 40];
 
 /// Runs the server with these clients, which make `calls` calls together, and checks the history.
 pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
+    let arguments = format!("concurrent --clients {clients} --calls {calls} --seed {seed}");
+    let _watched = progress::stage(move || Hung {
+        what: "concurrent".to_owned(),
+        again: Some(arguments.clone()),
+        ..Hung::default()
+    });
+    check(clients, calls, seed)
+}
+
+fn check(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
     let mut text = format!("concurrent: {clients} clients, {calls} calls\n");
     let timer = Stopwatch::start();
     let run = match load::run(&load::Load::busy(clients, calls, seed)) {

@@ -10,6 +10,7 @@ use super::history::CallRecord;
 use crate::model::contract::{Answer, Call};
 use crate::model::{Model, World};
 use crate::plan::{KeyText, Kind};
+use crate::progress;
 use crate::report::fingerprint::Fingerprint;
 
 /// Maximum number of states.
@@ -91,6 +92,7 @@ impl State {
 impl Search<'_> {
     /// Whether the remaining calls can be explained from this state.
     fn explains(&mut self, mut state: State, mut done: Vec<bool>) -> bool {
+        progress::step(0);
         let depth = self.order.len();
         let mut next = self.possible(&done);
         // A read that fits changes nothing, so it can be taken at once.

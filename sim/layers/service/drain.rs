@@ -10,6 +10,7 @@ use crate::check::failure::Failure;
 use crate::layers::wire::Received;
 use crate::layers::wire::corruption::Corruption;
 use crate::model::contract::Call;
+use crate::progress;
 
 impl FaultyRun<'_> {
     /// Pays, cancels or expires each order that awaits payment; then compares every order and the
@@ -67,6 +68,7 @@ impl FaultyRun<'_> {
     }
 
     fn call(&self, call: Call<'_>) -> Received {
+        progress::step(0);
         call_now(&mut self.server.client(), call)
     }
 

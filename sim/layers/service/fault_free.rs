@@ -15,6 +15,7 @@ use crate::coverage::counts::Counts;
 use crate::model::contract::{Answer, Call};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{CreatedOrders, KeyText, Plan, Step};
+use crate::progress;
 use crate::report::fingerprint::Fingerprint;
 
 /// The same plan with strictly increasing times from 1, as the sequencer assigns them. It ends at
@@ -68,6 +69,7 @@ impl FaultFreeRun {
     /// # Errors
     /// The answer differs from the model's.
     pub(crate) fn step(&mut self, step: &Step) -> Verdict {
+        progress::step(step.number);
         let at = self.start.saturating_add(step.at);
         self.server.clock.set(at);
         let mut buffer = KeyText::default();

@@ -28,6 +28,7 @@ use crate::model::contract::Answer;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::rng::{Domain, Draws, Purpose};
 use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
+use crate::progress;
 
 type ClientCall<'a> = Pin<Box<dyn Future<Output = Received> + 'a>>;
 type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
@@ -406,7 +407,9 @@ impl<'a> FaultyRun<'a> {
     /// The client has finished its step, with or without an answer.
     fn start_next_step(&mut self, client: usize) {
         self.clients[client].waits_for = None;
-        self.clients[client].steps.pop_front();
+        if let Some(step) = self.clients[client].steps.pop_front() {
+            progress::step(step.number);
+        }
         self.send_next(client);
     }
 

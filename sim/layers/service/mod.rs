@@ -39,5 +39,7 @@ mod waiting;
 
 pub(crate) use self::checker::kind_of;
 pub(crate) use self::fault_schedule::NetworkFault;
-pub(crate) use self::run::{NotCovered, covered, replay, run_covered, run_many, seed};
+pub(crate) use self::run::{
+    NotCovered, covered, replay, run_covered, run_many, run_with_speed, seed,
+};
 pub(crate) use self::server::{ManualClock, options};

@@ -17,10 +17,12 @@ use crate::clock::Stopwatch;
 use crate::coverage::counts::Counts;
 use crate::exit::Exit;
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
-use crate::plan::generator::{GENERATOR, plan_of};
+use crate::plan::generator::{GENERATOR, origin, plan_of};
 use crate::plan::text::WorldLine;
 use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
+use crate::progress::{self, Hung, Watched};
+use crate::report::screen;
 use crate::runner::{self, RunRequest, SeedResult, StopRule};
 use crate::{report, shrink};
 
@@ -66,8 +68,23 @@ impl Case {
 
     /// Runs the case; a panic of the service is a failure.
     fn play(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
+        let (case, flags) = (self.clone(), injected.flag());
+        let _watched = progress::check(move |number| case.hung(number, &flags));
         let panicked = |caught| Err(Box::new(Failure::of_panic(caught, None, 0, 0)));
         panic::caught(|| self.play_unguarded(injected)).unwrap_or_else(panicked)
+    }
+
+    /// The watchdog's report of this case.
+    fn hung(&self, number: u32, flags: &str) -> Hung {
+        let what = match number {
+            0 => format!("service, {}, in the drain", self.name()),
+            number => format!("service, {}, last step {number}", self.name()),
+        };
+        let mut case = self.clone();
+        // Without faults the steps begin one after another.
+        let in_order = self.schedule.is_none() && number > 0;
+        case.plan.steps.retain(|step| !in_order || step.number <= number);
+        Hung { what, plan: screen::plan(&case.text(), flags), again: None }
     }
 
     fn play_unguarded(&self, injected: InjectedFaults) -> Result<CaseResult, Box<Failure>> {
@@ -159,6 +176,7 @@ fn cases(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Vec<Case> {
 /// Runs a seed without and with faults.
 #[must_use]
 pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Outcome {
+    let _watched = watched(seed, steps, injected);
     let mut text = format!("seed {seed} · generator {GENERATOR} · service\n");
     for case in cases(seed, steps, injected) {
         match case.play(injected) {
@@ -175,6 +193,30 @@ pub(crate) fn seed(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> O
 #[must_use]
 pub(crate) fn run_many(request: RunRequest) -> Outcome {
     play_seeds(request).report()
+}
+
+/// As [`run_many`], and prints the speed on stderr.
+#[must_use]
+pub(crate) fn run_with_speed(request: RunRequest) -> Outcome {
+    let summary = play_seeds(request);
+    summary.speed.print();
+    summary.report()
+}
+
+/// The watchdog's description of a seed.
+fn watched(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> Watched {
+    progress::check(move |_| Hung {
+        what: origin(seed),
+        again: Some(arguments(seed, steps, injected)),
+        ..Hung::default()
+    })
+}
+
+/// The arguments that run a seed again.
+fn arguments(seed: u64, steps: Option<u32>, injected: InjectedFaults) -> String {
+    let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
+    let bug = injected.flag();
+    format!("--seed {seed} --generator {GENERATOR} --layer service{steps}{bug}")
 }
 
 /// Runs many seeds, up to the first that fails. It is also a failure if a count of
@@ -230,6 +272,7 @@ struct Summary {
     /// Number of seeds that ran.
     seeds: u64,
     total: CaseResult,
+    speed: Speed,
     /// The lowest seed that failed, and how.
     failed: Option<(u64, Case, Box<Failure>)>,
 }
@@ -243,6 +286,7 @@ struct SeedTotals {
 }
 
 fn play_seed(seed: u64, request: &RunRequest) -> SeedResult<SeedTotals> {
+    let _watched = watched(seed, request.steps, request.injected);
     let mut played = SeedTotals::default();
     for case in cases(seed, request.steps, request.injected) {
         let began = Stopwatch::start();
@@ -276,8 +320,7 @@ fn play_seeds(request: RunRequest) -> Summary {
         stop.continues(seeds, total.reached())
     });
     bar.finish_and_clear();
-    speed.print();
-    Summary { request, seeds, total, failed }
+    Summary { request, seeds, total, speed, failed }
 }
 
 impl Summary {
@@ -354,10 +397,8 @@ fn report_seed_failure(
     failure: &Failure,
     injected: InjectedFaults,
 ) -> Outcome {
-    let (mut text, exit) = report_failure(&runner::origin(seed), case, failure, injected);
-    let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
-    let bug = injected.flag();
-    let arguments = format!("--seed {seed} --generator {GENERATOR} --layer service{steps}{bug}");
+    let (mut text, exit) = report_failure(&origin(seed), case, failure, injected);
+    let arguments = arguments(seed, steps, injected);
     let _ = writeln!(text, "or run again: cargo run --release --bin sim -- {arguments}");
     (text, exit)
 }
