@@ -22,7 +22,7 @@ use crate::mutation::{kill_table, regressions, selfcheck};
 use crate::plan::generator::{origin, plan_of};
 use crate::plan::workload::Workload;
 use crate::progress::{self, Hung};
-use crate::report;
+use crate::report::{self, pages};
 use crate::runner;
 use crate::runner::{RunOptions, SeedResult, run_seeds};
 
@@ -193,10 +193,11 @@ pub(crate) fn marks() -> (String, Exit) {
     }
     let exit = if summary.marks().missing().next().is_none() { Exit::Ok } else { Exit::Coverage };
     let text = format!(
-        "{SEEDS} seeds, {} commands, all agree; number of seeds that reach each mark:\n\n{}\n{}",
+        "{SEEDS} seeds, {} commands, all agree; number of seeds that reach each mark:\n\n{}\n{}{}",
         summary.counts.commands,
         coverage::picture(&summary.reached),
         coverage::missing(summary.marks()),
+        pages::lost_scenarios(summary.marks()),
     );
     (text, exit)
 }

@@ -183,8 +183,7 @@ pub(crate) fn report_failure(
     injected: InjectedFaults,
 ) -> (String, Exit) {
     let (shrunk, ending) = shrink::failing(plan, failure, injected);
-    let mut text = report::failure(failure, origin, &shrunk.plan, ending, injected, shrunk.runs);
-    let _ = writeln!(text, "\nreplay: paste the plan into: sim replay -{}", injected.flag());
+    let text = report::failure(failure, origin, &shrunk.plan, ending, injected, shrunk.runs);
     (text, Exit::of(failure))
 }
 

@@ -116,6 +116,24 @@ pub(crate) fn check<S: LawSubject>(
     laws.compare(Compared::RenamedStock, &side.stock_levels(), &levels)
 }
 
+/// A result of a run, as text.
+trait Described: PartialEq {
+    fn describe(&self) -> String;
+}
+
+impl Described for Option<Answer> {
+    fn describe(&self) -> String {
+        self.as_ref().map_or_else(|| "impossible".to_owned(), ToString::to_string)
+    }
+}
+
+impl Described for (u32, u64, u64) {
+    fn describe(&self) -> String {
+        let (sku, total, reserved) = self;
+        format!("SKU {sku}: total {total}, reserved {reserved}")
+    }
+}
+
 fn run<S: LawSubject>(plan: &Plan, open: &impl Fn(&World) -> S) -> (Vec<Option<Answer>>, S) {
     let mut side = open(&plan.world);
     let mut created = CreatedOrders::default();
@@ -139,7 +157,7 @@ struct Laws {
 }
 
 impl Laws {
-    fn compare<T: PartialEq + std::fmt::Debug>(
+    fn compare<T: Described>(
         &self,
         compared: Compared,
         one: &[T],
@@ -147,10 +165,15 @@ impl Laws {
     ) -> Result<(), LawViolation> {
         // The other run has one result less.
         let other = self.injected.alter(compared, other, |all| &all[..all.len().saturating_sub(1)]);
-        let (one, other) = match one.iter().zip(other).find(|(one, other)| one != other) {
+        let difference = (1..).zip(one.iter().zip(other)).find(|(_, (one, other))| one != other);
+        let (one, other) = match difference {
             None if one.len() == other.len() => return Ok(()),
             None => (format!("{} of them", one.len()), format!("{} of them", other.len())),
-            Some((one, other)) => (format!("{one:?}"), format!("{other:?}")),
+            Some((place, (one, other))) => {
+                let text =
+                    |run, side: &T| format!("number {place} of the {run} run: {}", side.describe());
+                (text("first", one), text("other", other))
+            }
         };
         Err(LawViolation { compared, one, other })
     }

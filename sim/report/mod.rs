@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use loms::state_machine::{Shipped, Sizes, StockView, Tiny};
 
-use crate::check::failure::Failure;
+use crate::check::failure::{Failure, Oracle};
 use crate::check::panic;
 use crate::check::subject::Subject;
 use crate::check::swarm::{Ending, Run};
@@ -82,7 +82,7 @@ fn answers_of<S: Sizes>(subject: &mut Subject<S>, plan: &Plan) -> Vec<AnsweredSt
 }
 
 fn side_by_side(text: &mut String, left: &str, right: &str) {
-    let _ = writeln!(text, "{left:<LEFT$} # {right}");
+    let _ = writeln!(text, "{left:<LEFT$} # {}", screen::short(right));
 }
 
 /// The stock, one line per SKU.
@@ -101,15 +101,21 @@ fn stock(text: &mut String, records: &[StockView]) {
 #[must_use]
 pub(crate) fn difference(failure: &Failure, origin: &str) -> String {
     let Failure { signature, number, actual, expected, .. } = failure;
-    let oracle = signature.oracle.name();
+    let name = signature.oracle.name();
+    let what = if matches!(signature.oracle, Oracle::Law(_)) {
+        format!("broken {name}")
+    } else if matches!(signature.oracle, Oracle::Panic { .. }) {
+        name.to_owned()
+    } else {
+        format!("{name} differs")
+    };
     let at = signature.kind.map_or("at the end".to_owned(), |kind| format!("at {}", kind.name()));
-    format!(
-        "FAIL {origin}: {oracle} differs {at}, step {number}\n  actual    {actual}\n  \
-         expected  {expected}\n"
-    )
+    let step = if *number > 0 { format!(", step {number}") } else { String::new() };
+    let (actual, expected) = screen::short_pair(actual, expected);
+    format!("FAIL {origin}: {what} {at}{step}\n  actual    {actual}\n  expected  {expected}\n")
 }
 
-/// A failure: what differs, and the shrunk plan with its answers.
+/// A failure: what differs, and the shrunk plan with its answers and the line that replays it.
 #[must_use]
 pub(crate) fn failure(
     failure: &Failure,
@@ -123,8 +129,8 @@ pub(crate) fn failure(
     let (commands, steps) = (failure.commands, plan.steps.len());
     let _ = writeln!(text, "  shrunk from {commands} commands to {steps} in {runs} runs");
     text.push('\n');
-    let _ = writeln!(text, "plan v1");
-    text.push_str(&compared_plan(plan, ending, injected));
+    let plan = format!("plan v1\n{}", compared_plan(plan, ending, injected));
+    text.push_str(&screen::plan(&plan, &injected.flag()));
     text
 }
 
@@ -148,8 +154,8 @@ pub(crate) fn compared_plan(plan: &Plan, ending: Ending, injected: InjectedFault
         side_by_side(&mut text, &line, &answer);
     }
     if let Some(failure) = failure {
-        let _ = writeln!(text, "#   actual    {}", failure.actual);
-        let _ = writeln!(text, "#   expected  {}", failure.expected);
+        let (actual, expected) = screen::short_pair(&failure.actual, &failure.expected);
+        let _ = writeln!(text, "#   actual    {actual}\n#   expected  {expected}");
     }
     text
 }

@@ -179,6 +179,63 @@ fn scenario(plan: &Plan) -> String {
     text
 }
 
+/// The stored pages of the smallest plans.
+const SCENARIOS: &[&str] = &[
+    include_str!("../../snapshots/sim_scenario_cancel.snap"),
+    include_str!("../../snapshots/sim_scenario_create.snap"),
+    include_str!("../../snapshots/sim_scenario_create_refused.snap"),
+    include_str!("../../snapshots/sim_scenario_create_short.snap"),
+    include_str!("../../snapshots/sim_scenario_info.snap"),
+    include_str!("../../snapshots/sim_scenario_key.snap"),
+    include_str!("../../snapshots/sim_scenario_pay.snap"),
+    include_str!("../../snapshots/sim_scenario_rules.snap"),
+    include_str!("../../snapshots/sim_scenario_stock_and_time.snap"),
+];
+
+/// The plan on the stored page that reached this mark; `None` if the page has no whole plan.
+fn stored_scenario(mark: Mark) -> Option<Plan> {
+    let head = format!("{}: {}", mark.name(), mark.description());
+    let page = SCENARIOS.iter().find(|page| page.lines().any(|line| line == head))?;
+    let after = page.lines().skip_while(|line| *line != head).skip(1);
+    let mut lines = after.map_while(|line| line.strip_prefix("  "));
+    // Settings after the defaults replace them.
+    let (stock, settings) =
+        lines.next().map(|line| line.split_once(" · ").unwrap_or((line, "")))?;
+    let settings = settings.replace(" · ", " ");
+    let mut text = format!(
+        "plan v1\nworld timeout=600s window=86400s max_lines=1000 start=0s {settings}\n{stock}\n"
+    );
+    for line in lines.filter(|line| !line.starts_with("at the end:")) {
+        text = format!("{text}{}\n", line.split_once(" → ")?.0);
+    }
+    Plan::parse(&text).ok()
+}
+
+/// Maximum number of lost marks that are printed with their plans.
+const LOST: usize = 2;
+
+/// For marks that no seed reaches: the plans that reached them when their pages were written.
+#[must_use]
+pub(crate) fn lost_scenarios(marks: MarkSet) -> String {
+    let mut text = String::new();
+    for mark in marks.missing().take(LOST) {
+        let name = mark.name();
+        let Some(plan) = stored_scenario(mark) else {
+            let _ = writeln!(text, "\n{name}: there is no stored plan of one screen");
+            continue;
+        };
+        let run = play_plan(&plan, InjectedFaults::default(), Ending::Abrupt);
+        let does = if run.counts.marks.has(mark) { "reaches" } else { "no longer reaches" };
+        let _ = writeln!(text, "\n{name}: no seed reaches it; the stored plan {does} it:\n");
+        let plan = format!("plan v1\n{}", report::trace(&plan));
+        text.push_str(&report::screen::plan(&plan, " --explain"));
+    }
+    if !text.is_empty() {
+        text.push_str("reproduce: cargo run --release --bin sim -- marks\n");
+    }
+    text
+}
+
 /// The kill table.
 #[must_use]
 pub(crate) fn kills(jobs: usize) -> Vec<Page> {
@@ -210,4 +267,33 @@ pub(crate) fn regressions() -> Vec<Page> {
         (format!("sim_regression_{}", known.name.replace('-', "_")), text)
     });
     pages.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stored_scenario_reaches_its_mark() {
+        let small = Mark::ALL.iter().copied().filter(|mark| !mark.is_of_sizes());
+        for mark in small {
+            // The page shows only the ends of its 130 steps.
+            if mark == Mark::ManyCancels {
+                continue;
+            }
+            let plan = stored_scenario(mark).unwrap_or_else(|| panic!("{}", mark.name()));
+            let run = play_plan(&plan, InjectedFaults::default(), Ending::Abrupt);
+            assert!(run.counts.marks.has(mark), "{}", mark.name());
+        }
+    }
+
+    #[test]
+    fn a_lost_mark_is_printed_with_its_plan() {
+        let mut marks = MarkSet::default();
+        Mark::ALL.iter().filter(|&&mark| mark != Mark::PayDue).for_each(|&mark| marks.insert(mark));
+        let text = lost_scenarios(marks);
+        assert!(text.starts_with("\npay-due: no seed reaches it; the stored plan reaches it:\n"));
+        assert!(text.contains("\n2 @1ns c0 pay order#1 ") && text.contains("sim replay - "));
+        assert!(text.lines().count() <= 50);
+    }
 }

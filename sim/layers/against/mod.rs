@@ -43,6 +43,7 @@ use crate::layers::wire::Reply;
 use crate::model::World;
 use crate::plan::Step;
 use crate::plan::rng::{Domain, Draws};
+use crate::report::screen;
 
 /// How much is tested.
 #[derive(Clone, Copy, Debug)]
@@ -83,9 +84,14 @@ pub(crate) fn run(address: &str, seed: u64, stock: Option<&Path>) -> (String, Ex
         Some(Err(error)) => return (format!("sim: {error}\n"), Exit::Usage),
     };
     let timer = Stopwatch::start();
-    let result = check_server(address, seed, &opening, stock.is_some(), EFFORT);
+    let (mut text, exit) = check_server(address, seed, &opening, stock.is_some(), EFFORT);
     eprintln!("sim: against {address} took {:.2?}", timer.elapsed());
-    result
+    if exit == Exit::Oracle {
+        let stock = stock.map_or_else(String::new, |file| format!(" --stock {}", file.display()));
+        let arguments = format!("against {address} --seed {seed}{stock}");
+        let _ = writeln!(text, "reproduce: cargo run --release --bin sim -- {arguments}");
+    }
+    (text, exit)
 }
 
 fn check_server(
@@ -258,8 +264,9 @@ fn page(findings: &Findings) -> String {
             if place + 1 < finding.exchanges.len() {
                 let _ = writeln!(text, "  {line}");
             } else {
-                let _ = writeln!(text, "  {line}\n    server  {}", exchange.reply);
-                let _ = writeln!(text, "    expected  {}", exchange.expected);
+                let (reply, expected) = (exchange.reply.to_string(), exchange.expected.to_string());
+                let (reply, expected) = screen::short_pair(&reply, &expected);
+                let _ = writeln!(text, "  {line}\n    server  {reply}\n    expected  {expected}");
             }
         }
     }
@@ -283,6 +290,7 @@ fn call(step: &Step) -> String {
     let (number, _at, _client) = (words.next(), words.next(), words.next());
     let words: Vec<&str> = words.collect();
     let first = words[..words.len().min(12)].join(" ");
-    let more = if words.len() > 12 { " …" } else { "" };
+    let more = words.len().checked_sub(13).map(|more| format!(" … and {} more", more + 1));
+    let more = more.unwrap_or_default();
     format!("{} {first}{more}", number.unwrap_or_default())
 }

@@ -9,6 +9,7 @@ use super::situation::Situation;
 use crate::model::World;
 use crate::plan::text::{StockLine, WorldLine};
 use crate::plan::{Plan, Step};
+use crate::report::screen;
 
 /// A SKU that is probably in no stock file.
 const UNKNOWN: u32 = 4_000_000_007;
@@ -141,14 +142,17 @@ pub(crate) fn probe(session: &mut Session, rule: &Rule) -> ProbeResult {
     let mut exchanges = play(session, &world, &steps);
     if exchanges.len() < steps.len() {
         let step = steps[exchanges.len() - 1].to_string();
-        let call = step.splitn(4, ' ').last().unwrap_or_default().to_owned();
+        let call = screen::short(step.splitn(4, ' ').last().unwrap_or_default());
         return ProbeResult::Undecided(format!("an earlier step differs: {call}"));
     }
     let last = exchanges.last_mut().expect("a rule has a step");
     let state_differs = last.facets.iter().any(|facet| facet.is_hard());
     last.facets.retain(|facet| rule.facets.contains(facet));
     match (last.facets.is_empty(), state_differs) {
-        (true, true) => return ProbeResult::Undecided(format!("the answer is {}", last.reply)),
+        (true, true) => {
+            let reply = screen::short(&last.reply.to_string());
+            return ProbeResult::Undecided(format!("the answer is {reply}"));
+        }
         (true, false) => return ProbeResult::Holds,
         (false, _) => {}
     }

@@ -3,6 +3,7 @@
 use crate::layers::wire::Received;
 use crate::model::contract::Call;
 use crate::plan::{CreatedOrders, KeyText, Op, Step};
+use crate::report::screen;
 
 /// A call and its reply.
 #[derive(Clone, Debug)]
@@ -59,6 +60,7 @@ impl CallRecord {
             u64::MAX => format!("[{}..", self.invoked),
             returned => format!("[{}..{returned}]", self.invoked),
         };
-        format!("{place}client {} {span} {call}: {}", step.client, self.received.reply)
+        let reply = screen::short(&self.received.reply.to_string());
+        format!("{place}client {} {span} {call}: {reply}", step.client)
     }
 }

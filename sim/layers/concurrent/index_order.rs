@@ -18,6 +18,7 @@ use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{KeyText, Kind};
 use crate::progress;
+use crate::report::screen;
 
 use super::history::CallRecord;
 
@@ -216,6 +217,7 @@ fn agrees(
         if actual == text {
             [actual, text] = [&*reply, &expected].map(|reply| format!("{reply:?}"));
         }
+        let (actual, text) = screen::short_pair(&actual, &text);
         return Err((at, format!("the server answers {actual}; expected {text}")));
     }
     let invalid = matches!(answer, Answer::Refused(refusal) if refusal.is_invalid());

@@ -39,12 +39,17 @@ const SHORT: [u32; 3] = [160, 80, 40];
 /// Runs the server with these clients, which make `calls` calls together, and checks the history.
 pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
     let arguments = format!("concurrent --clients {clients} --calls {calls} --seed {seed}");
+    let again = Some(arguments.clone());
     let _watched = progress::stage(move || Hung {
         what: "concurrent".to_owned(),
-        again: Some(arguments.clone()),
+        again: again.clone(),
         ..Hung::default()
     });
-    check(clients, calls, seed)
+    let (mut text, exit) = check(clients, calls, seed);
+    if !matches!(exit, Exit::Ok | Exit::Usage) {
+        let _ = writeln!(text, "reproduce: cargo run --release --bin sim -- {arguments}");
+    }
+    (text, exit)
 }
 
 fn check(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
@@ -64,7 +69,6 @@ fn check(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
         violation.entries.iter().for_each(|&place| {
             let _ = writeln!(text, "  {}", run.history[place].line());
         });
-        let _ = writeln!(text, "  reproduce: sim concurrent --clients {clients} --calls {calls}");
         return (text, Exit::Oracle);
     }
     text.push_str("ok   every answer equals the model's, in the order of the command indexes\n");

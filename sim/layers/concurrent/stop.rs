@@ -15,6 +15,7 @@ use crate::model::contract::Call;
 use crate::model::{Model, World};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::rng::{Domain, Draws, Purpose};
+use crate::report::screen;
 
 /// Number of servers.
 const STOPS: u64 = 12;
@@ -36,8 +37,7 @@ pub(crate) fn run(seed: u64) -> (String, Exit) {
             Err(error) => Err(format!("the server or a watch failed: {error}")),
         };
         if let Err(what) = result {
-            let text = format!("FAIL stop under load: {what}\n  reproduce: sim concurrent --seed ");
-            return (format!("{text}{seed}\n"), Exit::Oracle);
+            return (format!("FAIL stop under load, seed {seed}: {what}\n"), Exit::Oracle);
         }
     }
     let text = format!("ok   {STOPS} stops under load: every call was answered or not executed\n");
@@ -58,8 +58,10 @@ pub(crate) fn check(run: &Run, injected: InjectedFaults) -> Result<(), Wrong> {
         return Err((Compared::Drained, what));
     }
     for (connection, watches) in run.watches.iter().enumerate() {
-        let wrong =
-            |at| (at, format!("the health watches of connection {connection}: {watches:?}"));
+        let wrong = |at| {
+            let watches = screen::short(&format!("{watches:?}"));
+            (at, format!("the health watches of connection {connection}: {watches}"))
+        };
         let first = watches.first().map(Vec::as_slice).unwrap_or_default();
         let first = injected.alter(Compared::FirstWatch, first, |_| &[]);
         if *first != [Serving, NotServing] {
@@ -99,6 +101,7 @@ fn compare(
         if actual == expected {
             return Ok(());
         }
+        let (actual, expected) = screen::short_pair(&actual, &expected);
         Err((at, format!("{what} after the stop: {actual}; after the answered calls: {expected}")))
     };
     let violation = state.check_invariants().err();

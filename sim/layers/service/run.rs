@@ -255,7 +255,8 @@ impl fmt::Display for NotCovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(seed, failure) => {
-                write!(f, "seed {seed}: {}, not {}", failure.actual, failure.expected)
+                let (actual, expected) = screen::short_pair(&failure.actual, &failure.expected);
+                write!(f, "seed {seed}: {actual}, not {expected}")
             }
             Self::Missing(names) => write!(f, "never happened: {}", names.join(", ")),
         }
@@ -399,7 +400,7 @@ fn report_seed_failure(
 ) -> Outcome {
     let (mut text, exit) = report_failure(&origin(seed), case, failure, injected);
     let arguments = arguments(seed, steps, injected);
-    let _ = writeln!(text, "or run again: cargo run --release --bin sim -- {arguments}");
+    let _ = writeln!(text, "reproduce: cargo run --release --bin sim -- {arguments}");
     (text, exit)
 }
 
@@ -415,8 +416,7 @@ fn report_failure(
     let mut text = report::difference(&shrunk, &origin);
     let (before, after) = (case.plan.steps.len(), small.plan.steps.len());
     let _ = writeln!(text, "  shrunk from {before} steps to {after}\n");
-    text.push_str(&small.text());
-    let _ = writeln!(text, "\npaste the plan into: sim replay -{}", injected.flag());
+    text.push_str(&screen::plan(&small.text(), &injected.flag()));
     (text, Exit::of(failure))
 }
 
