@@ -299,8 +299,7 @@ fn run_subcommand(subcommand: Subcommands) -> (String, Exit) {
         Subcommands::Run(run) => run_many(run),
         Subcommands::Replay { file, explain, planted } => {
             with_plan(&file, planted.injected(), |plan, injected| {
-                let run = swarm::play_plan(plan, injected, swarm::Ending::Drained);
-                match run.verdict {
+                match swarm::check_plan(plan, injected) {
                     Ok(()) if explain => (format!("plan v1\n{}", report::trace(plan)), Exit::Ok),
                     Ok(()) => (format!("{} commands, all agree\n", plan.steps.len()), Exit::Ok),
                     Err(failure) => {
@@ -311,7 +310,7 @@ fn run_subcommand(subcommand: Subcommands) -> (String, Exit) {
         }
         Subcommands::Shrink { file, planted } => {
             with_plan(&file, planted.injected(), |plan, injected| {
-                match swarm::play_plan(plan, injected, swarm::Ending::Drained).verdict {
+                match swarm::check_plan(plan, injected) {
                     Ok(()) => ("sim: the plan does not fail\n".to_owned(), Exit::Usage),
                     Err(failure) => {
                         let (shrunk, _) = shrink::failing(plan, &failure, injected);

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::check::failure::Failure;
-use crate::check::swarm::play_seed;
+use crate::check::failure::{Failure, Oracle};
+use crate::check::swarm::{LAW_STEPS, play_seed};
 use crate::clock::Stopwatch;
 use crate::coverage;
 use crate::coverage::counts::Counts;
@@ -159,11 +159,15 @@ pub(crate) fn report_seed_failure(
 ) -> (String, Exit) {
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length);
-    // The steps of the drain are part of the plan.
-    let run = play_seed(seed, &workload, length, injected);
-    let mut plan =
-        plan_of(seed, &workload, injected.has(SimulatorFault::DrawsIgnorePurpose), length);
-    plan.steps.extend(run.drained);
+    let blind = injected.has(SimulatorFault::DrawsIgnorePurpose);
+    let plan = if matches!(failure.signature.oracle, Oracle::Law(_)) {
+        plan_of(seed, &workload, blind, length.min(LAW_STEPS))
+    } else {
+        // The steps of the drain are part of the plan.
+        let mut plan = plan_of(seed, &workload, blind, length);
+        plan.steps.extend(play_seed(seed, &workload, length, injected).drained);
+        plan
+    };
     let (mut text, exit) = report_failure(failure, &origin(seed), &plan, injected);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
     let bug = injected.flag();

@@ -25,7 +25,7 @@ use crate::report::screen;
 const SAMPLE: u64 = 16;
 
 /// Number of steps for the laws.
-const LAW_STEPS: u32 = 120;
+pub(crate) const LAW_STEPS: u32 = 120;
 
 /// A finished run.
 #[derive(Debug)]
@@ -127,6 +127,15 @@ pub(crate) fn play_plan(plan: &Plan, injected: InjectedFaults, ending: Ending) -
         ContainerSizes::Shipped => play_plan_with::<Shipped>(plan, injected, ending),
         ContainerSizes::Tiny => play_plan_with::<Tiny>(plan, injected, ending),
     }
+}
+
+/// Runs a plan with a drain, and then checks the laws with it.
+///
+/// # Errors
+/// The first failure.
+pub(crate) fn check_plan(plan: &Plan, injected: InjectedFaults) -> Verdict {
+    play_plan(plan, injected, Ending::Drained).verdict?;
+    play_plan(plan, injected, Ending::Laws).verdict
 }
 
 fn play_plan_with<S: Sizes>(plan: &Plan, injected: InjectedFaults, ending: Ending) -> Run {
