@@ -182,7 +182,7 @@ fn a_planted_bug_is_found_and_shrunk_to_a_plan_that_replays() {
     let injected = InjectedFaults::with_bug(Bug::SecondCancelRefused);
     let (text, exit) = run_covered(0..300, 2, injected);
     assert_eq!(exit, Exit::Oracle, "{text}");
-    let (from, to) = (text.find("plan v1").unwrap(), text.find("\npaste").unwrap());
+    let (from, to) = (text.find("plan v1").unwrap(), text.find("\nreplay: ").unwrap());
     let (again, exit) = replay(&text[from..to], injected).unwrap();
     assert_eq!(exit, Exit::Oracle, "{again}");
     assert!(again.lines().filter(|line| line.contains(" @")).count() <= 4, "{again}");
