@@ -66,9 +66,7 @@ impl Oracle {
             Self::Network => "network",
         }
     }
-}
 
-impl Oracle {
     /// The check that makes this comparison.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "one line for each comparison")]
