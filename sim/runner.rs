@@ -13,7 +13,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::check::failure::{Failure, Oracle};
-use crate::check::swarm::{LAW_STEPS, play_seed};
+use crate::check::swarm::{law_plan, play_seed};
 use crate::clock::Stopwatch;
 use crate::coverage;
 use crate::coverage::counts::Counts;
@@ -159,10 +159,10 @@ pub(crate) fn report_seed_failure(
 ) -> (String, Exit) {
     let workload = Workload::of(seed);
     let length = steps.unwrap_or(workload.length);
-    let blind = injected.has(SimulatorFault::DrawsIgnorePurpose);
     let plan = if matches!(failure.signature.oracle, Oracle::Law(_)) {
-        plan_of(seed, &workload, blind, length.min(LAW_STEPS))
+        law_plan(seed, &workload, length, injected)
     } else {
+        let blind = injected.has(SimulatorFault::DrawsIgnorePurpose);
         // The steps of the drain are part of the plan.
         let mut plan = plan_of(seed, &workload, blind, length);
         plan.steps.extend(play_seed(seed, &workload, length, injected).drained);

@@ -25,7 +25,7 @@ use crate::report::screen;
 const SAMPLE: u64 = 16;
 
 /// Number of steps for the laws.
-pub(crate) const LAW_STEPS: u32 = 120;
+const LAW_STEPS: u32 = 120;
 
 /// A finished run.
 #[derive(Debug)]
@@ -91,11 +91,23 @@ fn play_with<S: Sizes, O: Sizes>(
             compare_digests(checker.subject.state.digest(), second)?;
         }
         if seed % SAMPLE == 1 {
-            check_laws::<S>(&plan_of(seed, workload, blind, length.min(LAW_STEPS)), injected)?;
+            check_laws::<S>(&law_plan(seed, workload, length, injected), injected)?;
         }
         Ok(())
     });
     Run::of(checker, verdict)
+}
+
+/// The first steps of a seed's run, with which the laws are checked.
+#[must_use]
+pub(crate) fn law_plan(
+    seed: u64,
+    workload: &Workload,
+    length: u32,
+    injected: InjectedFaults,
+) -> Plan {
+    let blind = injected.has(SimulatorFault::DrawsIgnorePurpose);
+    plan_of(seed, workload, blind, length.min(LAW_STEPS))
 }
 
 /// The watchdog's description of a seed's run.
