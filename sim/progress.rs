@@ -3,8 +3,8 @@
 //! Every thread counts the steps of its checks here. One more thread, the watchdog, looks at these
 //! counts. A check hangs if it makes no step
 //!
-//! * while it uses much processor time: [`YARDS`] times the time of a fixed amount of work. So the
-//!   limit scales with the machine and the build, and a busy machine changes nothing;
+//! * while it uses much processor time: [`COMPUTING`] times the time of a fixed amount of work. So
+//!   the limit scales with the machine and the build, and a busy machine changes nothing;
 //! * or, if it waits, while no other check makes a step either, for [`WAITING`] times as long.
 //!
 //! The watchdog then prints the check and its plan so far, and ends the process.
@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::Duration;
 
-/// The limit of processor time, in yards of work: about 8 s on a present machine, which is enough
-/// for millions of steps.
-const YARDS: u32 = 1_000;
+/// The limit of processor time, as a multiple of the time of the work that [`Limits::measure`]
+/// does: about 8 s on a present machine, which is enough for millions of steps.
+const COMPUTING: u32 = 1_000;
 
 /// How much longer a check may wait than compute.
 const WAITING: u32 = 10;
@@ -148,7 +148,7 @@ impl Limits {
         for word in 0..4_000_000 {
             state = black_box((state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
         }
-        let computing = (processor_times().thread - began) * YARDS;
+        let computing = (processor_times().thread - began) * COMPUTING;
         Self { computing, waiting: computing * WAITING }
     }
 }
@@ -292,9 +292,13 @@ fn report(found: &Found) -> String {
     if !plan.is_empty() {
         text = format!("{text}\n{plan}");
     }
-    let again =
-        again.map(|arguments| format!("reproduce: cargo run --release --bin sim -- {arguments}\n"));
-    text + &again.unwrap_or_default()
+    text + &again.map_or_else(String::new, |arguments| reproduce(&arguments))
+}
+
+/// The line that runs `sim` again with these arguments.
+#[must_use]
+pub(crate) fn reproduce(arguments: &str) -> String {
+    format!("reproduce: cargo run --release --bin sim -- {arguments}\n")
 }
 
 /// Runs `work` on a new thread, with these limits. Returns the report if it hangs; then

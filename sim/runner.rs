@@ -3,7 +3,6 @@
 //! of threads.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -24,6 +23,7 @@ use crate::mutation::regressions;
 use crate::plan::Plan;
 use crate::plan::generator::{GENERATOR, origin, plan_of};
 use crate::plan::workload::Workload;
+use crate::progress::reproduce;
 use crate::{report, shrink};
 
 /// A request to run many seeds.
@@ -171,11 +171,7 @@ pub(crate) fn report_seed_failure(
     let (mut text, exit) = report_failure(failure, &origin(seed), &plan, injected);
     let steps = steps.map_or_else(String::new, |steps| format!(" --steps {steps}"));
     let bug = injected.flag();
-    let _ = writeln!(
-        text,
-        "reproduce: cargo run --release --bin sim -- --seed {seed} --generator {GENERATOR}{steps}\
-         {bug}"
-    );
+    text.push_str(&reproduce(&format!("--seed {seed} --generator {GENERATOR}{steps}{bug}")));
     (text, exit)
 }
 

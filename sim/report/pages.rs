@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::plan::generator::plan_of;
 use crate::plan::text::{Nanos, StockLine};
 use crate::plan::workload::Workload;
+use crate::progress::reproduce;
 use crate::report;
 use crate::runner::in_order;
 use crate::shrink;
@@ -231,7 +232,7 @@ pub(crate) fn lost_scenarios(marks: MarkSet) -> String {
         text.push_str(&report::screen::plan(&plan, " --explain"));
     }
     if !text.is_empty() {
-        text.push_str("reproduce: cargo run --release --bin sim -- marks\n");
+        text.push_str(&reproduce("marks"));
     }
     text
 }

@@ -58,15 +58,16 @@ fn cut(text: &str, from: usize) -> String {
 #[must_use]
 pub(crate) fn plan(text: &str, flags: &str) -> String {
     let rows: usize = text.lines().map(|line| line.chars().count().div_ceil(COLUMNS).max(1)).sum();
+    let whole = || format!("{text}\nreplay: paste the plan into: sim replay -{flags}\n");
     if rows <= ROWS {
-        return format!("{text}\nreplay: paste the plan into: sim replay -{flags}\n");
+        return whole();
     }
     let mut print = Fingerprint::default();
     text.bytes().for_each(|byte| print.word(u64::from(byte)));
     let file = std::env::temp_dir().join(format!("sim-{print}.plan"));
     if fs::write(&file, text).is_err() {
         // A whole plan is more useful than a short one.
-        return format!("{text}\nreplay: paste the plan into: sim replay -{flags}\n");
+        return whole();
     }
     let lines: Vec<&str> = text.lines().collect();
     let (file, count) = (file.display(), lines.len());

@@ -43,6 +43,7 @@ use crate::layers::wire::Reply;
 use crate::model::World;
 use crate::plan::Step;
 use crate::plan::rng::{Domain, Draws};
+use crate::progress::reproduce;
 use crate::report::screen;
 
 /// How much is tested.
@@ -89,7 +90,7 @@ pub(crate) fn run(address: &str, seed: u64, stock: Option<&Path>) -> (String, Ex
     if exit == Exit::Oracle {
         let stock = stock.map_or_else(String::new, |file| format!(" --stock {}", file.display()));
         let arguments = format!("against {address} --seed {seed}{stock}");
-        let _ = writeln!(text, "reproduce: cargo run --release --bin sim -- {arguments}");
+        text.push_str(&reproduce(&arguments));
     }
     (text, exit)
 }

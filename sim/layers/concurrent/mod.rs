@@ -30,7 +30,7 @@ use crate::model::World;
 use crate::model::contract::Answer;
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::KeyText;
-use crate::progress::{self, Hung};
+use crate::progress::{self, Hung, reproduce};
 
 /// Numbers of calls of the histories that are checked by search as well. A shorter one is recorded
 /// only if the search cannot decide the one before.
@@ -47,7 +47,7 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
     });
     let (mut text, exit) = check(clients, calls, seed);
     if !matches!(exit, Exit::Ok | Exit::Usage) {
-        let _ = writeln!(text, "reproduce: cargo run --release --bin sim -- {arguments}");
+        text.push_str(&reproduce(&arguments));
     }
     (text, exit)
 }

@@ -21,7 +21,7 @@ use crate::plan::generator::{GENERATOR, origin, plan_of};
 use crate::plan::text::WorldLine;
 use crate::plan::workload::Workload;
 use crate::plan::{Kind, Plan};
-use crate::progress::{self, Hung, Watched};
+use crate::progress::{self, Hung, Watched, reproduce};
 use crate::report::screen;
 use crate::runner::{self, RunRequest, SeedResult, StopRule};
 use crate::{report, shrink};
@@ -399,8 +399,7 @@ fn report_seed_failure(
     injected: InjectedFaults,
 ) -> Outcome {
     let (mut text, exit) = report_failure(&origin(seed), case, failure, injected);
-    let arguments = arguments(seed, steps, injected);
-    let _ = writeln!(text, "reproduce: cargo run --release --bin sim -- {arguments}");
+    text.push_str(&reproduce(&arguments(seed, steps, injected)));
     (text, exit)
 }
 
