@@ -58,6 +58,18 @@ pub struct Grpc {
     pub listen: SocketAddr,
     /// Threads to serve on; `None` for one per core.
     pub threads: Option<NonZeroU8>,
+    /// Maximum number of connections; at least 1.
+    pub max_connections: u16,
+    /// Maximum number of calls in flight of a connection; at least 1.
+    pub max_concurrent_streams: u16,
+    /// When a connection without calls is closed; zero: never.
+    pub max_connection_idle: Span,
+    /// When a connection is closed; zero: never.
+    pub max_connection_age: Span,
+    /// How long its calls may take after that.
+    pub max_connection_age_grace: Span,
+    /// How long calls are served after health is NOT_SERVING.
+    pub stop_delay: Span,
 }
 
 /// Settings of the commands that call LOMS.
@@ -174,6 +186,20 @@ impl Config {
                     "cores" => Some(None),
                     number => number.parse().ok().map(Some),
                 })?,
+                max_connections: parsed(values, "grpc.max_connections", keys::positive)?,
+                max_concurrent_streams: parsed(
+                    values,
+                    "grpc.max_concurrent_streams",
+                    keys::positive,
+                )?,
+                max_connection_idle: parsed(values, "grpc.max_connection_idle", keys::span)?,
+                max_connection_age: parsed(values, "grpc.max_connection_age", keys::span)?,
+                max_connection_age_grace: parsed(
+                    values,
+                    "grpc.max_connection_age_grace",
+                    keys::span,
+                )?,
+                stop_delay: parsed(values, "grpc.stop_delay", keys::span)?,
             },
             loms: Loms { address: parsed(values, "loms.address", keys::http_address)? },
             stock: match keys::last(values, "stock.file") {

@@ -15,7 +15,8 @@
 //! | [`server`] | serves from a listener until shutdown: health, reflection, drain |
 //! | [`client`] | the client that a cart uses |
 //! | [`config`] | file, environment and flags as one checked configuration |
-//! | [`signals`] | SIGTERM and SIGINT |
+//! | [`signals`] | the signals that stop the process or reload its settings |
+//! | [`telemetry`] | the log |
 //! | [`opening_stock`] | the stock file |
 //!
 //! Imports go in one direction: `server → grpc → sequencer → state_machine`. The state machine
@@ -36,3 +37,5 @@ pub mod server;
 pub mod signals;
 #[cfg(feature = "server")]
 pub mod state_machine;
+#[cfg(feature = "server")]
+pub mod telemetry;

@@ -43,7 +43,7 @@ struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until SIGTERM or SIGINT
+    /// Serve until SIGTERM, SIGINT or SIGQUIT
     Serve(ServerFlags),
     #[command(flatten)]
     Client(ClientCommand),
@@ -128,7 +128,10 @@ fn serve(
         overrides.retain(|(earlier, _)| *earlier != key);
         overrides.push((key, text));
     }
-    serve_command::run(&load(file, &overrides)?)?;
+    let config = load(file, &overrides)?;
+    let file = file.map(Path::to_owned);
+    let reload = Box::new(move || load(file.as_deref(), &overrides));
+    serve_command::run(&config, reload)?;
     Ok(ExitCode::SUCCESS)
 }
 

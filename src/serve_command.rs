@@ -6,34 +6,55 @@ use std::num::NonZeroUsize;
 use std::process;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use loms::config::{Config, Log, LogFormat, StockSource};
+use loms::config::{Config, Grpc, StockSource};
 use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
-use loms::server;
+use loms::server::limits::Limits;
+use loms::server::{self, ServerOptions};
 use loms::signals::Signals;
-use loms::state_machine::{LomsState, OpeningStock, Rules};
+use loms::state_machine::{LomsState, OpeningStock, Rules, Span};
+use loms::telemetry::Telemetry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tracing::info;
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing::{info, warn};
+
+/// Reads the configuration again, from the same sources.
+pub(crate) type Reload = Box<dyn Fn() -> Result<Config, String> + Send>;
 
 /// Serves until a signal arrives and calls in flight are answered. An error is one line.
-pub(crate) fn run(config: &Config) -> Result<(), String> {
-    start_log(&config.log);
+pub(crate) fn run(config: &Config, reload: Reload) -> Result<(), String> {
+    let telemetry = Arc::new(Telemetry::start(&config.log));
+    let served = run_logged(config, reload, &telemetry);
+    telemetry.end();
+    served
+}
+
+fn run_logged(config: &Config, reload: Reload, telemetry: &Arc<Telemetry>) -> Result<(), String> {
     let stock = load_stock(&config.stock)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the system has no event queue left: {error}"))?;
-    runtime.block_on(serve(config, &stock))
+    runtime.block_on(async {
+        let signals = Signals::new()?;
+        let shutdown = stop(signals, reload, Arc::clone(telemetry));
+        tokio::select! {
+            biased;
+            served = serve(config, &stock, shutdown) => served,
+            never = telemetry.report_dropped() => match never {},
+        }
+    })
 }
 
-async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
-    let signals = Signals::new()?;
+async fn serve(
+    config: &Config,
+    stock: &OpeningStock,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), String> {
     let listener = listen(config.grpc.listen).await?;
     let address = listener.local_addr().map_err(|error| format!("grpc.listen: {error}"))?;
     let rules = Rules {
@@ -47,17 +68,24 @@ async fn serve(config: &Config, stock: &OpeningStock) -> Result<(), String> {
         // If the system does not report the number of cores, one thread serves.
         None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
-    let options = ServiceOptions {
+    let service = ServiceOptions {
         max_lines: config.orders.max_lines,
         failed_create: config.orders.failed_create,
     };
+    let wanted = config.grpc.max_connections.into();
+    let max_connections = possible_connections(threads).min(wanted);
+    let limits = limits(&config.grpc, max_connections);
+    let options = ServerOptions { threads, service, limits };
     let units: u128 = stock.records().iter().map(|record| u128::from(record.total)).sum();
     let file = match &config.stock {
         StockSource::Embedded => "built in".to_owned(),
         StockSource::File(path) => path.display().to_string(),
     };
     info!(%address, threads, stock = file, skus = stock.records().len(), units, "serving");
-    let drained = server::serve(listener, threads, sequencer, options, first(signals)).await;
+    if max_connections < wanted {
+        warn!(max_connections, "the limit of open files (ulimit -n) allows fewer connections");
+    }
+    let drained = server::serve(listener, sequencer, options, shutdown).await;
     let drained = drained.map_err(|error| format!("serving on {address} failed: {error}"))?;
     info!(?drained, "stopped");
     Ok(())
@@ -83,19 +111,46 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     })
 }
 
-/// Starts the log, which goes to stderr. `log.level` sets the level for each module.
-fn start_log(log: &Log) {
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
-    let lines = match log.format {
-        LogFormat::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-    };
-    tracing_subscriber::registry().with(lines.with_filter(log.level.clone())).init();
+/// The limits of the configuration.
+fn limits(grpc: &Grpc, max_connections: usize) -> Limits {
+    let duration = |span: Span| Duration::from_nanos(span.as_nanos());
+    let or_never = |span: Span| (span.as_nanos() > 0).then(|| duration(span));
+    Limits {
+        max_connections,
+        max_concurrent_streams: grpc.max_concurrent_streams.into(),
+        max_connection_idle: or_never(grpc.max_connection_idle),
+        max_connection_age: or_never(grpc.max_connection_age),
+        max_connection_age_grace: duration(grpc.max_connection_age_grace),
+        stop_delay: duration(grpc.stop_delay),
+    }
 }
 
-/// Waits for the first signal. A second one ends the process at once, with the exit code that a
-/// shell reports for that signal.
-async fn first(mut signals: Signals) {
-    signals.next().await;
-    tokio::spawn(async move { process::exit(128 + signals.next().await) });
+/// The most connections for which there are file descriptors, at least 1. The process raises its
+/// limit as far as it may.
+fn possible_connections(threads: NonZeroUsize) -> usize {
+    /// Descriptors of the process (standard streams, listener, signals) and of each thread.
+    const FILES: [usize; 2] = [12, 4];
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // If this fails, the limit stays as it is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
+    let [process, thread] = FILES;
+    let others = process + thread * threads.get();
+    files.map_or(usize::MAX, |files| files.checked_sub(others).unwrap_or(0).max(1))
+}
+
+/// Waits for the first signal to stop. A second one ends the process at once, with the exit code
+/// that a shell reports for that signal. The signal to reload changes the log level.
+async fn stop(mut signals: Signals, reload: Reload, telemetry: Arc<Telemetry>) {
+    let log = Arc::clone(&telemetry);
+    let mut reload = move || match reload() {
+        Ok(config) => log.set_level(&config.log.level),
+        Err(problem) => warn!("nothing is reloaded: {problem}"),
+    };
+    signals.stop(&mut reload).await;
+    tokio::spawn(async move {
+        let number = signals.stop(reload).await;
+        telemetry.end();
+        process::exit(128 + number)
+    });
 }

@@ -1,7 +1,11 @@
 //! Serves LOMS with health and reflection. The caller provides the listener and the shutdown.
 
+mod activity;
+mod call;
+mod connection;
 mod drain;
 mod health;
+pub mod limits;
 mod workers;
 
 use std::convert::Infallible;
@@ -17,23 +21,40 @@ use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::grpc::proto::FILE_DESCRIPTOR_SET;
 use crate::grpc::proto::loms_server::LomsServer;
 use crate::grpc::service::{LomsService, ServiceOptions};
 use crate::sequencer::Sequencer;
-pub use drain::{DRAIN, Drained, Stop};
+pub use call::CallKind;
+pub use drain::{DRAIN, Drained, LINGER, Stop};
 use health::ServerHealth;
-pub use workers::serve as serve_on;
+use limits::{Limits, max_request_bytes};
+pub use workers::{Serving, serve as serve_on};
 
-/// The largest request that is read, in bytes: the default of gRPC. An order of 1,000 lines has
-/// less than 16 KiB.
-pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+/// How to serve.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerOptions {
+    /// Number of threads, one of which is the caller's.
+    pub threads: NonZeroUsize,
+    /// The settings of the service.
+    pub service: ServiceOptions,
+    /// What clients can take from the server.
+    pub limits: Limits,
+}
 
-/// Serves on this many threads, one of which is the caller's, until `shutdown` completes. Then
-/// health becomes NOT_SERVING, no new call is accepted, and calls in flight have [`DRAIN`] to
-/// finish. During all this, orders expire on time, with or without calls.
+impl ServerOptions {
+    /// The defaults, on this many threads.
+    #[must_use]
+    pub fn on(threads: NonZeroUsize) -> Self {
+        Self { threads, service: ServiceOptions::default(), limits: Limits::default() }
+    }
+}
+
+/// Serves until `shutdown` completes. Then health becomes NOT_SERVING, no new call is accepted, and
+/// calls in flight have [`DRAIN`] to finish. During all this, orders expire on time, with or
+/// without calls.
 ///
 /// The same happens when a worker ends before the shutdown, except that the result is an error.
 ///
@@ -42,14 +63,13 @@ pub const MAX_REQUEST_BYTES: usize = 4 << 20;
 /// shutdown. The error names the worker and its reason.
 pub async fn serve(
     listener: TcpListener,
-    threads: NonZeroUsize,
     sequencer: Arc<Sequencer>,
-    options: ServiceOptions,
+    options: ServerOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<Drained> {
-    let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options))
-        .max_decoding_message_size(MAX_REQUEST_BYTES);
-    serve_calls(listener, threads, sequencer, loms, shutdown).await
+    let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options.service))
+        .max_decoding_message_size(max_request_bytes(options.service.max_lines));
+    serve_calls(listener, sequencer, options, loms, shutdown).await
 }
 
 /// Like [`serve`], but `loms` answers the calls of `loms.LOMS`.
@@ -58,38 +78,66 @@ pub async fn serve(
 /// See [`serve`].
 pub async fn serve_calls<L>(
     listener: TcpListener,
-    threads: NonZeroUsize,
     sequencer: Arc<Sequencer>,
+    options: ServerOptions,
     loms: L,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<Drained>
 where
     L: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answering>,
-    L: Clone + Send + 'static,
+    L: Clone + Unpin + Send + 'static,
 {
-    let stop = Stop::default();
-    let health = HealthServer::new(ServerHealth { stopped: stop.stopped() });
+    let (stop, not_serving) = (Stop::default(), Stop::default());
+    let health = ServerHealth::new(not_serving.stopped());
+    let health = HealthServer::new(health).max_decoding_message_size(SMALL_REQUEST_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
-        .map_err(io::Error::other)?;
+        .map_err(io::Error::other)?
+        .max_decoding_message_size(SMALL_REQUEST_BYTES);
     let others = Routes::new(health).add_service(reflection).prepare();
-
-    let shutdown = async {
+    let serving = Serving {
+        threads: options.threads,
+        service: Services { loms, others },
+        kind_of,
+        max_request_bytes: max_request_bytes(options.service.max_lines),
+        limits: options.limits,
+    };
+    let delay = options.limits.stop_delay;
+    let shutdown = async move {
         shutdown.await;
+        drop(not_serving);
+        if !delay.is_zero() {
+            info!(?delay, "health is NOT_SERVING; the server stops after this delay");
+            tokio::time::sleep(delay).await;
+        }
         info!("stopping: calls in flight have {} s to finish", DRAIN.as_secs());
     };
     tokio::select! {
         biased;
-        served = serve_on(listener, threads, Services { loms, others }, stop, shutdown) => {
-            if let Ok(Drained::CutShort) = served {
-                warn!("calls still in flight after {} s are dropped", DRAIN.as_secs());
-            }
-            served
-        }
+        served = serve_on(listener, serving, stop, shutdown) => served,
         never = sequencer.expire_on_time() => match never {},
     }
+}
+
+/// The largest request of health and reflection, in bytes.
+const SMALL_REQUEST_BYTES: usize = 4 << 10;
+
+/// How the calls of each path send their requests.
+fn kind_of(path: &str) -> CallKind {
+    match path {
+        "/grpc.health.v1.Health/Watch" => CallKind::Watch,
+        _ if is_of_loms(path) => CallKind::Unary,
+        _ => CallKind::Stream,
+    }
+}
+
+fn is_of_loms(path: &str) -> bool {
+    let method = path.strip_prefix('/');
+    method
+        .and_then(|path| path.strip_prefix(LomsServer::<LomsService>::NAME))
+        .is_some_and(|method| method.starts_with('/'))
 }
 
 type Answering = BoxFuture<Response<Body>, Infallible>;
@@ -115,10 +163,10 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let path = request.uri().path().strip_prefix('/');
-        match path.and_then(|path| path.strip_prefix(LomsServer::<LomsService>::NAME)) {
-            Some(method) if method.starts_with('/') => self.loms.call(request),
-            Some(_) | None => Box::pin(self.others.call(request)),
+        if is_of_loms(request.uri().path()) {
+            self.loms.call(request)
+        } else {
+            Box::pin(self.others.call(request))
         }
     }
 }

@@ -10,10 +10,9 @@ use loms::grpc::convert::order_create;
 use loms::grpc::proto::StocksInfoRequest;
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::grpc::proto::{Item, OrderCreateRequest, OrderInfoRequest, OrderPayRequest};
-use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::Sequencer;
-use loms::server::serve;
+use loms::server::{ServerOptions, serve};
 use loms::state_machine::{LomsState, Rules, Timestamp};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -100,7 +99,7 @@ fn run() -> Result<(Vec<Seen>, Instant, Duration), String> {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let _ = address_sender.send(listener.local_addr()?);
             let stopping = async { stopped.await.unwrap_or_default() };
-            serve(listener, THREADS, served, ServiceOptions::default(), stopping).await
+            serve(listener, served, ServerOptions::on(THREADS), stopping).await
         })
     });
     let address = address.recv().map_err(|_gone| "the server did not start".to_owned())?;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use loms::grpc::proto::loms_server::LomsServer;
-use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
-use loms::server::{Stop, serve, serve_on};
+use loms::server::limits::Limits;
+use loms::server::{CallKind, ServerOptions, Serving, Stop, serve, serve_on};
 use loms::state_machine::{LomsState, Rules, Span};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -73,11 +73,11 @@ pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
         match what {
             What::Noop => {
                 let routes = Routes::new(LomsServer::new(Noop)).prepare();
-                serve_on(listener, threads, routes, Stop::default(), stdin_ends).await
+                serve_on(listener, noop(threads, routes), Stop::default(), stdin_ends).await
             }
             What::BareNoop => {
                 let bare = LomsServer::new(Noop);
-                serve_on(listener, threads, bare, Stop::default(), stdin_ends).await
+                serve_on(listener, noop(threads, bare), Stop::default(), stdin_ends).await
             }
             What::Loms | What::LomsExpiring => {
                 let mut rules = Rules::default();
@@ -86,13 +86,19 @@ pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
                 }
                 let state = LomsState::new(rules, &stock, 0);
                 let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
-                serve(listener, threads, sequencer, ServiceOptions::default(), stdin_ends).await
+                serve(listener, sequencer, ServerOptions::on(threads), stdin_ends).await
             }
         }
     };
     // Spawned, because in a shared runtime this thread is not a worker.
     let served = runtime.block_on(async { tokio::spawn(serving).await });
     served.map_err(|error| error.to_string())?.map_err(|error| error.to_string()).map(drop)
+}
+
+/// The service of the no-op, as the server serves any service.
+fn noop<S>(threads: NonZeroUsize, service: S) -> Serving<S> {
+    let limits = Limits::default();
+    Serving { threads, service, kind_of: |_| CallKind::Stream, max_request_bytes: 0, limits }
 }
 
 /// The stock file of LOMS: 1,000 SKUs with more units than any run orders.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use indicatif::{ProgressBar, ProgressStyle};
-use loms::signals::Signals;
+use loms::signals::{Request, Signals};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{self, Instant, interval};
@@ -230,7 +230,12 @@ impl Coordinator<'_> {
                     }
                     None => return Err("a thread ended early".to_owned()),
                 },
-                code = signals.next() => {
+                request = signals.next() => {
+                    // There is nothing to reload, so a hang-up stops, too.
+                    let code = match request {
+                        Request::Stop(number) => number,
+                        Request::Reload => 1,
+                    };
                     if progress.start.is_none() || *self.stop.borrow() {
                         std::process::exit(128 + code);
                     }

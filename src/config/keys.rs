@@ -27,7 +27,7 @@ pub struct Key {
 }
 
 /// All keys, in the order of `config/config.yaml`.
-pub static KEYS: [Key; 10] = [
+pub static KEYS: [Key; 16] = [
     Key {
         name: "grpc.listen",
         variable: "LOMS_GRPC_LISTEN",
@@ -43,6 +43,54 @@ pub static KEYS: [Key; 10] = [
         default: Some("cores"),
         about: "Threads to serve on: 1 to 255, or cores for one per core.",
         expected: "cores, or a whole number from 1 to 255",
+    },
+    Key {
+        name: "grpc.max_connections",
+        variable: "LOMS_GRPC_MAX_CONNECTIONS",
+        flag: None,
+        default: Some("4096"),
+        about: "Maximum number of connections. More are closed at once.",
+        expected: "a whole number from 1 to 65535",
+    },
+    Key {
+        name: "grpc.max_concurrent_streams",
+        variable: "LOMS_GRPC_MAX_CONCURRENT_STREAMS",
+        flag: None,
+        default: Some("256"),
+        about: "Maximum number of calls in flight of a connection. Its client delays more calls.",
+        expected: "a whole number from 1 to 65535",
+    },
+    Key {
+        name: "grpc.max_connection_idle",
+        variable: "LOMS_GRPC_MAX_CONNECTION_IDLE",
+        flag: None,
+        default: Some("2h"),
+        about: "Time after which a connection without calls is closed. 0: never.",
+        expected: "a duration of at most 584 years, such as 2h or 30m, or 0",
+    },
+    Key {
+        name: "grpc.max_connection_age",
+        variable: "LOMS_GRPC_MAX_CONNECTION_AGE",
+        flag: None,
+        default: Some("0"),
+        about: "Time after which a connection is closed, plus or minus a tenth. 0: never.",
+        expected: "a duration of at most 584 years, such as 1h or 30m, or 0",
+    },
+    Key {
+        name: "grpc.max_connection_age_grace",
+        variable: "LOMS_GRPC_MAX_CONNECTION_AGE_GRACE",
+        flag: None,
+        default: Some("30s"),
+        about: "Time for calls in flight of a connection that has reached its maximum age.",
+        expected: "a duration of at most 584 years, such as 30s or 1m, or 0",
+    },
+    Key {
+        name: "grpc.stop_delay",
+        variable: "LOMS_GRPC_STOP_DELAY",
+        flag: None,
+        default: Some("0"),
+        about: "Time between NOT_SERVING and the stop, for load balancers to notice.",
+        expected: "a duration of at most 584 years, such as 5s, or 0",
     },
     Key {
         name: "loms.address",
@@ -96,8 +144,8 @@ pub static KEYS: [Key; 10] = [
         name: "log.level",
         variable: "LOMS_LOG_LEVEL",
         flag: Some("--log-level"),
-        default: Some("info"),
-        about: "Lowest level to log, also by module, such as info,loms::grpc=debug.",
+        default: Some("error,loms=info"),
+        about: "Lowest level to log, also by module, such as error,loms=debug.",
         expected: "off, error, warn, info, debug or trace, or levels by module, such as \
                    info,loms::grpc=debug",
     },

@@ -84,6 +84,17 @@ pub(super) fn behind() -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
+/// A request of more than this many bytes. It was not read to its end.
+#[must_use]
+pub fn request_too_large(limit: usize) -> Status {
+    let message = format!(
+        "the request is larger than {limit} bytes, which follows from orders.max_lines; \
+         send fewer lines"
+    );
+    let facts = [("bytes", limit.to_string())];
+    refuse(Code::ResourceExhausted, "REQUEST_TOO_LARGE", message, facts)
+}
+
 /// Maximum number of shortages in a refusal. Details are sent in the trailers, and many clients
 /// (gRPC's C core and Java) reject trailers over 8 KiB with an error of their own. OrderInfo
 /// returns all shortages.

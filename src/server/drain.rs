@@ -7,6 +7,10 @@ use tokio::sync::watch;
 /// How long calls in flight may take to finish after the drain began.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long a connection without a call in flight may take to end: a request may still arrive, an
+/// answer may still be sent, and a client answers GOAWAY.
+pub const LINGER: Duration = Duration::from_secs(1);
+
 /// How the drain of a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Drained {

@@ -1,7 +1,9 @@
 //! `grpc.health.v1.Health`: SERVING until the drain begins, then NOT_SERVING.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tonic::codegen::tokio_stream::{self, Stream, StreamExt};
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
@@ -10,12 +12,22 @@ use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::drain::Stopped;
+use super::limits::WATCHES;
 use crate::grpc::proto::loms_server::LomsServer;
 use crate::grpc::service::LomsService;
 
 /// The health of the whole server (`""`) and of LOMS, which is the same.
 pub(super) struct ServerHealth {
-    pub(super) stopped: Stopped,
+    /// The server is about to stop.
+    stopped: Stopped,
+    /// A permit for each watch.
+    watches: Arc<Semaphore>,
+}
+
+impl ServerHealth {
+    pub(super) fn new(stopped: Stopped) -> Self {
+        Self { stopped, watches: Arc::new(Semaphore::new(WATCHES)) }
+    }
 }
 
 #[tonic::async_trait]
@@ -37,13 +49,20 @@ impl Health for ServerHealth {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         check_name(request.get_ref())?;
+        let Ok(permit) = Arc::clone(&self.watches).try_acquire_owned() else {
+            let message = format!("there are {WATCHES} watches already; use Check");
+            return Err(Status::resource_exhausted(message));
+        };
         let first = (!self.stopped.now()).then_some(Serving);
         let last = tokio_stream::once(self.stopped.clone()).then(|stopped| async {
             stopped.wait().await;
             NotServing
         });
         let statuses = tokio_stream::iter(first).chain(last);
-        Ok(Response::new(Box::pin(statuses.map(|status| Ok(answer(status))))))
+        Ok(Response::new(Box::pin(statuses.map(move |status| {
+            let _while_watching = &permit;
+            Ok(answer(status))
+        }))))
     }
 }
 
@@ -82,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn health_follows_the_drain() {
         let stop = Stop::default();
-        let health = ServerHealth { stopped: stop.stopped() };
+        let health = ServerHealth::new(stop.stopped());
         for service in ["", "loms.LOMS"] {
             assert_eq!(check(&health, service).await, Ok(Serving));
         }

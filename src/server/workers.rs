@@ -7,36 +7,54 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::mem;
 use std::net;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
-use tonic::codegen::tokio_stream::StreamExt;
-use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::Server;
-use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::{error, warn};
 
+use super::activity::Activity;
+use super::call::CallKind;
+use super::connection::{self, Served};
 use super::drain::{DRAIN, Drained, Stop, Stopped};
+use super::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Limits};
 
 /// How long `accept` waits after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves on this many threads, one of which is the caller's, until `shutdown` completes and every
-/// worker has drained. Drops `stop` when the drain begins.
+/// What the workers serve.
+#[derive(Clone, Debug)]
+pub struct Serving<S> {
+    /// Number of threads, one of which is the caller's.
+    pub threads: NonZeroUsize,
+    /// Answers the calls.
+    pub service: S,
+    /// The kind of a call, by its path.
+    pub kind_of: fn(&str) -> CallKind,
+    /// The largest request of a unary call, in bytes.
+    pub max_request_bytes: usize,
+    /// What clients can take from the server.
+    pub limits: Limits,
+}
+
+/// Serves until `shutdown` completes and every worker has drained. Drops `stop` when the drain
+/// begins.
 ///
 /// # Errors
 /// The system has no threads or event queues left, or a worker failed, panicked or ended before
@@ -44,26 +62,27 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// have drained.
 pub async fn serve<S>(
     listener: TcpListener,
-    threads: NonZeroUsize,
-    service: S,
+    serving: Serving<S>,
     stop: Stop,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<Drained>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send,
+    S: Clone + Unpin + Send + 'static,
+    S::Future: Unpin + Send,
 {
+    let Serving { threads, service, kind_of, max_request_bytes, limits } = serving;
+    let served = Served { service, kind_of, max_request_bytes, limits };
     let (ended, mut ends) = mpsc::unbounded_channel();
     let (first, incoming) = Worker::new();
     let mut workers = vec![first];
     for number in 1..threads.get() {
         let (worker, incoming) = Worker::new();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (service, stopped, ended) = (service.clone(), stop.stopped(), ended.clone());
+        let (served, stopped, ended) = (served.clone(), stop.stopped(), ended.clone());
         thread::Builder::new().name(format!("loms-{number}")).spawn(move || {
             // The panic is caught only to report it: the worker has ended either way.
-            let serving = AssertUnwindSafe(|| runtime.block_on(work(service, incoming, stopped)));
+            let serving = AssertUnwindSafe(|| runtime.block_on(work(served, incoming, stopped)));
             let result = catch_unwind(serving);
             // There is no receiver if the caller has dropped the future.
             let _ = ended.send(End { number, result });
@@ -72,17 +91,19 @@ where
     }
     let stopped = stop.stopped();
     let own = async move {
-        let result = Ok(work(service, incoming, stopped).await);
+        let result = Ok(work(served, incoming, stopped).await);
         let _ = ended.send(End { number: 0, result });
     };
+    let mut shutdown = Box::pin(shutdown);
     let supervise = async {
         let early = tokio::select! {
             biased;
-            () = shutdown => None,
-            never = accept(&listener, &workers) => match never {},
+            () = shutdown.as_mut() => None,
+            never = accept(&listener, &workers, limits.max_connections) => match never {},
             end = ends.recv() => end,
         };
-        drop((listener, workers, stop));
+        // In this order: who sees that the server stops cannot connect any more.
+        drop((listener, workers, shutdown, stop));
         let mut result = early.map_or(Ok(Drained::Fully), |end| Err(end.before_the_stop()));
         if let Err(error) = &result {
             error!(%error, "a worker ended: stopping");
@@ -133,40 +154,93 @@ impl End {
 
 /// One worker: serves the connections that it gets until `stopped`, and then until they have
 /// drained.
-async fn work<S>(service: S, incoming: Incoming, stopped: Stopped) -> io::Result<Drained>
+async fn work<S>(served: Served<S>, mut incoming: Incoming, stopped: Stopped) -> io::Result<Drained>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send,
+    S: Clone + Unpin + Send + 'static,
+    S::Future: Unpin + Send,
 {
-    let drain = stopped.clone();
-    let incoming = UnboundedReceiverStream::new(incoming)
-        .map(|accepted| Connection::open(accepted, drain.clone()));
-    let server =
-        Server::builder().serve_with_incoming_shutdown(service, incoming, stopped.clone().wait());
-    tokio::select! {
-        biased;
-        served = server => served.map(|()| Drained::Fully).map_err(io::Error::other),
-        () = async { stopped.wait().await; sleep(DRAIN).await } => Ok(Drained::CutShort),
+    let mut connections = JoinSet::new();
+    let mut dropped = 0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            Some(ended) = connections.join_next() => {
+                dropped += ended.map_err(io::Error::other)?;
+                continue;
+            }
+            accepted = incoming.recv() => accepted,
+        };
+        // There are no more once the drain begins.
+        let Some(accepted) = accepted else { break };
+        let activity = Arc::new(Activity::default());
+        match Socket::new(accepted, Arc::clone(&activity)) {
+            Ok(socket) => {
+                let (served, stopped) = (served.clone(), stopped.clone());
+                connections.spawn(connection::serve(socket, activity, served, stopped));
+            }
+            Err(error) => warn!(%error, "a connection cannot be served"),
+        }
     }
+    while let Some(ended) = connections.join_next().await {
+        dropped += ended.map_err(io::Error::other)?;
+    }
+    if dropped == 0 {
+        return Ok(Drained::Fully);
+    }
+    warn!(dropped, "calls still in flight after {} s are dropped", DRAIN.as_secs());
+    Ok(Drained::CutShort)
 }
 
 /// Gives each connection to the worker that has the fewest. With round robin, the short connections
 /// of health probes could put all long ones on the same worker.
-async fn accept(listener: &TcpListener, workers: &[Worker]) -> Infallible {
+async fn accept(listener: &TcpListener, workers: &[Worker], most: usize) -> Infallible {
+    let mut repeated = Repeated::default();
     loop {
         match accept_one(listener).await {
             Ok(stream) => {
-                let least = workers.iter().min_by_key(|worker| worker.tokens());
+                let open: usize = workers.iter().map(Worker::open).sum();
+                if open >= most {
+                    if let Some(suppressed) = repeated.admit() {
+                        warn!(
+                            grpc.max_connections = most,
+                            suppressed, "a connection is refused: there are too many"
+                        );
+                    }
+                    continue;
+                }
+                let least = workers.iter().min_by_key(|worker| worker.open());
                 least.expect("the caller's thread is a worker").give(stream);
             }
             // Mostly there is no file descriptor left, and the next attempt would fail at once.
             // A pause lets connections close and leaves time for other work.
             Err(error) => {
-                warn!(%error, "a connection cannot be accepted");
+                if let Some(suppressed) = repeated.admit() {
+                    warn!(%error, suppressed, "a connection cannot be accepted");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// A warning that clients can cause as often as they like: one a second is logged.
+#[derive(Debug, Default)]
+struct Repeated {
+    next: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Repeated {
+    /// Whether to log it now, and how many were suppressed before it.
+    fn admit(&mut self) -> Option<u64> {
+        let now = Instant::now();
+        if self.next.is_some_and(|next| now < next) {
+            self.suppressed += 1;
+            return None;
+        }
+        self.next = Some(now + Duration::from_secs(1));
+        Some(mem::take(&mut self.suppressed))
     }
 }
 
@@ -174,6 +248,10 @@ async fn accept_one(listener: &TcpListener) -> io::Result<net::TcpStream> {
     let (stream, _peer) = listener.accept().await?;
     // Otherwise a small answer waits until the answer before it is acknowledged.
     stream.set_nodelay(true)?;
+    // HTTP/2 also asks whether the client is there, but its question can wait in the socket.
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_INTERVAL).with_interval(KEEPALIVE_TIMEOUT / 2);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
     stream.into_std()
 }
 
@@ -197,9 +275,9 @@ impl Worker {
         (Self { connections, open: Arc::new(()) }, incoming)
     }
 
-    /// One more than the number of open connections.
-    fn tokens(&self) -> usize {
-        Arc::strong_count(&self.open)
+    /// The number of open connections.
+    fn open(&self) -> usize {
+        Arc::strong_count(&self.open) - 1
     }
 
     fn give(&self, stream: net::TcpStream) {
@@ -208,19 +286,23 @@ impl Worker {
     }
 }
 
-/// A connection at its worker.
-struct Connection {
+/// The length of the start of HTTP/2, in bytes.
+const PREFACE: usize = 24;
+
+/// The socket of a connection, at its worker.
+struct Socket {
     // Dropped before the stream: once a client sees the close, the connection is not counted.
     _token: Arc<()>,
     stream: TcpStream,
-    /// Completes when the drain begins; `None` once the client has sent anything.
-    silent: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    activity: Arc<Activity>,
+    /// How many bytes of the start of HTTP/2 are missing.
+    missing: usize,
 }
 
-impl Connection {
-    fn open(Accepted { stream, token }: Accepted, stopped: Stopped) -> io::Result<Self> {
-        let silent = Some(Box::pin(stopped.wait()) as _);
-        Ok(Self { _token: token, stream: TcpStream::from_std(stream)?, silent })
+impl Socket {
+    fn new(Accepted { stream, token }: Accepted, activity: Arc<Activity>) -> io::Result<Self> {
+        let stream = TcpStream::from_std(stream)?;
+        Ok(Self { _token: token, stream, activity, missing: PREFACE })
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
@@ -228,33 +310,26 @@ impl Connection {
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    /// A connection on which the client has sent nothing ends when the drain begins. It has no call
-    /// to finish, but hyper would wait for its first bytes.
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = self.as_mut().stream().poll_read(cx, buffer);
-        let Some(drain) = &mut self.silent else { return read };
-        let read = if read.is_pending() { drain.as_mut().poll(cx).map(Ok) } else { read };
-        if read.is_ready() {
-            self.silent = None;
+        let before = buffer.filled().len();
+        ready!(self.as_mut().stream().poll_read(cx, buffer))?;
+        if self.missing > 0 {
+            let read = buffer.filled().len() - before;
+            self.missing -= read.min(self.missing);
+            if self.missing == 0 {
+                self.activity.speak();
+            }
         }
-        read
+        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for Socket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

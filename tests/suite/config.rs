@@ -81,7 +81,16 @@ fn from_file(text: &str) -> Start {
 #[test]
 fn defaults_are_as_documented() {
     let documented = Config {
-        grpc: Grpc { listen: ([0, 0, 0, 0], 50051).into(), threads: None },
+        grpc: Grpc {
+            listen: ([0, 0, 0, 0], 50051).into(),
+            threads: None,
+            max_connections: 4_096,
+            max_concurrent_streams: 256,
+            max_connection_idle: Span::from_secs(7_200),
+            max_connection_age: Span::default(),
+            max_connection_age_grace: Span::from_secs(30),
+            stop_delay: Span::default(),
+        },
         loms: Loms { address: "http://localhost:50051".to_owned() },
         stock: StockSource::Embedded,
         orders: Orders {
@@ -90,7 +99,10 @@ fn defaults_are_as_documented() {
             idempotency_window: Span::from_secs(86_400),
             failed_create: FailedCreate::Ok,
         },
-        log: Log { level: Targets::new().with_default(LevelFilter::INFO), format: LogFormat::Text },
+        log: Log {
+            level: Targets::new().with_default(LevelFilter::ERROR).with_target("loms", Level::INFO),
+            format: LogFormat::Text,
+        },
     };
     assert_eq!(Config::default(), documented);
     assert_eq!(Start::new().load().unwrap(), documented);
@@ -132,6 +144,12 @@ fn every_source_sets_every_key() {
     let texts = [
         ("grpc.listen", "[::1]:0"),
         ("grpc.threads", "255"),
+        ("grpc.max_connections", "65535"),
+        ("grpc.max_concurrent_streams", "1"),
+        ("grpc.max_connection_idle", "0"),
+        ("grpc.max_connection_age", "1h"),
+        ("grpc.max_connection_age_grace", "1m"),
+        ("grpc.stop_delay", "5s"),
         ("loms.address", "http://loms.example:80/"),
         ("stock.file", "/srv/stock.json"),
         ("orders.max_lines", "65535"),
@@ -144,7 +162,16 @@ fn every_source_sets_every_key() {
     let level =
         Targets::new().with_default(LevelFilter::WARN).with_target("loms::grpc", Level::DEBUG);
     let expected = Config {
-        grpc: Grpc { listen: "[::1]:0".parse().unwrap(), threads: NonZeroU8::new(255) },
+        grpc: Grpc {
+            listen: "[::1]:0".parse().unwrap(),
+            threads: NonZeroU8::new(255),
+            max_connections: u16::MAX,
+            max_concurrent_streams: 1,
+            max_connection_idle: Span::default(),
+            max_connection_age: Span::from_secs(3_600),
+            max_connection_age_grace: Span::from_secs(60),
+            stop_delay: Span::from_secs(5),
+        },
         loms: Loms { address: "http://loms.example:80".to_owned() },
         stock: StockSource::File("/srv/stock.json".into()),
         orders: Orders {
@@ -324,7 +351,9 @@ fn file_that_ends_early_is_not_yaml() {
     // This is YAML: the section is the text `listen`.
     assert_eq!(
         from_file("grpc:\n  listen").refusal(),
-        "loms.yaml:1: section grpc must contain `key: value` lines with the keys: listen, threads"
+        "loms.yaml:1: section grpc must contain `key: value` lines with the keys: listen, threads, \
+         max_connections, max_concurrent_streams, max_connection_idle, max_connection_age, \
+         max_connection_age_grace, stop_delay"
     );
 }
 

@@ -10,7 +10,7 @@ use loms::grpc::proto::StocksInfoRequest;
 use loms::grpc::proto::loms_server::Loms;
 use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::sequencer::{Behind, Sequencer, wall_clock};
-use loms::server::serve;
+use loms::server::{ServerOptions, serve};
 use loms::state_machine::{Cause, Command, LomsState, OrderStatus, Rules, Sku, Timestamp};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
@@ -26,14 +26,9 @@ async fn order_expires_on_time_without_calls() {
     let state = LomsState::new(Rules::default(), &opening("1=10/2"), 1);
     let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = ServiceOptions::default();
-    let server = tokio::spawn(serve(
-        listener,
-        NonZeroUsize::MIN,
-        Arc::clone(&sequencer),
-        options,
-        std::future::pending(),
-    ));
+    let options = ServerOptions::on(NonZeroUsize::MIN);
+    let (shared, never) = (Arc::clone(&sequencer), std::future::pending());
+    let server = tokio::spawn(serve(listener, shared, options, never));
     // The server waits without a deadline before the order arrives.
     sleep(Duration::from_secs(3_600)).await;
 
@@ -129,9 +124,9 @@ async fn server_expires_a_backlog_by_itself() {
     let sequencer = behind(&clock);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let (options, never) = (ServiceOptions::default(), std::future::pending());
-    let shared = Arc::clone(&sequencer);
-    let server = tokio::spawn(serve(listener, NonZeroUsize::MIN, shared, options, never));
+    let options = ServerOptions::on(NonZeroUsize::MIN);
+    let (shared, never) = (Arc::clone(&sequencer), std::future::pending());
+    let server = tokio::spawn(serve(listener, shared, options, never));
     let loms = Client::connect(&address, Options::default()).await.unwrap();
     assert_eq!(loms.stock(1).await.unwrap(), 20_000);
     // Again, while the server waits for its next deadline: the call wakes it.

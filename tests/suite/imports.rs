@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["grpc", "state_machine"]),
     ("opening_stock", &["state_machine"]),
     ("signals", &[]),
+    ("telemetry", &["config"]),
 ];
 
 /// Parts of `std` without clocks, IO, threads or random state.

@@ -12,6 +12,7 @@ mod docs;
 mod expiry;
 mod imports;
 mod laws;
+mod limits;
 mod load;
 mod logs;
 mod numbers;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{self, BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
@@ -53,14 +53,17 @@ impl Process {
     /// Starts a server. Its log begins with a line that names the address to serve on, in any form.
     pub(crate) fn run(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let start = log.next().unwrap().unwrap();
+        let log = Some(BufReader::new(child.stderr.take().unwrap()).lines());
+        // From here on the process ends with the test, even if its first line is unexpected.
+        let mut process = Self { child, log, address: String::new(), start: String::new() };
+        let start = process.log.as_mut().unwrap().next().unwrap().unwrap();
         let marks = ["address=", "\"address\":\"", "listen on "];
         let rest = marks.iter().find_map(|mark| Some(start.split_once(mark)?.1));
         let rest = rest.unwrap_or_else(|| panic!("no address: {start}"));
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap();
-        let address = format!("http://{}", rest[..end].trim_end_matches(':'));
-        Self { child, log: Some(log), address, start }
+        process.address = format!("http://{}", rest[..end].trim_end_matches(':'));
+        process.start = start;
+        process
     }
 
     /// The facts of the first event.
@@ -72,7 +75,12 @@ impl Process {
     /// The number of threads that serve (Linux). All of them exist once a call is answered.
     pub(crate) fn threads(&self) -> usize {
         assert!(self.call("stock 1002").status.code().is_some());
-        fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let name = |task: io::Result<fs::DirEntry>| {
+            fs::read_to_string(task.unwrap().path().join("comm")).unwrap()
+        };
+        // Another thread writes the log.
+        tasks.map(name).filter(|name| name.starts_with("loms")).count()
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -96,6 +104,11 @@ impl Process {
     pub(crate) fn end(&mut self) -> (Vec<serde_json::Value>, Option<i32>) {
         let (lines, code) = self.end_with_lines();
         (lines.iter().map(|line| event(line)).collect(), code)
+    }
+
+    /// Waits for the end without reading the log.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     fn end_with_lines(&mut self) -> (Vec<String>, Option<i32>) {
@@ -269,6 +282,12 @@ fn start_with_few_files(flags: &[&str]) -> Process {
 #[test]
 fn server_that_fails_exits_with_1() {
     let mut process = start_with_few_files(&["--threads", "64"]);
+    let limited = process.next_event();
+    assert_eq!(
+        (&limited["max_connections"], &limited["level"]),
+        (&1.into(), &"WARN".into()),
+        "{limited}"
+    );
     let (lines, code) = process.end_with_lines();
     let address = process.address.strip_prefix("http://").unwrap();
     let failed = format!("loms: serving on {address} failed: Too many open files (os error 24)");
@@ -276,15 +295,16 @@ fn server_that_fails_exits_with_1() {
 }
 
 #[tokio::test]
-async fn server_without_file_descriptors_logs_it_and_continues() {
-    let mut process = start_with_few_files(&[]);
+async fn server_with_few_file_descriptors_refuses_connections_and_continues() {
+    let mut process = start_with_few_files(&["--threads", "1"]);
+    assert_eq!(process.next_event()["max_connections"], 14);
     let address = process.address.strip_prefix("http://").unwrap();
     let connect = |_| std::net::TcpStream::connect(address).unwrap();
     let connections: Vec<_> = (0..40).map(connect).collect();
     let failed = process.next_event();
     assert_eq!(
         (&failed["message"], &failed["level"]),
-        (&"a connection cannot be accepted".into(), &"WARN".into())
+        (&"a connection is refused: there are too many".into(), &"WARN".into())
     );
     drop(connections);
     assert!(process.call("stock 1002").status.success());

@@ -21,7 +21,7 @@ use loms::grpc::proto::{
 };
 use loms::grpc::service::ServiceOptions;
 use loms::sequencer::{Clock, Sequencer};
-use loms::server::{Drained, serve};
+use loms::server::{Drained, ServerOptions, serve};
 use loms::state_machine::{LomsState, OpeningStock, Rules, Sku, StockRecord, Timestamp};
 use prost::Message;
 use tokio::net::TcpListener;
@@ -95,17 +95,26 @@ impl Shop {
     }
 
     pub(crate) async fn open_with(stock: &OpeningStock, options: ServiceOptions) -> Self {
+        Self::open_on(THREADS, stock, options).await
+    }
+
+    /// With one thread, everything happens on the clock of the test.
+    pub(crate) async fn open_on(
+        threads: NonZeroUsize,
+        stock: &OpeningStock,
+        options: ServiceOptions,
+    ) -> Self {
         let clock = HandClock::new();
         let state = LomsState::new(Rules::default(), stock, 1);
         let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let served =
-            tokio::spawn(serve(listener, THREADS, Arc::clone(&sequencer), options, async {
-                // When a test ends without a stop, the sender is dropped and the server stops too.
-                let _ = stopped.await;
-            }));
+        let options = ServerOptions { service: options, ..ServerOptions::on(threads) };
+        let served = tokio::spawn(serve(listener, Arc::clone(&sequencer), options, async {
+            // When a test ends without a stop, the sender is dropped and the server stops too.
+            let _ = stopped.await;
+        }));
         let channel = Channel::from_shared(address.clone())
             .unwrap()
             .http2_max_header_list_size(1 << 20)

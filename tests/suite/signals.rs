@@ -1,12 +1,13 @@
-//! SIGTERM and SIGINT: what each of them, and each pair, does at every stage of the server. The
-//! exit code and the log agree.
+//! SIGTERM, SIGINT and SIGQUIT: what each of them, and each pair, does at every stage of the
+//! server. The exit code and the log agree. And the signals that do not stop it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use loms::grpc::proto::{OrderCreateRequest, OrderCreateResponse};
+use loms::grpc::proto::loms_client::LomsClient;
+use loms::grpc::proto::{OrderCreateRequest, OrderCreateResponse, StocksInfoRequest};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -16,8 +17,8 @@ use crate::process::{Process, isolate};
 use crate::script::create_request;
 use crate::serving::begin_create;
 
-/// The names of both signals, with their numbers.
-const SIGNALS: [(&str, i32); 2] = [("TERM", 15), ("INT", 2)];
+/// The names of the signals that stop the server, with their numbers.
+const SIGNALS: [(&str, i32); 3] = [("TERM", 15), ("INT", 2), ("QUIT", 3)];
 
 const STOPPING: &str = "stopping: calls in flight have 10 s to finish";
 
@@ -154,5 +155,61 @@ fn second_signal_without_a_call_leaves_log_and_exit_code_in_agreement() {
             assert!([first.1, second.1].contains(&(code - 128)), "exit code {code}");
             assert_eq!(log, [STOPPING], "{first:?} {second:?}");
         }
+    }
+}
+
+#[test]
+fn other_signals_do_not_end_the_server() {
+    let mut process = Process::start(&[]);
+    for signal in ["USR1", "USR2", "PIPE"] {
+        process.signal(signal);
+    }
+    assert!(process.call("stock 1002").status.success());
+    process.signal("TERM");
+    assert_eq!(end(&mut process), (vec![STOPPING.to_owned(), stopped()], 0));
+}
+
+#[test]
+fn hang_up_reloads_the_log_level() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    let set = |text: &str| fs::write(&config, text).unwrap();
+    set("log: {level: info}");
+    let mut process = Process::start(&["--config", config.to_str().unwrap()]);
+    process.call("stock 1002");
+    set("log: {level: 'info,loms=debug'}");
+    process.signal("HUP");
+    assert_eq!(process.next_event()["message"], "log level reloaded");
+    process.call("stock 1002");
+    assert_eq!(process.next_event()["level"], "DEBUG");
+    set("log: {level: loud}");
+    process.signal("HUP");
+    let refused = loop {
+        let event = process.next_event();
+        if event["level"] == "WARN" {
+            break event["message"].as_str().unwrap().to_owned();
+        }
+    };
+    assert!(refused.starts_with("nothing is reloaded: ") && refused.contains("loud"), "{refused}");
+    process.signal("TERM");
+}
+
+/// A reader of the log that does not read: a pager, or a full log driver.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_that_is_not_read_stops_neither_calls_nor_signals() {
+    for read in [false, true] {
+        let mut process = Process::start(&["--log-level", "trace"]);
+        let mut client = LomsClient::new(connect(&process).await);
+        // A call logs hundreds of lines at this level.
+        for _ in 0..500 {
+            client.stocks_info(StocksInfoRequest { sku: 1002 }).await.unwrap();
+        }
+        while read
+            && process.next_event()["message"]
+                != "log lines were dropped: stderr is read too slowly"
+        {}
+        process.signal("TERM");
+        drop(client);
+        assert_eq!(process.wait(), Some(0));
     }
 }

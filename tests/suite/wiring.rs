@@ -5,13 +5,20 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::Request;
 use loms::config::keys::{KEYS, Key};
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::grpc::proto::{OrderCreateResponse, OrderInfoRequest, StocksInfoRequest};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::process::{Process, isolate};
 use crate::script::create_request;
@@ -58,6 +65,13 @@ fn probe(key: &Key, place: &Place) -> Probe {
             another_count.to_string(),
             [cores, another_count].map(|count| format!("{count} threads")),
         ),
+        "grpc.max_connections" => ("2".into(), ["4 of 4".into(), "2 of 4".into()]),
+        "grpc.max_concurrent_streams" => ("2".into(), ["256 calls".into(), "2 calls".into()]),
+        "grpc.max_connection_idle" | "grpc.max_connection_age" => {
+            ("1ms".into(), ["stays open".into(), "closed".into()])
+        }
+        "grpc.max_connection_age_grace" => ("0".into(), ["stays open".into(), "closed".into()]),
+        "grpc.stop_delay" => ("1h".into(), ["stopping".into(), "NotServing, 180 of 1002".into()]),
         "loms.address" => (
             place.server.address.clone(),
             ["http://localhost:50051".into(), place.server.address.clone()],
@@ -85,7 +99,7 @@ fn observe(key: &Key, given: &[(Source, &str)], place: &Place) -> String {
     if key.name == "loms.address" {
         return place.called_server(key, given);
     }
-    let server = Server::start(key, given);
+    let mut server = Server::start(key, given);
     match key.name {
         "grpc.listen" => {
             let address = server.process.address.trim_start_matches("http://");
@@ -98,6 +112,22 @@ fn observe(key: &Key, given: &[(Source, &str)], place: &Place) -> String {
             // All threads have started when one answers.
             server.stock(1002);
             format!("{} threads", server.process.threads())
+        }
+        "grpc.max_connections" => format!("{} of 4", server.answered_connections(4)),
+        "grpc.max_concurrent_streams" => format!("{} calls", server.concurrent_streams()),
+        "grpc.max_connection_idle" | "grpc.max_connection_age" => server.fate(false),
+        "grpc.max_connection_age_grace" => server.fate(true),
+        "grpc.stop_delay" => {
+            server.process.signal("TERM");
+            if server.process.next_event()["message"]
+                == "stopping: calls in flight have 10 s to finish"
+            {
+                return "stopping".to_owned();
+            }
+            let health = server.health();
+            let answer = format!("{health}, {} of 1002", server.stock(1002));
+            server.process.signal("TERM");
+            answer
         }
         "stock.file" => [1002, 7].map(|sku| format!("{} of {sku}", server.stock(sku))).join(", "),
         "orders.max_lines" => {
@@ -189,6 +219,9 @@ impl Server {
         if key.name != "grpc.listen" {
             command.env("LOMS_GRPC_LISTEN", "127.0.0.1:0");
         }
+        if key.name == "grpc.max_connection_age_grace" {
+            command.env("LOMS_GRPC_MAX_CONNECTION_AGE", "1ms");
+        }
         if key.name != "log.format" {
             command.env("LOMS_LOG_FORMAT", "json");
         }
@@ -209,6 +242,72 @@ impl Server {
         self.call(async |loms| loms.order_create(request).await.map(tonic::Response::into_inner))
     }
 
+    /// How many of this many connections are answered while all of them are open.
+    fn answered_connections(&self, connections: usize) -> usize {
+        self.runtime.block_on(async {
+            let mut clients = Vec::new();
+            for _ in 0..connections {
+                let mut client = LomsClient::connect(self.process.address.clone()).await.unwrap();
+                let answer = client.stocks_info(StocksInfoRequest { sku: 1002 }).await;
+                clients.push((client, answer));
+            }
+            clients.iter().filter(|(_, answer)| answer.is_ok()).count()
+        })
+    }
+
+    /// An HTTP/2 connection, and its end.
+    async fn connect(&self) -> (SendRequest<Bytes>, JoinHandle<()>) {
+        let address = self.process.address.trim_start_matches("http://");
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        (client, tokio::spawn(async { drop(connection.await) }))
+    }
+
+    /// How many calls in flight the server allows a connection.
+    fn concurrent_streams(&self) -> usize {
+        self.runtime.block_on(async {
+            let (client, _connection) = self.connect().await;
+            let mut client = client.ready().await.unwrap();
+            // An answer comes after the settings.
+            let (answer, _) = client.send_request(post("/"), true).unwrap();
+            drop(answer.await);
+            client.current_max_send_streams()
+        })
+    }
+
+    /// What becomes of a connection, with an open call or without, during many calls of others.
+    fn fate(&self, with_call: bool) -> String {
+        self.runtime.block_on(async {
+            let (client, closed) = self.connect().await;
+            let mut client = client.ready().await.unwrap();
+            let call = with_call
+                .then(|| client.send_request(post("/loms.LOMS/StocksInfo"), false).unwrap());
+            let others = async {
+                let mut other = LomsClient::connect(self.process.address.clone()).await.unwrap();
+                for _ in 0..2_000 {
+                    // With a short age, this connection is closed as well.
+                    drop(other.stocks_info(StocksInfoRequest { sku: 1002 }).await);
+                }
+            };
+            let fate = tokio::select! {
+                _ = closed => "closed",
+                () = others => "stays open",
+            };
+            drop(call);
+            fate.to_owned()
+        })
+    }
+
+    /// The health of the server.
+    fn health(&self) -> String {
+        self.runtime.block_on(async {
+            let channel = Channel::from_shared(self.process.address.clone()).unwrap();
+            let mut health = HealthClient::new(channel.connect().await.unwrap());
+            let answer = health.check(HealthCheckRequest::default()).await.unwrap();
+            format!("{:?}", answer.get_ref().status())
+        })
+    }
+
     /// What is available of a SKU.
     fn stock(&self, sku: u32) -> String {
         match self.call(async |loms| loms.stocks_info(StocksInfoRequest { sku }).await) {
@@ -216,6 +315,11 @@ impl Server {
             Err(_) => "none".to_owned(),
         }
     }
+}
+
+/// A request without a body.
+fn post(path: &str) -> Request<()> {
+    Request::post(format!("http://loms{path}")).body(()).unwrap()
 }
 
 /// What the values of the keys name.

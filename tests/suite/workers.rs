@@ -11,7 +11,7 @@ use std::thread;
 use loms::grpc::proto::StocksInfoRequest;
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::sequencer::Sequencer;
-use loms::server::{Drained, serve_calls};
+use loms::server::{Drained, ServerOptions, serve_calls};
 use loms::state_machine::{LomsState, Rules};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,12 +58,12 @@ fn serve<L>(
 where
     L: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     L: Service<Request<Body>, Future = BoxFuture<Response<Body>, Infallible>>,
-    L: Clone + Send + 'static,
+    L: Clone + Unpin + Send + 'static,
 {
     let state = LomsState::new(Rules::default(), &opening("1=1/0"), 1);
     let sequencer = Arc::new(Sequencer::new(state, HandClock::new().clock()));
     let three = NonZeroUsize::new(3).unwrap();
-    tokio::spawn(serve_calls(listener, three, sequencer, loms, shutdown))
+    tokio::spawn(serve_calls(listener, sequencer, ServerOptions::on(three), loms, shutdown))
 }
 
 async fn connect(address: &str) -> LomsClient<Channel> {
@@ -192,4 +192,47 @@ async fn panic_of_a_worker_ends_serve() {
     let start = "ERROR loms::server::workers: a worker ended: stopping error=worker 1 panicked: ";
     assert!(lines.starts_with(start), "{lines}");
     drop(second);
+}
+
+/// Answers no call, and reports each one.
+#[derive(Clone)]
+struct Silent(mpsc::UnboundedSender<()>);
+
+impl Service<Request<Body>> for Silent {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request<Body>) -> Self::Future {
+        self.0.send(()).unwrap();
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_is_not_answered_is_dropped_after_ten_seconds() {
+    let log = Log::capture();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = connect(&format!("http://{}", listener.local_addr().unwrap())).await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (begun, mut calls) = mpsc::unbounded_channel();
+    let served = serve(listener, Silent(begun), async {
+        let _ = stopped.await;
+    });
+    let call = tokio::spawn(async move { client.stocks_info(StocksInfoRequest { sku: 1 }).await });
+    calls.recv().await.unwrap();
+    let stopped_at = tokio::time::Instant::now();
+    stop.send(()).unwrap();
+    assert_eq!(served.await.unwrap().unwrap(), Drained::CutShort);
+    assert_eq!(stopped_at.elapsed().as_secs(), 10);
+    let expected = [
+        "INFO loms::server: stopping: calls in flight have 10 s to finish",
+        "WARN loms::server::workers: calls still in flight after 10 s are dropped dropped=1",
+    ];
+    assert_eq!(log.lines(), expected);
+    assert!(call.await.unwrap().is_err());
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::sequencer::Sequencer;
-use loms::server::{Drained, serve};
+use loms::server::{Drained, ServerOptions, serve};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
@@ -147,8 +147,9 @@ pub(crate) fn run(load: &Load) -> io::Result<Run> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel::<()>();
-        let (options, shared) = (options(&load.world), Arc::clone(&sequencer));
-        let server = tokio::spawn(serve(listener, THREADS, shared, options, async {
+        let service = options(&load.world);
+        let options = ServerOptions { service, ..ServerOptions::on(THREADS) };
+        let server = tokio::spawn(serve(listener, Arc::clone(&sequencer), options, async {
             // A dropped sender also stops the server.
             let _ = stopped.await;
         }));
