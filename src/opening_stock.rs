@@ -5,6 +5,7 @@
 //! is compiled into the binary.
 //!
 //! Every problem is an error of one line that names the place. Nothing is corrected by guessing.
+//! [`log_warnings`] reports what is valid but probably not intended.
 
 use std::fmt;
 use std::fs;
@@ -12,9 +13,12 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use tracing::warn;
 
-use crate::state_machine::{OpeningStock, OpeningStockError, Sku, StockRecord};
+use crate::state_machine::{DuplicateSku, OpeningStock, Sku, StockRecord};
 
 /// A problem of the stock file. Displayed as one line: where, what and what is expected.
 #[derive(Debug)]
@@ -99,18 +103,41 @@ pub fn embedded() -> OpeningStock {
         .expect("a test reads the same text")
 }
 
-/// The stock in the text of a stock file. Errors call the file `origin`.
+/// The stock in the text of a stock file, which may begin with a byte order mark. Errors call the
+/// file `origin`.
 ///
 /// # Errors
 /// [`StockFileProblem::Malformed`] for the first problem.
 pub fn parse(text: &str, origin: &str) -> Result<OpeningStock, StockFileError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let records = read(text, origin, None)?;
-    OpeningStock::new(records).map_err(|error| {
-        let (OpeningStockError::DuplicateSku(sku)
-        | OpeningStockError::OverReserved(StockRecord { sku, .. })) = error;
+    OpeningStock::new(records).map_err(|DuplicateSku(sku)| {
         // Only the whole list shows a duplicate SKU. The text is read again to find the place.
         read(text, origin, Some(sku)).expect_err("each record on its own is correct")
     })
+}
+
+/// The maximum number of records that one warning names.
+const MOST_NAMED: usize = 10;
+
+/// Logs a warning for a stock without records, and one for records with more reserved than there
+/// is.
+pub fn log_warnings(stock: &OpeningStock) {
+    if stock.records().is_empty() {
+        warn!("the stock file has no records: every create fails for lack of stock");
+    }
+    let over: Vec<_> =
+        stock.records().iter().filter(|record| record.reserved > record.total).collect();
+    if !over.is_empty() {
+        let named = over.iter().take(MOST_NAMED);
+        let named = named
+            .map(|StockRecord { sku, total, reserved }| format!("{sku} ({reserved} of {total})"));
+        let mut records = named.collect::<Vec<_>>().join(", ");
+        if over.len() > MOST_NAMED {
+            records.push_str(", …");
+        }
+        warn!(skus = over.len(), records, "more is reserved than there is: nothing is available");
+    }
 }
 
 /// The records of the text; an error if the SKU `unique` appears for the second time.
@@ -211,12 +238,6 @@ impl<'de> Visitor<'de> for Record {
             total: total.ok_or_else(|| missing(Field::TotalCount))?,
             reserved: reserved.ok_or_else(|| missing(Field::Reserved))?,
         };
-        if record.reserved > record.total {
-            return Err(Error::custom(format_args!(
-                "{}; `reserved` must not be more than `total_count`",
-                OpeningStockError::OverReserved(record)
-            )));
-        }
         if self.duplicate == Some(record.sku) {
             return Err(Error::custom(format_args!(
                 "SKU {} appears twice; use one record per SKU",
@@ -266,33 +287,48 @@ impl<'de> DeserializeSeed<'de> for Number {
     type Value = u64;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<u64, D::Error> {
-        json.deserialize_u64(self)
+        let text = <&RawValue>::deserialize(json)?.get();
+        whole(text).filter(|number| self.range().contains(number)).ok_or_else(|| {
+            let mut shown: String = text.chars().take(LONGEST_SHOWN).collect();
+            if shown.len() < text.len() {
+                shown.push('…');
+            }
+            let (least, most) = self.range().into_inner();
+            Error::custom(format_args!(
+                "`{}`{} cannot be {shown}; expected a whole number, {least} to {most}",
+                self.field,
+                Of(self.sku)
+            ))
+        })
     }
 }
 
-impl Visitor<'_> for Number {
-    type Value = u64;
+/// The maximum number of characters that are shown of a bad value.
+const LONGEST_SHOWN: usize = 80;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (least, most) = self.range().into_inner();
-        write!(f, "`{}`{} to be a whole number, {least} to {most}", self.field, Of(self.sku))
+/// The whole number that this JSON value is, in any spelling, such as `150.0` or `1.5e2`. Exact:
+/// no floating point. `None` for any other value, and beyond 64 bits.
+fn whole(json: &str) -> Option<u64> {
+    if let Ok(plain) = json.parse() {
+        return Some(plain);
     }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
-        if self.range().contains(&number) {
-            Ok(number)
-        } else {
-            Err(E::invalid_value(Unexpected::Unsigned(number), &self))
-        }
+    let (mantissa, exponent) = json.split_once(['e', 'E']).unwrap_or((json, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (negative, whole) = whole.strip_prefix('-').map_or((false, whole), |rest| (true, rest));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
-        Err(E::invalid_value(Unexpected::Signed(number), &self))
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some(0);
     }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
-        Err(E::invalid_value(Unexpected::Float(number), &self))
-    }
+    let zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+    let fraction = i64::try_from(fraction.len()).ok()?;
+    let power = exponent.parse::<i64>().ok()?.checked_add(zeros)?.checked_sub(fraction)?;
+    // Below 0, digits are left behind the point.
+    let factor = 10_u64.checked_pow(u32::try_from(power).ok()?)?;
+    significant.parse::<u64>().ok()?.checked_mul(factor).filter(|_| !negative)
 }
 
 /// The SKU of a field, if it is known.

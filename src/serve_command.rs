@@ -35,6 +35,7 @@ pub(crate) fn run(config: &Config, reload: Reload) -> Result<(), String> {
 
 fn run_logged(config: &Config, reload: Reload, telemetry: &Arc<Telemetry>) -> Result<(), String> {
     let stock = load_stock(&config.stock)?;
+    opening_stock::log_warnings(&stock);
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()

@@ -117,7 +117,7 @@ impl<S: Sizes> Checker<S> {
             orders: Vec::new(),
             sequence: 0,
             marker: Marker::default(),
-            available: world.stock.iter().map(|&(_, total, base)| total - base).collect(),
+            available: world.stock.iter().map(|&(_, total, base)| total.max(base) - base).collect(),
             last_at: 0,
             last_number: 0,
             last_kind: None,

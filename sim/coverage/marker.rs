@@ -175,7 +175,13 @@ impl Marker {
 
     fn observe_stock<S: Sizes>(&mut self, observation: &Observation<'_, S>) {
         match observation.answer {
-            Answer::Stock(0) => self.reached.insert(Mark::StockNone),
+            Answer::Stock(0) => {
+                self.reached.insert(Mark::StockNone);
+                let Call::Stock(asked) = observation.call else { return };
+                let mut stock = observation.world.stock.iter();
+                let over = stock.any(|&(sku, total, base)| sku == asked && base > total);
+                self.mark_if(over, Mark::StockOverReserved);
+            }
             Answer::Stock(units) => {
                 self.reached.insert(Mark::StockSome);
                 self.mark_if(*units > u64::from(u32::MAX), Mark::StockBig);

@@ -126,6 +126,7 @@ marks! {
     "stock_and_time" {
         StockSome "stock-some" "units are available",
         StockNone "stock-none" "no units are available",
+        StockOverReserved "stock-over-reserved" "more is reserved at the start than there is",
         StockBig "stock-big" "more units than 32 bits",
         StockAfterExpiry "stock-after-expiry" "units of an order at its deadline are available",
         StockUnknown "stock-unknown" "a SKU without a stock record",

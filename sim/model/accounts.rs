@@ -34,8 +34,12 @@ impl SkuAccount {
         }
     }
 
-    /// Available units; a payment does not change them.
+    /// Available units; a payment does not change them. None are available if the base is more than
+    /// the total.
     pub(super) fn available(&self) -> i128 {
+        if self.base > self.opening {
+            return 0;
+        }
         self.opening - self.base - self.reserved_for_orders + self.returned
     }
 

@@ -112,10 +112,11 @@ impl Model {
             check(derived == kept, || {
                 format!("SKU {}: total, reserved {derived:?}, not {kept:?}", account.sku)
             })?;
-            check(
-                0 <= kept.1 && kept.1 <= kept.0 && account.available() == kept.0 - kept.1,
-                || format!("SKU {}: {} available of {kept:?}", account.sku, account.available()),
-            )?;
+            let left = (account.opening - account.base).max(0);
+            let held = of.awaiting + of.paid;
+            check(0 <= held && held <= left && account.available() == left - held, || {
+                format!("SKU {}: {} available of {kept:?}", account.sku, account.available())
+            })?;
             check(account.returned == of.cancelled && account.sold == of.paid, || {
                 format!("SKU {}: returned {}, sold {}", account.sku, account.returned, account.sold)
             })?;

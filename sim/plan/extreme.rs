@@ -38,7 +38,7 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
     let (clients, users) = (draw().pick(&[1, 2, 3, 8]), draw().pick(&[1, 2, 4]));
     let (kinds, gaps) = (draw_kinds(draw()), draw_gaps(draw()));
     let (units, targets) = (draw_units(draw()), Weights::new(draw_targets(draw())));
-    Workload {
+    let mut workload = Workload {
         style: Style::Extreme,
         abandoned: 0,
         world: World {
@@ -65,7 +65,9 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
         keys: draw().pick(&[0, 1, 2, 8]),
         retries: draw().pick(&[0, 1, 4]),
         key_length: draw().pick(&[0, 0, 0, 40, 64]),
-    }
+    };
+    over_reserve(draw(), &mut workload.world.stock);
+    workload
 }
 
 fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
@@ -88,6 +90,15 @@ fn draw_stock(mut draw: Draw) -> Vec<(u32, u64, u64)> {
             (sku, total, reserved)
         })
         .collect()
+}
+
+/// In one of 12 worlds with several SKUs, more of one SKU is reserved than there is.
+fn over_reserve(mut draw: Draw, stock: &mut [(u32, u64, u64)]) {
+    if stock.len() > 1 && draw.chance(1, 12) {
+        let place = draw.place(stock.len());
+        let (_, total, reserved) = &mut stock[place];
+        *reserved = total.checked_add(draw.pick(&[1, 100, u64::MAX])).unwrap_or(u64::MAX);
+    }
 }
 
 /// Each kind is used in three of four worlds, creates in all. The rules change in one of four

@@ -193,9 +193,6 @@ fn read_stock(plan: &mut Plan, line: &str) -> Result<(), String> {
         if sku == 0 || plan.world.stock.iter().any(|&(other, ..)| other >= sku) {
             return Err(format!("SKUs must increase, but {sku} does not"));
         }
-        if reserved > total {
-            return Err(format!("SKU {sku} has {reserved} reserved of a total of {total}"));
-        }
         plan.world.stock.push((sku, total, reserved));
     }
     Ok(())
@@ -337,7 +334,6 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
             (String::new(), 1, "plan v1 is missing"),
             ("plan v9".to_owned(), 1, "expected \"plan v1\", found \"plan v9\""),
             (head.replace("=1\n", "=1 1=2\n"), 3, "SKUs must increase, but 1 does not"),
-            (head.replace("=1\n", "=1/2\n"), 3, "SKU 1 has 2 reserved of a total of 1"),
             (head.replace("timeout", "time"), 2, "unknown setting \"time\""),
             (head.replace("start=0s", "sizes=big"), 2, "sizes can only be \"tiny\", not \"big\""),
             (format!("{head}1 @0 c0 tick"), 4, "\"0\" has no unit"),

@@ -138,20 +138,25 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
         for record in 0..plan.world.stock.len() {
             self.attempt(plan, |plan| {
                 let (_, total, base) = &mut plan.world.stock[record];
-                *total -= *base;
+                *total = left(*total, *base);
                 *base = 0;
             });
             let (sku, total, base) = plan.world.stock[record];
-            self.lower(plan, total - base, |plan, less| plan.world.stock[record].1 -= less);
-            self.lower(plan, base, |plan, less| {
+            self.lower(plan, left(total, base), |plan, less| plan.world.stock[record].1 -= less);
+            self.lower(plan, base.min(total), |plan, less| {
                 plan.world.stock[record].1 -= less;
+                plan.world.stock[record].2 -= less;
+            });
+            // More is reserved than there is: one more is enough.
+            let (_, total, base) = plan.world.stock[record];
+            self.lower(plan, left(base, total).max(1) - 1, |plan, less| {
                 plan.world.stock[record].2 -= less;
             });
             // A count and its stock often shrink only together.
             let (_, total, base) = plan.world.stock[record];
             let counts = plan.steps.iter().flat_map(|step| &step.items);
             let most = counts.filter(|item| item.0 == sku).map(|item| item.1).max().unwrap_or(1);
-            self.lower(plan, (total - base).min(u64::from(most) - 1), |plan, less| {
+            self.lower(plan, left(total, base).min(u64::from(most) - 1), |plan, less| {
                 plan.world.stock[record].1 -= less;
                 for item in plan.steps.iter_mut().flat_map(|step| &mut step.items) {
                     if item.0 == sku {
@@ -161,6 +166,11 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
             });
         }
     }
+}
+
+/// What is left of `total`; nothing if more is reserved.
+fn left(total: u64, reserved: u64) -> u64 {
+    total.checked_sub(reserved).unwrap_or(0)
 }
 
 fn narrow(less: u64) -> u32 {

@@ -74,5 +74,5 @@ pub use outcome::{Outcome, Rejection, Shortage};
 pub use restore::Parts;
 pub use rules::Rules;
 pub use state::LomsState;
-pub use stock::{OpeningStock, OpeningStockError, StockRecord, StockView};
+pub use stock::{DuplicateSku, OpeningStock, StockRecord, StockView};
 pub use storage::{Shipped, Sizes, Tiny};

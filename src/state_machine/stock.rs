@@ -13,11 +13,12 @@ pub struct StockRecord {
     pub sku: Sku,
     /// Units in the warehouse, reserved ones included.
     pub total: u64,
-    /// Units that are reserved outside LOMS. No order can release them.
+    /// Units that are reserved outside LOMS. No order can release them. More than `total` if the
+    /// other system has promised more than there is: then nothing is available.
     pub reserved: u64,
 }
 
-/// The stock that a state starts with: each SKU once, and no more units reserved than there are.
+/// The stock that a state starts with: each SKU once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpeningStock(Vec<StockRecord>);
 
@@ -25,21 +26,13 @@ impl OpeningStock {
     /// The opening stock of these records, which may be in any order.
     ///
     /// # Errors
-    /// A SKU appears twice, or more of a SKU is reserved than there is. The error names the lowest
-    /// such SKU.
-    pub fn new(mut records: Vec<StockRecord>) -> Result<Self, OpeningStockError> {
+    /// A SKU appears twice.
+    pub fn new(mut records: Vec<StockRecord>) -> Result<Self, DuplicateSku> {
         records.sort_by_key(|record| record.sku);
-        let mut previous = None;
-        for record in &records {
-            if previous == Some(record.sku) {
-                return Err(OpeningStockError::DuplicateSku(record.sku));
-            }
-            if record.reserved > record.total {
-                return Err(OpeningStockError::OverReserved(*record));
-            }
-            previous = Some(record.sku);
+        match records.array_windows().find(|[one, next]| one.sku == next.sku) {
+            Some([duplicate, _]) => Err(DuplicateSku(duplicate.sku)),
+            None => Ok(Self(records)),
         }
-        Ok(Self(records))
     }
 
     /// The records, by ascending SKU.
@@ -49,23 +42,13 @@ impl OpeningStock {
     }
 }
 
-/// Why records are not a valid [`OpeningStock`].
+/// The lowest SKU that appears twice in the records of an [`OpeningStock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpeningStockError {
-    /// Two records have this SKU.
-    DuplicateSku(Sku),
-    /// This record reserves more than there is.
-    OverReserved(StockRecord),
-}
+pub struct DuplicateSku(pub Sku);
 
-impl fmt::Display for OpeningStockError {
+impl fmt::Display for DuplicateSku {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DuplicateSku(sku) => write!(f, "SKU {sku} appears twice"),
-            Self::OverReserved(StockRecord { sku, total, reserved }) => {
-                write!(f, "SKU {sku} has {reserved} reserved of a total of {total}")
-            }
-        }
+        write!(f, "SKU {} appears twice", self.0)
     }
 }
 
@@ -172,8 +155,10 @@ impl<S: Sizes> Stock<S> {
     }
 }
 
+/// Only a record that starts with more reserved than there is has less than zero left. No order can
+/// reserve units of it.
 fn available(total: u64, reserved: u64) -> u64 {
-    total.checked_sub(reserved).expect("no more is reserved than there is")
+    total.checked_sub(reserved).unwrap_or(0)
 }
 
 fn add(units: u64, count: Count) -> u64 {

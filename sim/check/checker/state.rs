@@ -18,7 +18,7 @@ impl<S: Sizes> Checker<S> {
                 differing = Some((seen.wrong(expected), Some(record), expected));
                 break;
             }
-            self.available.push(record.total - record.reserved);
+            self.available.push(record.available());
         }
         let more = self.injected.alter(Compared::StockLength, model.next(), |_| Some((0, 0, 0)));
         if let (None, Some(more)) = (differing, more) {
@@ -92,7 +92,8 @@ struct StockSeen {
     sku: u32,
     total: u64,
     reserved: u64,
-    /// The opening reservation and the reserved units, which are ascending up to the total.
+    /// The opening reservation and the reserved units, which are ascending. Only the opening
+    /// reservation may be above the total.
     bounds: [u64; 2],
 }
 
@@ -115,19 +116,19 @@ impl StockSeen {
     fn agrees(&self, expected: Option<(u32, u64, u64)>) -> bool {
         let [opening, reserved] = self.bounds;
         expected == Some((self.sku, self.total, self.reserved))
-            && reserved <= self.total
+            && reserved <= self.total.max(opening)
             && opening <= reserved
     }
 
     /// The comparison that does not agree.
     fn wrong(&self, expected: Option<(u32, u64, u64)>) -> Compared {
-        let [_, reserved] = self.bounds;
+        let [opening, reserved] = self.bounds;
         match expected {
             Some((sku, ..)) if sku != self.sku => Compared::StockSku,
             Some((_, total, _)) if total != self.total => Compared::StockTotal,
             Some((.., expected)) if expected != self.reserved => Compared::StockReserved,
             None => Compared::StockSku,
-            Some(_) if reserved > self.total => Compared::ReservedInTotal,
+            Some(_) if reserved > self.total.max(opening) => Compared::ReservedInTotal,
             Some(_) => Compared::OpeningReservation,
         }
     }
