@@ -104,7 +104,7 @@ pub struct Client<T = Channel> {
 }
 
 impl Client {
-    /// Connects to `http://HOST:PORT`, in one attempt. A broken connection is replaced later.
+    /// Connects to `http://HOST:PORT` or `HOST:PORT`, in one attempt. A broken connection is replaced later.
     ///
     /// # Errors
     /// [`ClientError::Address`]; [`ClientError::Unreachable`] or
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// A client for `http://HOST:PORT` that connects when the first call is made.
+    /// A client for `http://HOST:PORT` or `HOST:PORT` that connects when the first call is made.
     ///
     /// # Errors
     /// [`ClientError::Address`].
@@ -129,7 +129,7 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn lazy(address: &str, options: Options) -> Result<Self, ClientError> {
-        Ok(Self::over(endpoint(address, options)?.connect_lazy(), options))
+        Ok(Self::over(lazy_channel(address, options)?, options))
     }
 }
 
@@ -254,16 +254,30 @@ where
     }
 }
 
+/// The connection of [`Client::lazy`], to call other services of the same server.
+///
+/// # Errors
+/// [`ClientError::Address`].
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn lazy_channel(address: &str, options: Options) -> Result<Channel, ClientError> {
+    Ok(endpoint(address, options)?.connect_lazy())
+}
+
 fn endpoint(address: &str, options: Options) -> Result<Endpoint, ClientError> {
     let refuse = |problem: &str| ClientError::Address {
         address: address.to_owned(),
         problem: problem.to_owned(),
     };
-    let uri: Uri = address.parse().map_err(|_invalid| refuse("use http://HOST:PORT"))?;
+    let has_scheme = address.contains("://");
+    let whole = if has_scheme { address.to_owned() } else { format!("http://{address}") };
+    let uri: Uri = whole.parse().map_err(|_invalid| refuse("use http://HOST:PORT"))?;
     if uri.scheme_str() == Some("https") {
         return Err(refuse("TLS is not supported; use http://HOST:PORT"));
     }
-    if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") {
+    let is_complete = has_scheme || uri.port().is_some();
+    if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") || !is_complete {
         return Err(refuse("use http://HOST:PORT"));
     }
     let endpoint = Endpoint::from(uri)

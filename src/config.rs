@@ -2,14 +2,15 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | this file | [`Config`], and [`Config::load`], which merges all [`Sources`] |
+//! | this file | [`Config`] for a server and [`Loms`] for a client, each loaded from all [`Sources`] |
 //! | [`keys`] | the table of keys, used for every source |
 //! | [`error`] | [`ConfigError`]: one line that says where, what and what is expected |
 //! | `place` | where a value was set |
 //! | `yaml` | reads the file into texts with line numbers |
 //!
-//! Later sources win: defaults, the file, the environment, flags. Each source is checked when it is
-//! read, so a bad value is an error even if a later source overrides it.
+//! Later sources win: defaults, the file, the environment, flags. A command reads only the keys that
+//! it uses. Every value of these is checked, so a bad one is an error even if a later source
+//! overrides it.
 
 pub mod error;
 pub mod keys;
@@ -29,26 +30,26 @@ use tracing_subscriber::filter::Targets;
 use crate::grpc::service::FailedCreate;
 use crate::state_machine::Span;
 
-pub use error::ConfigError;
-use keys::{KEYS, Value};
+pub use error::{ConfigError, UnknownVariable};
+use keys::{KEYS, Key, Value};
 pub use place::{FILE_VARIABLE, Place};
 
 /// The file that is read if it exists and no other file is named.
 pub const DEFAULT_FILE: &str = "config/config.yaml";
 
-/// All settings, checked. The default holds the built-in values.
+/// All settings of a server, checked. The default holds the built-in values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `grpc.*`
     pub grpc: Grpc,
-    /// `loms.*`
-    pub loms: Loms,
     /// `stock.file`
     pub stock: StockSource,
     /// `orders.*`
     pub orders: Orders,
     /// `log.*`
     pub log: Log,
+    /// Environment variables that have no effect.
+    pub unknown_variables: Vec<UnknownVariable>,
 }
 
 /// Settings of the server.
@@ -72,11 +73,13 @@ pub struct Grpc {
     pub stop_delay: Span,
 }
 
-/// Settings of the commands that call LOMS.
+/// `loms.*`: settings of the commands that call LOMS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loms {
     /// An `http` URI of host and port.
     pub address: String,
+    /// Environment variables that are probably meant for a key of this section.
+    pub misspelt_variables: Vec<UnknownVariable>,
 }
 
 /// Where the opening stock comes from.
@@ -140,44 +143,24 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Merges and checks all sources.
+    /// The settings of a server, from all sources.
     ///
     /// # Errors
-    /// The first problem, source by source: the file, the environment, the flags. Within a source,
-    /// syntax and unknown keys come before bad values, and bad values in the order of [`KEYS`].
+    /// The first problem: syntax and unknown keys of the file, then bad values in the order of
+    /// [`KEYS`].
     ///
     /// [`KEYS`]: keys::KEYS
     pub fn load<E>(sources: Sources<'_, E>) -> Result<Self, ConfigError>
     where
         E: IntoIterator<Item = (OsString, OsString)>,
     {
-        let Sources { directory, file, environment, flags } = sources;
-        let mut environment = variables(environment);
-        let mut values = keys::defaults();
-
-        let variable = environment.remove(FILE_VARIABLE).map(PathBuf::from);
-        let (file, named_by) = match (file, &variable) {
-            (Some(file), _) => (file, Some(Place::Flag("--config"))),
-            (None, Some(file)) => (file.as_path(), Some(Place::Variable(FILE_VARIABLE))),
-            (None, None) => (Path::new(DEFAULT_FILE), None),
-        };
-        if let Some(text) = read(directory, file, named_by)? {
-            values.extend(yaml::read(&text, file)?);
-            Self::of(&values, directory)?;
-        }
-
-        for (name, text) in environment {
-            values.push(from_variable(&name, text)?);
-        }
-        Self::of(&values, directory)?;
-
-        for (name, text) in flags {
-            values.push(from_flag(name, text)?);
-        }
-        Self::of(&values, directory)
+        let directory = sources.directory;
+        let Settings { values, unknown_variables } =
+            Settings::read(sources, |key| key.parts().0 != Loms::SECTION)?;
+        Ok(Self { unknown_variables, ..Self::of(&values, directory)? })
     }
 
-    /// Parses the last value of each key. Each key except `stock.file` has one.
+    /// Parses the values of each key and takes the last one. Each key except `stock.file` has one.
     fn of(values: &[Value], directory: &Path) -> Result<Self, ConfigError> {
         Ok(Self {
             grpc: Grpc {
@@ -201,11 +184,8 @@ impl Config {
                 )?,
                 stop_delay: parsed(values, "grpc.stop_delay", keys::span)?,
             },
-            loms: Loms { address: parsed(values, "loms.address", keys::http_address)? },
-            stock: match keys::last(values, "stock.file") {
-                Some(value) => parse(value, |text| stock_file(value, text, directory))?,
-                None => StockSource::Embedded,
-            },
+            stock: last(values, "stock.file", |value| stock_file(value, directory))?
+                .unwrap_or(StockSource::Embedded),
             orders: Orders {
                 max_lines: parsed(values, "orders.max_lines", keys::positive)?,
                 payment_timeout: parsed(values, "orders.payment_timeout", keys::span)?,
@@ -224,25 +204,101 @@ impl Config {
                     _ => None,
                 })?,
             },
+            unknown_variables: Vec::new(),
         })
+    }
+}
+
+impl Loms {
+    /// The section of the keys that commands use; a server uses all others.
+    const SECTION: &str = "loms";
+
+    /// The settings of a command that calls LOMS, from all sources.
+    ///
+    /// # Errors
+    /// The first problem: see [`Config::load`].
+    pub fn load<E>(sources: Sources<'_, E>) -> Result<Self, ConfigError>
+    where
+        E: IntoIterator<Item = (OsString, OsString)>,
+    {
+        let is_used = |key: &Key| key.parts().0 == Self::SECTION;
+        let Settings { values, mut unknown_variables } = Settings::read(sources, is_used)?;
+        unknown_variables.retain(|variable| {
+            KEYS.iter().any(|key| is_used(key) && variable.near == Some(key.variable))
+        });
+        Ok(Self {
+            address: parsed(&values, "loms.address", keys::http_address)?,
+            misspelt_variables: unknown_variables,
+        })
+    }
+}
+
+/// What all sources say about the keys that a command uses.
+struct Settings {
+    /// Weaker sources first.
+    values: Vec<Value>,
+    unknown_variables: Vec<UnknownVariable>,
+}
+
+impl Settings {
+    fn read<E>(sources: Sources<'_, E>, is_used: fn(&Key) -> bool) -> Result<Self, ConfigError>
+    where
+        E: IntoIterator<Item = (OsString, OsString)>,
+    {
+        let Sources { directory, file, environment, flags } = sources;
+        let environment = variables(environment);
+        let mut values = keys::defaults();
+        let mut unknown_variables = Vec::new();
+
+        let variable = environment.get(FILE_VARIABLE).map(PathBuf::from);
+        let (file, named_by) = match (file, &variable) {
+            (Some(file), _) => (file, Some(Place::Flag("--config"))),
+            (None, Some(file)) => (file.as_path(), Some(Place::Variable(FILE_VARIABLE))),
+            (None, None) => (Path::new(DEFAULT_FILE), None),
+        };
+        if let Some(text) = read(directory, file, named_by)? {
+            values.extend(yaml::read(&text, file, is_used)?);
+        }
+        for (name, text) in environment {
+            match KEYS.iter().find(|key| key.variable == name) {
+                Some(key) if is_used(key) => values.push(from_variable(key, text)?),
+                Some(_) => {}
+                None if name == FILE_VARIABLE => {}
+                None => unknown_variables.push(UnknownVariable::new(name)),
+            }
+        }
+        for (name, text) in flags {
+            values.push(from_flag(name, text)?);
+        }
+        Ok(Self { values, unknown_variables })
     }
 }
 
 fn parsed<T>(
     values: &[Value],
     name: &str,
-    parser: impl FnOnce(&str) -> Option<T>,
+    parser: impl Fn(&str) -> Option<T>,
 ) -> Result<T, ConfigError> {
-    parse(keys::last(values, name).expect("the table has a default for this key"), parser)
+    let last = last(values, name, |value| parser(&value.text))?;
+    Ok(last.expect("the table has a default for this key"))
 }
 
-fn parse<T>(value: &Value, parser: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
-    parser(&value.text).ok_or_else(|| ConfigError::bad_value(value))
+/// Parses all values of a key. The last one wins.
+fn last<T>(
+    values: &[Value],
+    name: &str,
+    parser: impl Fn(&Value) -> Option<T>,
+) -> Result<Option<T>, ConfigError> {
+    let mut last = None;
+    for value in values.iter().filter(|value| value.key.name == name) {
+        last = Some(parser(value).ok_or_else(|| ConfigError::bad_value(value))?);
+    }
+    Ok(last)
 }
 
 /// A relative path starts at the folder of the file that sets it, otherwise at `directory`.
-fn stock_file(value: &Value, text: &str, directory: &Path) -> Option<StockSource> {
-    let folder = value.place.folder().unwrap_or(Path::new(""));
+fn stock_file(Value { text, place, .. }: &Value, directory: &Path) -> Option<StockSource> {
+    let folder = place.folder().unwrap_or(Path::new(""));
     (!text.is_empty()).then(|| StockSource::File(directory.join(folder).join(text)))
 }
 
@@ -271,7 +327,7 @@ fn read(
     })
 }
 
-/// The environment variables for LOMS, by name.
+/// The environment variables for LOMS, by name. An empty one counts as unset.
 fn variables<E>(environment: E) -> BTreeMap<String, OsString>
 where
     E: IntoIterator<Item = (OsString, OsString)>,
@@ -279,7 +335,8 @@ where
     environment
         .into_iter()
         .map(|(name, text)| (name.to_string_lossy().into_owned(), text))
-        .filter(|(name, text)| name.starts_with("LOMS_") && !is_from_kubernetes(name, text))
+        .filter(|(name, text)| name.starts_with("LOMS_") && !text.is_empty())
+        .filter(|(name, text)| !is_from_kubernetes(name, text))
         .collect()
 }
 
@@ -298,10 +355,7 @@ fn is_from_kubernetes(name: &str, text: &OsStr) -> bool {
         || (name.ends_with("_PORT") && text.to_string_lossy().contains("://"))
 }
 
-fn from_variable(name: &str, text: OsString) -> Result<Value, ConfigError> {
-    let Some(key) = KEYS.iter().find(|key| key.variable == name) else {
-        return Err(ConfigError::unknown_variable(name));
-    };
+fn from_variable(key: &'static Key, text: OsString) -> Result<Value, ConfigError> {
     let place = Place::Variable(key.variable);
     match text.into_string() {
         Ok(text) => Ok(Value { key, text, place }),

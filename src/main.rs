@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use client_commands::{CallFlags, ClientCommand};
-use loms::config::{Config, Sources};
+use loms::config::{Config, Loms, Sources};
 use mimalloc::MiMalloc;
 
 /// A call allocates about 24 times. With mimalloc the server answers 10 to 12% more calls per
@@ -128,10 +128,12 @@ fn serve(
         overrides.retain(|(earlier, _)| *earlier != key);
         overrides.push((key, text));
     }
-    let config = load(file, &overrides)?;
     let file = file.map(Path::to_owned);
-    let reload = Box::new(move || load(file.as_deref(), &overrides));
-    serve_command::run(&config, reload)?;
+    let load = move || {
+        let config = Config::load(sources(file.as_deref(), &overrides));
+        config.map_err(|error| error.to_string())
+    };
+    serve_command::run(&load()?, Box::new(load))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -147,17 +149,20 @@ fn call(
     }
     let flags = before.overridden_by(command.flags());
     let address = flags.address.clone().map(|text| ("loms.address", text));
-    let config = load(file, address.as_slice())?;
-    Ok(client_commands::run(command, &flags, &config.loms.address))
+    let loms = Loms::load(sources(file, address.as_slice())).map_err(|error| error.to_string())?;
+    let misspelt = loms.misspelt_variables.iter();
+    misspelt.for_each(|variable| client_commands::print_error(&variable.to_string()));
+    Ok(client_commands::run(command, &flags, &loms.address))
 }
 
-/// The configuration from the file, the environment and these flags.
-fn load(file: Option<&Path>, flags: &[(&'static str, String)]) -> Result<Config, String> {
-    let directory = Path::new("");
+/// The file, the environment and these flags.
+fn sources<'a>(
+    file: Option<&'a Path>,
+    flags: &'a [(&'static str, String)],
+) -> Sources<'a, std::env::VarsOs> {
     #[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
     let environment = std::env::vars_os();
-    let sources = Sources { directory, file, environment, flags };
-    Config::load(sources).map_err(|error| error.to_string())
+    Sources { directory: Path::new(""), file, environment, flags }
 }
 
 /// Ends the process as clap does for wrong arguments.

@@ -34,6 +34,7 @@ pub(crate) fn run(config: &Config, reload: Reload) -> Result<(), String> {
 }
 
 fn run_logged(config: &Config, reload: Reload, telemetry: &Arc<Telemetry>) -> Result<(), String> {
+    config.unknown_variables.iter().for_each(|variable| warn!("{variable}"));
     let stock = load_stock(&config.stock)?;
     opening_stock::log_warnings(&stock);
     let runtime = Builder::new_current_thread()

@@ -36,7 +36,7 @@ use std::{panic, process};
 
 use clap::error::ErrorKind;
 use clap::{Args, Command};
-use loms::config::{Config, Sources};
+use loms::config::{Loms, Sources};
 use loms::opening_stock;
 
 use crate::exit::Exit;
@@ -232,8 +232,7 @@ fn address(flags: &LoadFlags) -> Result<String, String> {
         environment,
         flags: overrides.as_slice(),
     };
-    let config = Config::load(sources).map_err(|error| error.to_string())?;
-    Ok(config.loms.address)
+    Ok(Loms::load(sources).map_err(|error| error.to_string())?.address)
 }
 
 fn order_generator(flags: &LoadFlags) -> Result<OrderGenerator, String> {

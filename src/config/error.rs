@@ -37,13 +37,6 @@ pub enum ConfigError {
         /// A known name that is similar.
         near: Option<&'static str>,
     },
-    /// An unknown environment variable that starts with `LOMS_`.
-    UnknownVariable {
-        /// Its name.
-        name: String,
-        /// A known name that is similar.
-        near: Option<&'static str>,
-    },
     /// A section or a key appears twice in the file.
     Duplicate {
         /// The second place.
@@ -94,24 +87,47 @@ impl ConfigError {
         }));
         Self::UnknownKey { place, name, near }
     }
+}
 
-    /// An unknown environment variable, with a similar one if there is one.
-    pub(super) fn unknown_variable(name: &str) -> Self {
+/// An environment variable that starts with `LOMS_` and sets no key. Displayed as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: String,
+    /// The variable that is probably meant.
+    pub near: Option<&'static str>,
+}
+
+impl UnknownVariable {
+    pub(super) fn new(name: String) -> Self {
         // Compare without the common prefix, and also without the section, which users forget.
         let own = |name| str::strip_prefix(name, "LOMS_").unwrap_or(name);
-        let near = keys::nearest(variables().flat_map(|known| {
+        let known = KEYS.iter().map(|key| key.variable).chain([FILE_VARIABLE]);
+        let near = keys::nearest(known.flat_map(|known| {
             let whole = own(known);
             let leaf = whole.split_once('_').map_or(whole, |(_, leaf)| leaf);
-            [(own(name), whole, known), (own(name), leaf, known)]
+            [(own(&name), whole, known), (own(&name), leaf, known)]
         }));
-        Self::UnknownVariable { name: name.to_owned(), near }
+        Self { name, near }
     }
+}
+
+impl fmt::Display for UnknownVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = one_line(&self.name);
+        write!(f, "{name}: unknown environment variable, ignored")?;
+        self.near.map_or(Ok(()), |near| write!(f, "; did you mean {near}?"))
+    }
+}
+
+/// Texts of the user must not break the line or send control codes to the terminal.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Texts of the user must not break the line or send control codes to the terminal.
-        f.write_str(&self.text().replace(char::is_control, " "))
+        f.write_str(&one_line(&self.text()))
     }
 }
 
@@ -135,10 +151,6 @@ impl ConfigError {
                 });
                 let fix = fix(near.as_deref(), KEYS.iter().map(|key| key.name));
                 format!("{place}: unknown key {name}; {fix}")
-            }
-            Self::UnknownVariable { name, near } => {
-                let fix = fix(*near, variables());
-                format!("{name}: unknown environment variable; {fix}")
             }
             Self::Duplicate { place, name, first } => {
                 format!("{place}: {name} appears twice, first in line {first}; keep one")
@@ -170,11 +182,6 @@ impl std::error::Error for ConfigError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         if let Self::Unreadable { error, .. } = self { Some(error) } else { None }
     }
-}
-
-/// All environment variables of LOMS.
-fn variables() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().map(|key| key.variable).chain([FILE_VARIABLE])
 }
 
 /// The maximum number of characters that are shown of a bad value.

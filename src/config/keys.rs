@@ -98,7 +98,7 @@ pub static KEYS: [Key; 16] = [
         flag: Some("--address"),
         default: Some("http://localhost:50051"),
         about: "Address of the server, for the commands that call LOMS.",
-        expected: "http://HOST:PORT, such as http://localhost:50051",
+        expected: "HOST:PORT or http://HOST:PORT, such as localhost:50051",
     },
     Key {
         name: "stock.file",
@@ -183,27 +183,25 @@ pub(super) fn defaults() -> Vec<Value> {
     KEYS.iter().filter_map(value).collect()
 }
 
-/// The last value of a key: the one that wins.
-pub(super) fn last<'a>(values: &'a [Value], name: &str) -> Option<&'a Value> {
-    values.iter().rfind(|value| value.key.name == name)
-}
-
 /// 1 to 65535.
 pub(super) fn positive(text: &str) -> Option<u16> {
     text.parse().ok().map(NonZeroU16::get)
 }
 
-/// `http`, a host and an optional port, and nothing else: no TLS and no path.
+/// `http`, a host and an optional port, and nothing else: no TLS and no path. Host and port without
+/// a scheme are `http`.
 pub(super) fn http_address(text: &str) -> Option<String> {
-    let uri: Uri = text.parse().ok()?;
+    let has_scheme = text.contains("://");
+    let whole = if has_scheme { text.to_owned() } else { format!("http://{text}") };
+    let uri: Uri = whole.parse().ok()?;
     let host = uri.host().filter(|host| !host.is_empty())?;
     let origin = match uri.port_u16() {
         Some(port) => format!("http://{host}:{port}"),
         None => format!("http://{host}"),
     };
+    let has_port = if has_scheme { uri.port_u16() != Some(0) } else { uri.port_u16() > Some(0) };
     // The comparison also refuses a user, an invalid port and a query.
-    (text.strip_suffix('/').unwrap_or(text) == origin && uri.port_u16() != Some(0))
-        .then_some(origin)
+    (whole.strip_suffix('/').unwrap_or(&whole) == origin && has_port).then_some(origin)
 }
 
 /// A duration such as `1h 30m`, or `0`.

@@ -34,14 +34,6 @@ impl Place {
             Self::BuiltIn | Self::Variable(_) | Self::Flag(_) | Self::CommandLine => None,
         }
     }
-
-    /// The line in the file; `None` outside files.
-    pub(super) fn line(&self) -> Option<u64> {
-        match self {
-            Self::File { line, .. } => Some(*line),
-            Self::BuiltIn | Self::Variable(_) | Self::Flag(_) | Self::CommandLine => None,
-        }
-    }
 }
 
 impl fmt::Display for Place {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::{
     DuplicateKeyPolicy, Error as YamlError, MergeKeyPolicy, MessageFormatter, Spanned,
     UserMessageFormatter, with_deserializer_from_str_with_options,
@@ -14,19 +14,32 @@ use super::error::ConfigError;
 use super::keys::{KEYS, Key, Value};
 use super::place::Place;
 
-/// The values in the text of `file`, in their order.
+/// The values of the used keys in the text of `file`, in their order.
 ///
 /// # Errors
 /// The first place that is not YAML, is no known section or key, or is a duplicate.
-pub(super) fn read(text: &str, file: &Path) -> Result<Vec<Value>, ConfigError> {
+pub(super) fn read(
+    text: &str,
+    file: &Path,
+    is_used: fn(&Key) -> bool,
+) -> Result<Vec<Value>, ConfigError> {
+    // A byte order mark is no part of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let options = serde_saphyr::options! {
         // `ConfigError::Duplicate` names the key and both lines.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::AsOrdinary,
         with_snippet: false,
     };
-    let mut reading =
-        Reading { file, values: Vec::new(), sections: Vec::new(), at: None, found: None };
+    let mut reading = Reading {
+        file,
+        is_used,
+        values: Vec::new(),
+        keys: Vec::new(),
+        sections: Vec::new(),
+        at: None,
+        found: None,
+    };
     let level = Level { reading: &mut reading, section: None };
     match with_deserializer_from_str_with_options(text, options, |yaml| level.deserialize(yaml)) {
         Ok(()) => Ok(reading.values),
@@ -40,7 +53,10 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Vec<Value>, ConfigError> {
 /// The state of reading.
 struct Reading<'a> {
     file: &'a Path,
+    is_used: fn(&Key) -> bool,
     values: Vec<Value>,
+    /// The keys so far, also those that are not used.
+    keys: Vec<(&'static str, u64)>,
     sections: Vec<(&'static str, u64)>,
     /// The section or key that is being read; `None` between sections.
     at: Option<Entry>,
@@ -68,8 +84,8 @@ impl Reading<'_> {
                 (Entry::Section { name, line }, name, first.map(|(_, line)| *line))
             }),
             Some(section) => KEYS.iter().find(|key| key.parts() == (section, name)).map(|key| {
-                let first = self.values.iter().find(|value| value.key.name == key.name);
-                (Entry::Key { key, line }, key.name, first.and_then(|value| value.place.line()))
+                let first = self.keys.iter().find(|(known, _)| *known == key.name);
+                (Entry::Key { key, line }, key.name, first.map(|(_, line)| *line))
             }),
         };
         match found {
@@ -156,9 +172,14 @@ impl<'de> Visitor<'de> for Level<'_, '_> {
             self.reading.at = Some(entry);
             match entry {
                 Entry::Key { key, line } => {
-                    let text = map.next_value::<String>()?;
-                    let place = self.reading.place(line);
-                    self.reading.values.push(Value { key, text, place });
+                    self.reading.keys.push((key.name, line));
+                    if (self.reading.is_used)(key) {
+                        let text = map.next_value::<String>()?;
+                        let place = self.reading.place(line);
+                        self.reading.values.push(Value { key, text, place });
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
                 }
                 Entry::Section { name, line } => {
                     self.reading.sections.push((name, line));

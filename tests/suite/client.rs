@@ -255,11 +255,13 @@ async fn deadline_is_the_same_error_over_a_connection() {
 
 #[tokio::test]
 async fn invalid_address_is_refused_by_name() {
-    for bad in ["", "localhost", "localhost:50051", "ftp://a:1", "http://a:1/path", "http://a b"] {
+    for bad in ["", "localhost", "a:1/path", "a:x", "ftp://a:1", "http://a:1/path", "http://a b"] {
         let error = Client::lazy(bad, Options::default()).unwrap_err().to_string();
         assert_eq!(error, format!("cannot call {bad:?}: use http://HOST:PORT"));
     }
     let error = Client::lazy("https://a:1", Options::default()).unwrap_err().to_string();
     assert!(error.contains("TLS is not supported"), "{error}");
-    Client::lazy("http://localhost:50051/", Options::default()).unwrap();
+    for good in ["http://localhost:50051/", "http://localhost", "localhost:50051", "[::1]:50051"] {
+        Client::lazy(good, Options::default()).unwrap();
+    }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs;
 use std::num::NonZeroU8;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use loms::config::keys::KEYS;
@@ -18,7 +19,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::story::snapshot;
 
 /// A working directory, and the configuration sources of a server that starts in it.
-struct Start {
+pub(crate) struct Start {
     directory: TempDir,
     file: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
@@ -26,7 +27,7 @@ struct Start {
 }
 
 impl Start {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self { directory, file: None, environment: Vec::new(), flags: Vec::new() }
     }
@@ -36,7 +37,7 @@ impl Start {
     }
 
     /// Writes a file, which is used only if `config` names it.
-    fn with(self, file: &str, text: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn with(self, file: &str, text: impl AsRef<[u8]>) -> Self {
         let path = self.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -48,7 +49,7 @@ impl Start {
         self
     }
 
-    fn variable(mut self, name: &str, text: &str) -> Self {
+    pub(crate) fn variable(mut self, name: &str, text: &str) -> Self {
         self.environment.push((name.into(), text.into()));
         self
     }
@@ -58,17 +59,34 @@ impl Start {
         self
     }
 
-    fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(Sources {
+    fn sources(&self) -> Sources<'_, Vec<(OsString, OsString)>> {
+        Sources {
             directory: self.path(),
             file: self.file.as_deref(),
-            environment: self.environment.iter().cloned(),
+            environment: self.environment.clone(),
             flags: &self.flags,
-        })
+        }
+    }
+
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.sources())
+    }
+
+    /// As a command that calls a server.
+    pub(crate) fn load_client(&self) -> Result<Loms, ConfigError> {
+        Loms::load(self.sources())
     }
 
     fn refusal(&self) -> String {
-        let refusal = self.load().unwrap_err().to_string();
+        Self::line(&self.load().unwrap_err())
+    }
+
+    fn client_refusal(&self) -> String {
+        Self::line(&self.load_client().unwrap_err())
+    }
+
+    fn line(refusal: &ConfigError) -> String {
+        let refusal = refusal.to_string();
         assert_eq!(refusal.lines().count(), 1, "{refusal:?}");
         refusal
     }
@@ -91,7 +109,6 @@ fn defaults_are_as_documented() {
             max_connection_age_grace: Span::from_secs(30),
             stop_delay: Span::default(),
         },
-        loms: Loms { address: "http://localhost:50051".to_owned() },
         stock: StockSource::Embedded,
         orders: Orders {
             max_lines: 1_000,
@@ -103,6 +120,7 @@ fn defaults_are_as_documented() {
             level: Targets::new().with_default(LevelFilter::ERROR).with_target("loms", Level::INFO),
             format: LogFormat::Text,
         },
+        unknown_variables: Vec::new(),
     };
     assert_eq!(Config::default(), documented);
     assert_eq!(Start::new().load().unwrap(), documented);
@@ -172,7 +190,6 @@ fn every_source_sets_every_key() {
             max_connection_age_grace: Span::from_secs(60),
             stop_delay: Span::from_secs(5),
         },
-        loms: Loms { address: "http://loms.example:80".to_owned() },
         stock: StockSource::File("/srv/stock.json".into()),
         orders: Orders {
             max_lines: u16::MAX,
@@ -181,6 +198,7 @@ fn every_source_sets_every_key() {
             failed_create: FailedCreate::FailedPrecondition,
         },
         log: Log { level, format: LogFormat::Json },
+        unknown_variables: Vec::new(),
     };
     let (mut file, mut environment, mut flags) = (String::new(), Start::new(), Start::new());
     let mut before = "";
@@ -196,9 +214,61 @@ fn every_source_sets_every_key() {
         environment = environment.variable(key.variable, text);
         flags = flags.flag(key.name, text);
     }
-    assert_eq!(from_file(&file).load().unwrap(), expected);
-    assert_eq!(environment.load().unwrap(), expected);
-    assert_eq!(flags.load().unwrap(), expected);
+    let address = "http://loms.example:80".to_owned();
+    let client = Loms { address, misspelt_variables: Vec::new() };
+    for start in [from_file(&file), environment, flags] {
+        assert_eq!(start.load().unwrap(), expected);
+        assert_eq!(start.load_client().unwrap(), client);
+    }
+}
+
+#[test]
+fn command_checks_only_the_keys_that_it_uses() {
+    let not_utf8 = |name: &str| {
+        let mut start = Start::new();
+        start.environment.push((name.into(), OsString::from_vec(vec![0xff])));
+        start
+    };
+    for key in &KEYS {
+        let ((section, leaf), variable) = (key.parts(), key.variable);
+        let starts = [
+            from_file(&format!("{section}: {{{leaf}: ''}}")),
+            from_file(&format!("{section}: {{{leaf}: [1, 2]}}")),
+            Start::new().variable(variable, "\n"),
+            not_utf8(variable),
+        ];
+        // Any text is a path.
+        let starts = starts.iter().filter(|start| {
+            key.name != "stock.file" || start.environment.iter().all(|(_, text)| text != "\n")
+        });
+        for start in starts {
+            let (server, client) = (start.load().is_ok(), start.load_client().is_ok());
+            assert_eq!((server, client), (section == "loms", section != "loms"), "{}", key.name);
+        }
+    }
+    // An unknown key and a second key are a mistake in the file, whoever reads it.
+    for text in ["orders: {max_line: 5}", "orders: {max_lines: 5, max_lines: 5}"] {
+        assert_eq!(from_file(text).refusal(), from_file(text).client_refusal());
+    }
+}
+
+#[test]
+fn address_without_a_scheme_is_http() {
+    for (text, address) in [
+        ("localhost:50051", "http://localhost:50051"),
+        ("10.0.0.7:80/", "http://10.0.0.7:80"),
+        ("[::1]:50051", "http://[::1]:50051"),
+        ("http://loms", "http://loms"),
+    ] {
+        let start = Start::new().variable("LOMS_ADDRESS", text);
+        assert_eq!(start.load_client().unwrap().address, address, "{text}");
+    }
+}
+
+#[test]
+fn byte_order_mark_is_no_part_of_the_file() {
+    let start = from_file("\u{feff}orders: {max_lines: 2}");
+    assert_eq!(start.load().unwrap().orders.max_lines, 2);
 }
 
 #[test]
@@ -254,34 +324,14 @@ fn times_are_exact_to_the_nanosecond() {
 }
 
 #[test]
-fn kubernetes_variables_are_ignored() {
-    let mut start = Start::new();
-    for (name, text) in [
-        ("LOMS_SERVICE_HOST", "10.0.0.7"),
-        ("LOMS_SERVICE_PORT", "50051"),
-        ("LOMS_SERVICE_PORT_GRPC", "50051"),
-        ("LOMS_PORT", "tcp://10.0.0.7:50051"),
-        ("LOMS_PORT_50051_TCP", "tcp://10.0.0.7:50051"),
-        ("LOMS_PORT_50051_TCP_PROTO", "tcp"),
-        ("LOMS_PORT_50051_TCP_PORT", "50051"),
-        ("LOMS_PORT_50051_TCP_ADDR", "10.0.0.7"),
-        ("LOMS_PORT_50052_UDP", "udp://10.0.0.7:50052"),
-        ("LOMS_CANARY_SERVICE_HOST", "10.0.0.8"),
-        ("LOMS_CANARY_PORT_50051_TCP_ADDR", "10.0.0.8"),
-        ("HOME", "/root"),
-        ("loms_grpc_listen", "lower case is ignored"),
-    ] {
-        start = start.variable(name, text);
-    }
-    assert_eq!(start.load().unwrap(), Config::default());
-}
-
-#[test]
 fn invalid_value_is_refused_even_if_overridden() {
     let start = from_file("orders: {max_lines: 0}").variable("LOMS_ORDERS_MAX_LINES", "5");
     assert!(start.refusal().starts_with("loms.yaml:1: orders.max_lines"), "{}", start.refusal());
     let start = Start::new().variable("LOMS_LOG_FORMAT", "xml").flag("log.format", "text");
     assert!(start.refusal().starts_with("LOMS_LOG_FORMAT: log.format"), "{}", start.refusal());
+    let start = Start::new().variable("LOMS_ADDRESS", "ftp://a").flag("loms.address", "a:1");
+    let refusal = start.client_refusal();
+    assert!(refusal.starts_with("LOMS_ADDRESS: loms.address"), "{refusal}");
 }
 
 #[test]
@@ -364,8 +414,12 @@ fn invalid_values_are_refused_with_key_and_source() {
         (
             "loms.address",
             &[
-                "localhost:50051",
+                "localhost",
                 "https://localhost:50051",
+                "loms:50051:1",
+                "me@loms:50051",
+                "loms:0",
+                "loms:50051/api",
                 "http://",
                 "http://loms:0",
                 "http://loms:65536",
@@ -400,23 +454,16 @@ fn invalid_values_are_refused_with_key_and_source() {
     let mut page = String::new();
     for (key, texts) in values {
         for text in texts {
-            writeln!(page, "{}", Start::new().flag(key, text).refusal()).unwrap();
+            let start = Start::new().flag(key, text);
+            let is_client = key.starts_with("loms.");
+            let refusal = if is_client { start.client_refusal() } else { start.refusal() };
+            writeln!(page, "{refusal}").unwrap();
         }
     }
     let long = "9".repeat(1_000);
     writeln!(page, "{}", Start::new().flag("orders.max_lines", &long).refusal()).unwrap();
     let variable = Start::new().variable("LOMS_ORDERS_MAX_LINES", "0");
     writeln!(page, "{}", variable.refusal()).unwrap();
-    for name in [
-        "LOMS_LISTEN",
-        "LOMS_GRPC_LISTENS",
-        "LOMS_PORT",
-        "LOMS_GRPC_PORT",
-        "LOMS_HELP_ME",
-        "LOMS_CONFG",
-    ] {
-        writeln!(page, "{}", Start::new().variable(name, "50051").refusal()).unwrap();
-    }
     writeln!(page, "{}", Start::new().flag("orders.max_line", "5").refusal()).unwrap();
     snapshot("config_value_refusals", &page);
 }

@@ -9,6 +9,7 @@ mod client_retries;
 mod config;
 mod costs;
 mod docs;
+mod environment;
 mod expiry;
 mod imports;
 mod laws;
