@@ -1,5 +1,7 @@
-//! The commands that call a server: `loms stock`, `create`, `info`, `pay` and `cancel`. They print
-//! answers to stdout, as text or as JSON, and errors to stderr, one line each.
+//! The commands that call a server: `loms stock`, `create`, `info`, `pay`, `cancel` and `health`.
+//! They print answers to stdout, as text or as JSON, and errors to stderr, one line each.
+
+mod health;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -9,19 +11,22 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, Subcommand};
 use loms::client::{Client, ClientError, Item, Options, Order, OrderPlaced, OrderStatus, Shortage};
 use serde_json::{Value, json};
+use tonic_health::pb::health_check_response::ServingStatus;
 
 /// The end of `loms --help`. Scripts depend on the field names.
 pub(crate) const LONG_HELP: &str = r#"With --json, each answer is one object on one line of stdout:
-  stock        {"sku", "available"}, for each SKU
-  create       {"order_id", "status", "shortages", "key"}
-  info         {"order_id", "status", "user", "items", "created_at", "updated_at", "reason",
+  stock        {"sku", "count"}, for each SKU
+  create       {"orderID", "status", "shortages", "idempotencyKey"}
+  info         {"orderID", "status", "user", "items", "createdAt", "updatedAt", "reason",
                 "shortages"}
-  pay, cancel  {"order_id", "status"}
-where items is [{"sku", "count"}] and shortages is [{"sku", "requested", "available"}]. status and
-reason are the texts of the gRPC contract; reason is null if the order has none. Times are RFC 3339.
+  pay, cancel  {"orderID", "status"}
+  health       {"status"}
+where items is [{"sku", "count"}] and shortages is [{"sku", "requested", "available"}]. This is
+the JSON form of the Protobuf contract, with every field: 64-bit numbers are strings, times are
+RFC 3339.
 
 Exit codes:
-  0  success
+  0  success; health: the server is SERVING
   1  the server refused the call or is unreachable, or the configuration or the stock file is
      invalid: a line on stderr says why. Also a create that fails for lack of stock: the order and
      its shortages are on stdout. `stock` with several SKUs shows those that the server knows
@@ -37,7 +42,7 @@ pub(crate) struct CallFlags {
     /// Address of the server [default: loms.address of the configuration, http://localhost:50051]
     #[arg(long, value_name = "URL")]
     pub(crate) address: Option<String>,
-    /// Time limit of a call, including its retries [default: 5s]
+    /// Time limit of a call, including its retries [default: 5s; health --wait: 1m]
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -83,6 +88,14 @@ pub(crate) enum ClientCommand {
     Pay(OrderArgs),
     /// Cancel an order
     Cancel(OrderArgs),
+    /// Ask whether the server is serving: exit code 0, or 1 if not
+    Health {
+        /// Wait until the server is serving
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        flags: CallFlags,
+    },
 }
 
 /// The arguments of a command for one order.
@@ -99,7 +112,9 @@ impl ClientCommand {
     /// The flags after the command.
     pub(crate) fn flags(&self) -> &CallFlags {
         match self {
-            Self::Stock { flags, .. } | Self::Create { flags, .. } => flags,
+            Self::Stock { flags, .. } | Self::Create { flags, .. } | Self::Health { flags, .. } => {
+                flags
+            }
             Self::Info(order) | Self::Pay(order) | Self::Cancel(order) => &order.flags,
         }
     }
@@ -201,6 +216,14 @@ async fn call(
             client.cancel(id).await?;
             show(&status(id, &OrderStatus::Cancelled, flags.json))
         }
+        ClientCommand::Health { wait, .. } => {
+            let status = health::status(address, wait, flags.timeout).await?;
+            let name = status.as_str_name();
+            let json = json!({ "status": name });
+            show(&if flags.json { line(&json) } else { format!("{name}\n") })?;
+            let is_serving = status == ServingStatus::Serving;
+            Ok(if is_serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
     }
 }
 
@@ -211,7 +234,7 @@ async fn stock(client: &Client, skus: &[u32], json: bool) -> Result<ExitCode, Co
     for sku in skus {
         match client.stock(*sku).await {
             Ok(available) if json => {
-                show(&line(&json!({ "sku": sku, "available": available })))?;
+                show(&line(&json!({ "sku": sku, "count": available.to_string() })))?;
             }
             Ok(available) => {
                 show(&format!("{sku:<width$}  {available} available\n"))?;
@@ -265,10 +288,10 @@ fn placed_text(placed: &OrderPlaced) -> String {
 
 fn placed_json(placed: &OrderPlaced, key: &str) -> String {
     line(&json!({
-        "order_id": placed.order_id,
+        "orderID": placed.order_id.to_string(),
         "status": placed.status.to_string(),
         "shortages": shortages_json(&placed.shortages),
-        "key": key,
+        "idempotencyKey": key,
     }))
 }
 
@@ -290,20 +313,20 @@ fn order_text(id: i64, order: &Order) -> String {
 fn order_json(id: i64, order: &Order) -> String {
     let items = order.items.iter().map(|item| json!({ "sku": item.sku, "count": item.count }));
     line(&json!({
-        "order_id": id,
+        "orderID": id.to_string(),
         "status": order.status.to_string(),
-        "user": order.user,
+        "user": order.user.to_string(),
         "items": items.collect::<Vec<Value>>(),
-        "created_at": order.created_at.and_then(rfc3339),
-        "updated_at": order.updated_at.and_then(rfc3339),
-        "reason": order.reason.as_ref().map(ToString::to_string),
+        "createdAt": order.created_at.and_then(rfc3339),
+        "updatedAt": order.updated_at.and_then(rfc3339),
+        "reason": order.reason.as_ref().map_or_else(String::new, ToString::to_string),
         "shortages": shortages_json(&order.shortages),
     }))
 }
 
 fn status(id: i64, status: &OrderStatus, json: bool) -> String {
     if json {
-        line(&json!({ "order_id": id, "status": status.to_string() }))
+        line(&json!({ "orderID": id.to_string(), "status": status.to_string() }))
     } else {
         format!("order {id}: {status}\n")
     }
@@ -320,6 +343,7 @@ fn shortages_table(shortages: &[Shortage]) -> String {
 fn shortages_json(shortages: &[Shortage]) -> Value {
     let object = |short: &Shortage| {
         let Shortage { sku, requested, available } = short;
+        let (requested, available) = (requested.to_string(), available.to_string());
         json!({ "sku": sku, "requested": requested, "available": available })
     };
     shortages.iter().map(object).collect()

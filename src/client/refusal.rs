@@ -66,6 +66,18 @@ impl fmt::Display for ClientError {
 
 impl Error for ClientError {}
 
+impl ClientError {
+    /// Why one attempt failed, with this time limit.
+    #[must_use]
+    pub fn of_attempt(status: &Status, deadline: Duration) -> Self {
+        match classify(status) {
+            Failure::Retryable { cause, .. } => Self::Unreachable { attempts: 1, cause },
+            Failure::DeadlineExceeded => Self::DeadlineExceeded { deadline, last_cause: None },
+            Failure::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
 /// A refusal by the server, with its google.rpc details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

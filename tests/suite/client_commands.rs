@@ -10,7 +10,7 @@ use tonic::Status;
 use crate::scripted_server::{ScriptedServer, Step, order_not_found, refused_create};
 
 /// Runs `loms` with these arguments. Returns the exit code, stdout and stderr.
-async fn loms(arguments: &[&str]) -> (i32, String, String) {
+pub(crate) async fn loms(arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
     command.args(arguments).env_clear();
     let Output { status, stdout, stderr } =
@@ -50,7 +50,7 @@ async fn stock_prints_each_sku() {
     let server = ScriptedServer::new([]);
     let expected = "1002       100200 available\n773297411  77329741100 available\n";
     assert_eq!(call(&server, "stock 1002 773297411").await, done(expected));
-    let expected = "{\"available\":300,\"sku\":3}\n{\"available\":400,\"sku\":4}\n";
+    let expected = "{\"count\":\"300\",\"sku\":3}\n{\"count\":\"400\",\"sku\":4}\n";
     assert_eq!(call(&server, "stock 3 4 --json").await, done(expected));
 
     // The flags may also be before the command; those after it count.
@@ -82,8 +82,10 @@ async fn create_prints_the_order() {
     assert_eq!(server.calls(), [format!("{request:?}")]);
 
     let answer = call(&server, "create --user 7 1002:2 --key cart-9 --json").await;
-    let expected =
-        "{\"key\":\"cart-9\",\"order_id\":1,\"shortages\":[],\"status\":\"awaiting payment\"}\n";
+    let expected = concat!(
+        r#"{"idempotencyKey":"cart-9","orderID":"1","shortages":[],"status":"awaiting payment"}"#,
+        "\n"
+    );
     assert_eq!(answer, done(expected));
 }
 
@@ -138,10 +140,10 @@ async fn info_prints_the_order() {
 ";
     assert_eq!(call(&server, "info 2").await, done(expected));
     let expected = concat!(
-        r#"{"created_at":"1970-01-01T00:00:00Z","items":[{"count":1,"sku":7},"#,
-        r#"{"count":200000,"sku":1002}],"order_id":2,"reason":"OUT_OF_STOCK","#,
-        r#""shortages":[{"available":0,"requested":1,"sku":7}],"status":"failed","#,
-        r#""updated_at":"1970-01-01T00:00:01.000000005Z","user":7}"#,
+        r#"{"createdAt":"1970-01-01T00:00:00Z","items":[{"count":1,"sku":7},"#,
+        r#"{"count":200000,"sku":1002}],"orderID":"2","reason":"OUT_OF_STOCK","#,
+        r#""shortages":[{"available":"0","requested":"1","sku":7}],"status":"failed","#,
+        r#""updatedAt":"1970-01-01T00:00:01.000000005Z","user":"7"}"#,
         "\n"
     );
     assert_eq!(call(&server, "info 2 --json").await, done(expected));
@@ -152,7 +154,7 @@ async fn pay_and_cancel_print_the_new_status() {
     let server = ScriptedServer::new([]);
     assert_eq!(call(&server, "pay 3").await, done("order 3: paid\n"));
     assert_eq!(call(&server, "cancel 3").await, done("order 3: cancelled\n"));
-    let expected = "{\"order_id\":3,\"status\":\"paid\"}\n";
+    let expected = "{\"orderID\":\"3\",\"status\":\"paid\"}\n";
     assert_eq!(call(&server, "pay 3 --json").await, done(expected));
     let expected = [
         format!("{:?}", proto::OrderPayRequest { order_id: 3 }),
@@ -214,6 +216,7 @@ async fn wrong_arguments_exit_with_2() {
         "pay 1 --timeout soon",
         "--listen 127.0.0.1:0 pay 1",
         "--json",
+        "health now",
         "serve --address http://localhost:1",
         "deliver 1",
     ];

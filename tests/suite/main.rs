@@ -11,6 +11,7 @@ mod costs;
 mod docs;
 mod environment;
 mod expiry;
+mod health_command;
 mod imports;
 mod laws;
 mod limits;
