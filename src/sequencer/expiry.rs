@@ -3,7 +3,7 @@
 //!
 //! | who waits | until | woken by |
 //! |---|---|---|
-//! | the ticker | the next deadline | the timer |
+//! | the ticker | the next deadline, but at most a second | the timer |
 //! | | | a command that makes the next deadline earlier |
 //! | | | a call that finds a backlog |
 //! | a call | the backlog is worked off | the tick that does the last step |
@@ -16,6 +16,10 @@ use std::time::Duration;
 
 use super::sync::{Instant, sleep_until, yield_now};
 use super::{Present, Sequencer};
+
+/// The longest sleep of the ticker while an order awaits payment. Timers stand still while the
+/// machine is suspended, and do not know when the wall clock is set forward. The clock does.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 impl Sequencer {
     /// Ticks whenever the next order is due, and as soon as possible while there is a backlog. One
@@ -30,7 +34,7 @@ impl Sequencer {
                 Some(wait) => tokio::select! {
                     biased;
                     () = self.tick_needed() => {}
-                    () = sleep_until(start + wait) => {}
+                    () = sleep_until(start + wait.min(LONGEST_SLEEP)) => {}
                 },
                 None => self.tick_needed().await,
             }

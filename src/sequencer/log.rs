@@ -10,7 +10,7 @@ use crate::state_machine::{
 };
 
 /// What `log.level` filters by.
-const TARGET: &str = "loms::sequencer";
+pub(super) const TARGET: &str = "loms::sequencer";
 
 /// A call that reads, by name and argument.
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +68,10 @@ impl Expired {
     pub(super) fn log(self) {
         let Self { count, first, last } = self;
         if count == 1 {
-            info!(target: TARGET, order = %first, "order expired");
+            info!(target: TARGET, order = first.get(), "order expired");
         } else {
-            info!(target: TARGET, count, %first, %last, "orders expired");
+            let (first, last) = (first.get(), last.get());
+            info!(target: TARGET, count, first, last, "orders expired");
         }
     }
 }

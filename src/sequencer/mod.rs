@@ -22,7 +22,7 @@ mod tests;
 use std::fmt;
 use std::num::NonZeroUsize;
 
-pub use self::clock::{Clock, wall_clock};
+pub use self::clock::{Clock, clock_of, wall_clock};
 use self::log::{Expired, Read};
 use self::sync::{Mutex, MutexGuard, Notify};
 use crate::state_machine::{

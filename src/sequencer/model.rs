@@ -48,8 +48,8 @@ impl Time {
     }
 
     /// Moves the time forward and wakes the timers that are due. One thread at a time does this.
-    pub(super) fn advance(&self, seconds: u64) {
-        let now = self.now() + seconds * 1_000_000_000;
+    pub(super) fn advance(&self, milliseconds: u64) {
+        let now = self.now() + milliseconds * 1_000_000;
         self.now.store(now, SeqCst);
         let mut timers = self.timers.lock().expect("no test panics with this lock");
         let due: Vec<_> = timers.extract_if(.., |(due, _)| *due <= now).collect();

@@ -16,7 +16,7 @@ use crate::state_machine::{
     Timestamp, UserId,
 };
 
-/// How long an order may await payment, in seconds.
+/// How long an order may await payment, in milliseconds: less than the longest sleep of the ticker.
 const TIMEOUT: u64 = 600;
 
 /// A sequencer without its service.
@@ -28,9 +28,9 @@ struct Shop {
 }
 
 impl Shop {
-    /// With this many orders, each with another deadline, this many seconds later. A ticker on a
-    /// thread of its own expires one order in each step.
-    fn open(orders: usize, seconds: u64) -> Self {
+    /// With this many orders, each with another deadline, this many milliseconds later. A
+    /// ticker on a thread of its own expires one order in each step.
+    fn open(orders: usize, milliseconds: u64) -> Self {
         let time = Time::start();
         let sku = Sku::new(1).expect("above 0");
         let stock = OpeningStock::new(vec![StockRecord { sku, total: 10, reserved: 0 }]);
@@ -40,7 +40,7 @@ impl Shop {
         let sequencer = Sequencer::new(state, clock).with_expiry_step(NonZeroUsize::MIN);
         let sequencer = Arc::new(sequencer);
         (0..orders).for_each(|_| sequencer.submit_now(create()));
-        time.advance(seconds);
+        time.advance(milliseconds);
         let stop = Arc::new(Notify::new());
         let ticking = (Arc::clone(&sequencer), Arc::clone(&stop));
         let ticker = thread::spawn(move || tick_until(&ticking.0, &ticking.1));
@@ -99,8 +99,9 @@ fn tick_until(sequencer: &Sequencer, stop: &Notify) {
     }));
 }
 
-fn rules(seconds: u64) -> Rules {
-    Rules { payment_timeout: Span::from_secs(seconds), ..Rules::default() }
+fn rules(milliseconds: u64) -> Rules {
+    let payment_timeout = Span::from_nanos(milliseconds * 1_000_000);
+    Rules { payment_timeout, ..Rules::default() }
 }
 
 fn create() -> Command {

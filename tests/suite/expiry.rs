@@ -9,7 +9,7 @@ use loms::grpc::convert;
 use loms::grpc::proto::StocksInfoRequest;
 use loms::grpc::proto::loms_server::Loms;
 use loms::grpc::service::{LomsService, ServiceOptions};
-use loms::sequencer::{Behind, Sequencer, wall_clock};
+use loms::sequencer::{Behind, Clock, Sequencer, clock_of, wall_clock};
 use loms::server::{ServerOptions, serve};
 use loms::state_machine::{Cause, Command, LomsState, OrderStatus, Rules, Sku, Timestamp};
 use tokio::net::TcpListener;
@@ -155,13 +155,128 @@ fn expiries_of_one_command_are_one_log_line() {
     );
 }
 
+/// A machine, with a clock that counts its suspension and a wall clock that can be set.
+#[derive(Clone)]
+struct Machine {
+    passing: HandClock,
+    wall: HandClock,
+    clock: Arc<Clock>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let (passing, wall) = (HandClock::new(), HandClock::new());
+        let read = |clock: &HandClock| {
+            let clock = clock.clock();
+            move || clock().as_nanos()
+        };
+        let clock = Arc::new(clock_of(read(&passing), read(&wall)));
+        Self { passing, wall, clock }
+    }
+
+    /// Time passes on both clocks.
+    fn wait(&self, time: Duration) {
+        self.passing.advance(time);
+        self.wall.advance(time);
+    }
+
+    /// Seconds since the start, by the clock of orders.
+    fn seconds(&self) -> u64 {
+        let since = (self.clock)().as_nanos() - HandClock::new().clock()().as_nanos();
+        assert_eq!(since % 1_000_000_000, 0, "{since}");
+        since / 1_000_000_000
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn clock_follows_the_wall_clock_forward_and_never_back() {
+    let (machine, log) = (Machine::new(), Log::capture());
+    machine.wait(SECOND);
+    assert_eq!(machine.seconds(), 1);
+    // Within a second the wall clock is not read again.
+    machine.wall.advance(HOUR);
+    assert_eq!(machine.seconds(), 1);
+    machine.wait(SECOND);
+    assert_eq!(machine.seconds(), 3_602);
+    assert!(log.lines()[0].ends_with(
+        "WARN loms::sequencer: the wall clock was set forward: the time of orders follows \
+         seconds=3600.0"
+    ));
+    machine.wall.go_back(2 * HOUR);
+    for passed in 3..6 {
+        machine.wait(SECOND);
+        assert_eq!(machine.seconds(), 3_600 + passed);
+    }
+    assert!(log.lines()[1].ends_with(
+        "WARN loms::sequencer: the wall clock was set back: the time of orders stays ahead of it \
+         until the next start seconds=7200.0"
+    ));
+    // Forward again, but still behind.
+    machine.wall.advance(HOUR);
+    machine.wait(SECOND);
+    assert_eq!(machine.seconds(), 3_606);
+    assert_eq!(log.lines().len(), 2, "each change is logged once: {:?}", log.lines());
+    machine.wall.advance(2 * HOUR);
+    machine.wait(SECOND);
+    assert_eq!(machine.seconds(), 7_207);
+    assert_eq!(log.lines().len(), 3);
+}
+
+#[test]
+fn small_steps_of_the_wall_clock_are_followed_but_not_logged() {
+    let (machine, log) = (Machine::new(), Log::capture());
+    for _ in 0..10 {
+        machine.wall.advance(Duration::from_millis(50));
+        machine.wait(SECOND);
+        (machine.clock)();
+    }
+    machine.wall.advance(Duration::from_millis(500));
+    machine.wall.go_back(Duration::from_millis(500));
+    machine.wait(SECOND);
+    assert_eq!(log.lines(), [""; 0]);
+    machine.wait(Duration::from_millis(500));
+    assert_eq!(machine.seconds(), 12);
+}
+
+/// Timers do not count the suspension, so nothing but the clock knows of it.
 #[tokio::test(start_paused = true)]
-async fn wall_clock_starts_at_the_time_of_day_and_follows_the_timers() {
+async fn order_expires_within_a_second_after_the_machine_was_suspended() {
+    let machine = Machine::new();
+    let state = LomsState::new(Rules::default(), &opening("1=10/2"), 1);
+    let clock = Arc::clone(&machine.clock);
+    let sequencer = Arc::new(Sequencer::new(state, Box::new(move || clock())));
+    let ticking = Arc::clone(&sequencer);
+    let ticker = tokio::spawn(async move { ticking.expire_on_time().await });
+    sequencer.present().unwrap().submit(create(3)).value.unwrap();
+    // Now the ticker waits for the deadline.
+    sleep(Duration::from_millis(1)).await;
+    let status = || {
+        // By the last entry: a call would expire the order itself.
+        let before = machine.passing.clone();
+        before.go_back(HOUR);
+        let present = sequencer.present().unwrap();
+        let status = present.state().orders().next().unwrap().status();
+        before.advance(HOUR);
+        status
+    };
+    machine.wait(HOUR);
+    assert_eq!(status(), OrderStatus::AwaitingPayment);
+    sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(status(), OrderStatus::Cancelled);
+    ticker.abort();
+}
+
+#[test]
+fn wall_clock_starts_at_the_time_of_day_and_moves() {
     #[expect(clippy::disallowed_methods, reason = "compared with the clock under test")]
     let day = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let clock = wall_clock();
-    let start = Duration::from_nanos(clock().as_nanos());
-    assert!(start.abs_diff(day) < Duration::from_secs(60), "{start:?}, expected {day:?}");
-    tokio::time::advance(Duration::from_secs(90)).await;
-    assert_eq!(Duration::from_nanos(clock().as_nanos()) - start, Duration::from_secs(90));
+    let start = clock();
+    let read = Duration::from_nanos(start.as_nanos());
+    assert!(read.abs_diff(day) < Duration::from_secs(60), "{read:?}, expected {day:?}");
+    while clock() == start {}
+    assert!(clock() > start);
 }
