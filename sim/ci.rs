@@ -25,6 +25,7 @@ use crate::progress::{self, Hung};
 use crate::report::{self, pages};
 use crate::runner;
 use crate::runner::{RunOptions, SeedResult, run_seeds};
+use crate::words::counted;
 
 /// Number of seeds of the swarm layer.
 pub(crate) const SEEDS: u64 = 2_000;
@@ -150,8 +151,8 @@ pub(crate) fn explore(
         let end = if exploration.closed { "closed" } else { "not closed" };
         let _ = writeln!(
             text,
-            "{orders} orders, {rules}: {states} states, {commands} commands, at most {} deep: \
-             {end}, all agree",
+            "{}, {rules}: {states} states, {commands} commands, at most {} deep: {end}, all agree",
+            counted(usize::from(orders), "order"),
             exploration.depth
         );
     }
@@ -174,8 +175,10 @@ pub(crate) fn regressions() -> (String, Exit) {
                 let steps = regression.plan.steps.len();
                 let _ = writeln!(
                     text,
-                    "ok   {} ({steps} commands): {}",
-                    regression.name, regression.description
+                    "ok   {} ({}): {}",
+                    regression.name,
+                    counted(steps, "command"),
+                    regression.description
                 );
             }
             (text, Exit::Ok)

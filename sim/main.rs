@@ -42,6 +42,7 @@ mod progress;
 mod report;
 mod runner;
 mod shrink;
+mod words;
 
 use std::process::ExitCode;
 

@@ -20,6 +20,7 @@ use loms::telemetry::Telemetry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tracing::field::{Value, display};
 use tracing::{info, warn};
 
 /// Reads the configuration again, from the same sources.
@@ -79,11 +80,16 @@ async fn serve(
     let limits = limits(&config.grpc, max_connections);
     let options = ServerOptions { threads, service, limits };
     let units: u128 = stock.records().iter().map(|record| u128::from(record.total)).sum();
+    // A number if it fits, so that it is one in JSON too.
+    let units: Box<dyn Value> = match u64::try_from(units) {
+        Ok(units) => Box::new(units),
+        Err(_over) => Box::new(display(units)),
+    };
     let file = match &config.stock {
         StockSource::Embedded => "built in".to_owned(),
         StockSource::File(path) => path.display().to_string(),
     };
-    info!(%address, threads, stock = file, skus = stock.records().len(), units, "serving");
+    info!(%address, threads, stock = file, skus = stock.records().len(), units = &*units, "serving");
     if max_connections < wanted {
         warn!(max_connections, "the limit of open files (ulimit -n) allows fewer connections");
     }

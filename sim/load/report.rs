@@ -12,6 +12,7 @@ use super::call_stats::{CallStats, ErrorSamples, KindStats};
 use super::check::OrderCheck;
 use super::loops::LoopMode;
 use super::mix::CallKind;
+use crate::words::noun;
 
 /// The quantiles in the report, with their headings and their JSON names.
 const QUANTILES: [(&str, &str, f64); 4] =
@@ -121,27 +122,27 @@ impl LoadReport {
         }
         if *failed_orders > 0 {
             notes.push(format!(
-                "{} orders failed for lack of stock; start the server and sim load with the same \
+                "{} failed for lack of stock; start the server and sim load with the same \
                  --stock, and with larger totals in it",
-                grouped(*failed_orders)
+                several(*failed_orders, "order")
             ));
         }
         if *unsent > 0 {
-            notes.push(format!("{} calls were due but not sent", grouped(*unsent)));
+            notes.push(format!("due but not sent: {}", several(*unsent, "call")));
         }
         if *unfinished > 0 {
             notes.push(format!(
-                "{} calls had no answer at the end of the run",
-                grouped(*unfinished)
+                "{} had no answer at the end of the run",
+                several(*unfinished, "call")
             ));
         }
         if *saturated > 0 {
-            notes.push(format!("{} calls took more than an hour", grouped(*saturated)));
+            notes.push(format!("{} took more than an hour", several(*saturated, "call")));
         }
         if self.unanswered_creates > 0 {
             notes.push(format!(
-                "{} creates had no answer; orders that they may have placed are not checked",
-                grouped(self.unanswered_creates)
+                "{} had no answer; orders that may have been placed so are not checked",
+                several(self.unanswered_creates, "create")
             ));
         }
         let refused = self.refused.count;
@@ -215,8 +216,8 @@ impl LoadReport {
 fn check_line(check: &OrderCheck) -> String {
     let OrderCheck { made, read, missing, unread, wrong, .. } = check;
     let mut line = format!(
-        "check: {} orders made, {} read back, {} wrong",
-        grouped(*made),
+        "check: {} made, {} read back, {} wrong",
+        several(*made, "order"),
         grouped(*read),
         grouped(wrong.count)
     );
@@ -272,6 +273,11 @@ pub(crate) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `1 call`, or `1,234 calls`.
+pub(crate) fn several(number: u64, one: &str) -> String {
+    format!("{} {}", grouped(number), noun(number, one))
 }
 
 /// Three digits and a unit: `87.4 µs`.

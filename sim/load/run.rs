@@ -19,7 +19,7 @@ use super::connection::{Connection, authority};
 use super::loops::{LoopMode, ThreadConfig, share};
 use super::mix::Mix;
 use super::order_log::OrderGenerator;
-use super::report::{LoadReport, grouped};
+use super::report::{LoadReport, several};
 use super::schedule::Timer;
 
 /// What to do about an unreachable server.
@@ -308,12 +308,12 @@ impl Progress {
         let Some(start) = self.start else { return };
         if self.reading {
             self.bar.set_position(read);
-            self.bar.set_message(format!("{} orders read back", grouped(read)));
+            self.bar.set_message(format!("{} read back", several(read, "order")));
         } else {
             let elapsed = start.elapsed().min(self.total);
             self.bar.set_position(millis(elapsed));
             let left = (self.total - elapsed).as_secs();
-            self.bar.set_message(format!("{} calls, {left} s left", grouped(calls)));
+            self.bar.set_message(format!("{}, {left} s left", several(calls, "call")));
         }
     }
 }

@@ -68,7 +68,8 @@ impl fmt::Display for InvalidRequest {
             Self::User(user) => write!(f, "user must be above 0, not {user}"),
             Self::NoItems => write!(f, "items must hold at least one line"),
             Self::TooManyItems { lines, most } => {
-                write!(f, "items must hold at most {most} lines, not {lines}")
+                let noun = if *most == 1 { "line" } else { "lines" };
+                write!(f, "items must hold at most {most} {noun}, not {lines}")
             }
             Self::ItemSku(line) => write!(f, "items[{line}].sku must not be 0"),
             Self::ItemCount(line) => write!(f, "items[{line}].count must not be 0"),

@@ -105,7 +105,8 @@ pub const MOST_SHORTAGES: usize = 150;
 pub(super) fn out_of_stock(mut failed: proto::OrderCreateResponse) -> Status {
     let short = failed.shortages.len();
     failed.shortages.truncate(MOST_SHORTAGES);
-    let message = format!("order {} failed: {short} lines are short", failed.order_id);
+    let lines_are = if short == 1 { "line is" } else { "lines are" };
+    let message = format!("order {} failed: {short} {lines_are} short", failed.order_id);
     let facts = [
         ("order_id", failed.order_id.to_string()),
         ("status", failed.status.clone()),

@@ -133,9 +133,54 @@ pub(crate) fn event(line: &str) -> serde_json::Value {
 fn start_logs_the_stock() {
     let mut process = Process::start(&["serve", "--stock", "data/stock-data.json"]);
     let logged = process.started_with(["stock", "skus", "units"]);
-    assert_eq!(logged, ["\"data/stock-data.json\"", "5", "\"1250\""]);
+    assert_eq!(logged, ["\"data/stock-data.json\"", "5", "1250"]);
     process.signal("TERM");
     process.end();
+}
+
+#[test]
+fn server_starts_with_warnings_and_a_client_ignores_what_it_does_not_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let stock = "\u{feff}[{\"sku\": 7, \"total_count\": 1e2, \"reserved\": 101.0}]";
+    fs::write(folder.path().join("stock.json"), stock).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
+    isolate(&mut command).current_dir(folder.path());
+    command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--stock", "stock.json"]);
+    command.envs([("LOMS_GRPC_LISTN", "x"), ("LOMS_ADDRESS", "bad"), ("LOMS_LOG_LEVEL", "")]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = || event(&log.next().unwrap().unwrap());
+    let (variable, stock, start) = (next(), next(), next());
+    assert_eq!(
+        (&variable["level"], &variable["message"]),
+        (
+            &"WARN".into(),
+            &"LOMS_GRPC_LISTN: unknown environment variable, ignored; did you mean \
+              LOMS_GRPC_LISTEN?"
+                .into()
+        )
+    );
+    assert_eq!(
+        (&stock["level"], &stock["skus"], &stock["records"]),
+        (&"WARN".into(), &1.into(), &"7 (101 of 100)".into())
+    );
+    let address = start["address"].as_str().unwrap();
+
+    let mut client = loms();
+    client.args(["stock", "7"]).envs([
+        ("LOMS_ADDRESS", address),
+        ("LOMS_GRPC_LISTEN", "bad"),
+        ("LOMS_GRPC_LISTN", "x"),
+        ("LOMS_ADDRES", "x"),
+    ]);
+    let Output { stdout, stderr, .. } = client.output().unwrap();
+    assert_eq!(String::from_utf8(stdout).unwrap(), "7  0 available\n");
+    assert_eq!(
+        String::from_utf8(stderr).unwrap(),
+        "loms: LOMS_ADDRES: unknown environment variable, ignored; did you mean LOMS_ADDRESS?\n"
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]
@@ -144,7 +189,7 @@ fn binary_serves_without_any_file() {
     let mut process = Process::start_in(elsewhere.path(), &[]);
     let cores = std::thread::available_parallelism().unwrap().get();
     let logged = process.started_with(["threads", "stock", "skus", "units"]);
-    assert_eq!(logged, [&cores.to_string(), "\"built in\"", "5", "\"1250\""]);
+    assert_eq!(logged, [&cores.to_string(), "\"built in\"", "5", "1250"]);
     assert_eq!(process.threads(), cores);
     process.signal("TERM");
     process.end();
@@ -197,6 +242,8 @@ fn client_commands_work_with_a_real_server() {
         "stock 1002 773297411",
         "create --user 7 1002:2 773297411:1 1002:1",
         "stock 1002 99",
+        "health",
+        "health --json --wait",
         "pay 1",
         "pay 1 --json",
         "cancel 1",
@@ -221,9 +268,9 @@ fn client_commands_work_with_a_real_server() {
 /// Replaces the times, which differ between runs.
 fn without_times(page: &str) -> String {
     let lines = page.lines().map(|line| match serde_json::from_str::<serde_json::Value>(line) {
-        Ok(mut order) if order.get("created_at").is_some() => {
-            order["created_at"] = "…".into();
-            order["updated_at"] = "…".into();
+        Ok(mut order) if order.get("createdAt").is_some() => {
+            order["createdAt"] = "…".into();
+            order["updatedAt"] = "…".into();
             format!("{order}\n")
         }
         Ok(_) | Err(_) => format!("{line}\n"),
@@ -266,7 +313,7 @@ fn expiry_is_logged_on_time_without_calls() {
     let expired = process.next_event();
     assert_eq!(
         (&expired["message"], &expired["level"], &expired["order"]),
-        (&"order expired".into(), &"INFO".into(), &"1".into())
+        (&"order expired".into(), &"INFO".into(), &1.into())
     );
     process.signal("TERM");
     process.end();

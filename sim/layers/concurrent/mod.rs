@@ -31,6 +31,7 @@ use crate::model::contract::Answer;
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::KeyText;
 use crate::progress::{self, Hung, reproduce};
+use crate::words::noun;
 
 /// Numbers of calls of the histories that are checked by search as well. A shorter one is recorded
 /// only if the search cannot decide the one before.
@@ -53,7 +54,8 @@ pub(crate) fn run(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
 }
 
 fn check(clients: u32, calls: u32, seed: u64) -> (String, Exit) {
-    let mut text = format!("concurrent: {clients} clients, {calls} calls\n");
+    let (some_clients, some_calls) = (noun(clients.into(), "client"), noun(calls.into(), "call"));
+    let mut text = format!("concurrent: {clients} {some_clients}, {calls} {some_calls}\n");
     let timer = Stopwatch::start();
     let run = match load::run(&load::Load::busy(clients, calls, seed)) {
         Ok(run) => run,

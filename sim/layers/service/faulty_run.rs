@@ -177,7 +177,7 @@ impl<'a> FaultyRun<'a> {
         let resolved = self.fault_counts.resolved + self.fault_counts.given_up;
         let resolved = self.injected.alter(Compared::EveryCallEnds, resolved, |calls| calls + 1);
         let steps = u64::try_from(self.plan.steps.len()).expect("lengths fit 64 bits");
-        let text = |count| format!("{count} calls");
+        let text = |count| format!("calls resolved: {count}");
         if resolved != steps {
             let at = Compared::EveryCallEnds;
             return Err(self.checker.without_call(at, text(resolved), text(steps)));

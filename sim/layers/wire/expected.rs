@@ -8,6 +8,7 @@ use tonic::Code;
 
 use super::{DetailCounts, ErrorInfo, ErrorStatus, OrderReply, Received, Reply};
 use crate::model::contract::{Answer, Call, OrderInfo, Refusal, Shortage, Status};
+use crate::words::counted;
 
 /// The most shortages among the details of a refusal.
 pub(crate) const MOST_SHORTAGES: usize = 150;
@@ -59,7 +60,8 @@ fn created(order: i64, status: Status, shortages: &[Shortage]) -> Reply {
 
 fn out_of_stock(order: i64, shortages: &[Shortage]) -> ErrorStatus {
     let lines = shortages.len();
-    let message = format!("order {order} failed: {lines} lines are short");
+    let (short, verb) = (counted(lines, "line"), if lines == 1 { "is" } else { "are" });
+    let message = format!("order {order} failed: {short} {verb} short");
     let facts = [
         ("order_id", order.to_string()),
         ("status", "failed".to_owned()),
@@ -113,7 +115,8 @@ fn message(call: Call<'_>, refusal: Refusal, max_lines: u16) -> String {
         }
         (Refusal::NoItems, _) => "items must hold at least one line".to_owned(),
         (Refusal::TooManyItems, Call::Create { items, .. }) => {
-            format!("items must hold at most {max_lines} lines, not {}", items.len())
+            let most = counted(usize::from(max_lines), "line");
+            format!("items must hold at most {most}, not {}", items.len())
         }
         (Refusal::InvalidItemSku(line), _) => format!("items[{line}].sku must not be 0"),
         (Refusal::InvalidItemCount(line), _) => format!("items[{line}].count must not be 0"),

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use super::{ErrorInfo, ErrorStatus, OrderReply, Received, Reply, expected};
 use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Status};
 use crate::model::refusal::{Facts, RefusalKind};
+use crate::words::counted;
 
 impl Received {
     /// The answer, if every detail follows the contract.
@@ -152,13 +153,14 @@ impl Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Created { order, status, shortages } => {
-                write!(f, "order {order} {status}, {} lines short", shortages.len())
+                write!(f, "order {order} {status}, {} short", counted(shortages.len(), "line"))
             }
             Self::Order(order) => {
                 write!(f, "{}, user {},", order.status, order.user)?;
                 order.items.iter().try_for_each(|(sku, count)| write!(f, " {sku}x{count}"))?;
                 let separator = if order.reason.is_empty() { "" } else { ", " };
-                write!(f, "{separator}{}, {} lines short", order.reason, order.shortages.len())
+                let short = counted(order.shortages.len(), "line");
+                write!(f, "{separator}{}, {short} short", order.reason)
             }
             Self::Done => f.write_str("ok"),
             Self::Stock(units) => write!(f, "{units} available"),
