@@ -149,11 +149,11 @@ where
     /// answer with the status [`OrderStatus::Failed`]. A server with `orders.failed_create:
     /// failed_precondition` answers with a refusal instead; [`Refusal::placed`] is then the order.
     ///
-    /// The key (1 to 64 bytes) identifies this create of this user: the server places one order for
-    /// all creates with this key within its `orders.idempotency_window`. Without a key, or with an
-    /// empty one, the client makes a random key, which covers the retries of this call. To repeat a
-    /// create after [`ClientError::Unreachable`] or [`ClientError::DeadlineExceeded`], pass a key
-    /// of your own in both calls: see [`idempotency_key`].
+    /// The key (1 to 255 bytes) identifies this create of this user: the server places one order
+    /// for all creates with this key within its `orders.idempotency_window`. Without a key, or with
+    /// an empty one, the client makes a random key, which covers the retries of this call. To
+    /// repeat a create after [`ClientError::Unreachable`] or [`ClientError::DeadlineExceeded`],
+    /// pass a key of your own in both calls: see [`idempotency_key`].
     ///
     /// # Errors
     /// Any [`ClientError`] except [`ClientError::Address`].

@@ -321,7 +321,7 @@ impl Day {
                 black_box(&self.state.apply(entry, &mut self.events));
             }
             Some(number) => {
-                set_key(entry, IdempotencyKey::new(&number.to_le_bytes()));
+                set_key(entry, IdempotencyKey::new(number.to_le_bytes()));
                 black_box(&self.state.apply(entry, &mut self.events));
                 set_key(entry, None);
             }

@@ -230,7 +230,7 @@ impl Marker {
         user: i64,
         key: &str,
     ) {
-        self.mark_if(key.len() == 64, Mark::KeyLongest);
+        self.mark_if(key.len() == 255, Mark::KeyLongest);
         let window = self.window(observation);
         match &mut self.new_keys {
             (since, count) if observation.at - *since < window => *count += 1,
@@ -336,7 +336,7 @@ impl Marker {
         let broken = usize::from(user <= 0)
             + usize::from(items.is_empty() || items.len() > most)
             + items.iter().filter(|item| item.0 == 0 || item.1 == 0).count()
-            + usize::from(key.len() > 64);
+            + usize::from(key.len() > 255);
         self.mark_if(broken > 1, Mark::CreateTwoRules);
         self.reached.insert(match refusal {
             Refusal::InvalidUser if user == 0 => Mark::CreateUserZero,

@@ -75,12 +75,12 @@ marks! {
         CreateSkuZero "create-sku-zero" "SKU 0 is refused",
         CreateCountZero "create-count-zero" "count 0 is refused",
         CreateSumOverflow "create-sum-overflow" "lines whose sum is over 32 bits are refused",
-        CreateKeyTooLong "create-key-too-long" "a key over 64 bytes is refused",
+        CreateKeyTooLong "create-key-too-long" "a key over 255 bytes is refused",
         CreateTwoRules "create-two-rules" "of several broken rules the strongest is reported",
     }
     "key" {
         KeyFirst "key-first" "a key seen for the first time",
-        KeyLongest "key-longest" "a key of 64 bytes",
+        KeyLongest "key-longest" "a key of 255 bytes",
         KeyRepeatedAwaiting "key-repeated-awaiting" "a repeat: the same answer, nothing changes",
         KeyRepeatedFailed "key-repeated-failed" "a repeat of a failed create: the same shortages",
         KeyRepeatedPaid "key-repeated-paid" "a repeat after the order is paid",

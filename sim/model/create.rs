@@ -5,7 +5,7 @@ use super::{Bug, Model, id_of, units};
 use crate::model::contract::{Answer, Refusal, Shortage, Status};
 
 /// Maximum length of an idempotency key, in bytes.
-const KEY_BYTES: usize = 64;
+const KEY_BYTES: usize = 255;
 
 impl Model {
     /// Checks everything that depends on the request alone, and stores the merged lines in
@@ -42,7 +42,7 @@ impl Model {
         if self.demand.len() > self.max_lines {
             return Err(Refusal::TooManyItems);
         }
-        if key.len() + usize::from(self.has(Bug::KeyOf64Refused)) > KEY_BYTES {
+        if key.len() + usize::from(self.has(Bug::KeyOf255Refused)) > KEY_BYTES {
             return Err(Refusal::KeyTooLong);
         }
         Ok(())

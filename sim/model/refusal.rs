@@ -123,7 +123,7 @@ refusals! {
     InvalidItemCount(line: u32) 5 InvalidArgument "INVALID_COUNT" "items[#].count";
     /// The counts of this SKU add up to more than `u32`.
     CountOverflow(sku: u32) 6 InvalidArgument "COUNT_OVERFLOW" "items";
-    /// The idempotency key is longer than 64 bytes.
+    /// The idempotency key is longer than 255 bytes.
     KeyTooLong 7 InvalidArgument "IDEMPOTENCY_KEY_TOO_LONG" "idempotencyKey";
     /// The order id is 0 or below.
     InvalidOrderId 8 InvalidArgument "INVALID_ORDER_ID" "orderID";

@@ -64,7 +64,7 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
         keyed: draw().pick(&[0, 1, 2, 4]),
         keys: draw().pick(&[0, 1, 2, 8]),
         retries: draw().pick(&[0, 1, 4]),
-        key_length: draw().pick(&[0, 0, 0, 40, 64]),
+        key_length: draw().pick(&[0, 0, 0, 40, 255]),
     };
     over_reserve(draw(), &mut workload.world.stock);
     workload

@@ -205,8 +205,8 @@ impl Op {
 pub(crate) struct Key {
     /// The name: `k3` for 3; 0 means no key.
     pub(crate) name: u32,
-    /// Minimum length in bytes; a shorter name is filled.
-    pub(crate) length: u8,
+    /// Minimum length in bytes, at most [`KeyText::LENGTH`]; a shorter name is filled.
+    pub(crate) length: u16,
     /// What it is filled with.
     pub(crate) fill: Fill,
 }
@@ -224,7 +224,8 @@ impl Default for KeyText {
 }
 
 impl KeyText {
-    const LENGTH: usize = 255;
+    /// The longest key of a plan: one byte longer than the contract allows.
+    pub(crate) const LENGTH: usize = 256;
 }
 
 impl Key {

@@ -17,7 +17,7 @@
 use std::fmt::{self, Display};
 
 use crate::model::{ContainerSizes, World};
-use crate::plan::{Fill, Key, Op, Plan, Step, Target};
+use crate::plan::{Fill, Key, KeyText, Op, Plan, Step, Target};
 
 /// The first line of every plan.
 const HEADER: &str = "plan v1";
@@ -260,6 +260,9 @@ fn read_key(word: &str) -> Result<Key, String> {
     let known = Fill::named(fill).ok_or_else(|| format!("unknown fill of a key: {fill:?}"))?;
     match (number(after(name, "k")?)?, number(length)?) {
         (0, _) => Err("a key's name is above 0".to_owned()),
+        (_, length) if usize::from(length) > KeyText::LENGTH => {
+            Err(format!("a key has at most {} bytes", KeyText::LENGTH))
+        }
         (name, length) => Ok(Key { name, length, fill: known }),
     }
 }
@@ -298,7 +301,7 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
 1 @0s c0 create user=1 1x1 2x4294967295 1x1
 3 @0s c7 create user=-9223372036854775808
 4 @1ns c0 create user=2 0x0 key=k7
-5 @1ns c0 create user=2 1x1 key=k7:65
+5 @1ns c0 create user=2 1x1 key=k7:256
 9 @599999999999ns c1 pay order#3
 10 @600s c0 cancel id=-5
 11 @600s c0 info id=9223372036854775807
@@ -354,17 +357,17 @@ stock 1=2 2=18446744073709551615/3 4294967295=0
 
     #[test]
     fn a_key_gets_leading_dots_up_to_its_length() {
-        let mut buffer = crate::plan::KeyText::default();
+        let mut buffer = KeyText::default();
         assert_eq!(Key::NONE.write(&mut buffer), "");
         assert_eq!(Key::named(4_294_967_295).write(&mut buffer), "k4294967295");
         let dots = Key::named(12);
         assert_eq!(Key { length: 5, ..dots }.write(&mut buffer), "..k12");
-        assert_eq!(Key { length: 255, ..dots }.write(&mut buffer).len(), 255);
+        assert_eq!(Key { length: 256, ..dots }.write(&mut buffer).len(), 256);
     }
 
     #[test]
     fn a_key_of_other_characters_is_text_and_back() {
-        let line = "1 @0s c0 create user=1 1x1 key=k7:64:combining\n";
+        let line = "1 @0s c0 create user=1 1x1 key=k7:255:combining\n";
         let text =
             format!("plan v1\nworld timeout=0s window=0s max_lines=1 start=0s\nstock\n{line}");
         assert_eq!(Plan::parse(&text).unwrap().to_string(), text);

@@ -68,7 +68,7 @@ pub(crate) struct Workload {
     /// Number of keys in use; 0 means that each create has its own key.
     pub(crate) keys: u64,
     /// Minimum length of a key.
-    pub(crate) key_length: u8,
+    pub(crate) key_length: u16,
     /// How many of 8 orders [`TargetChoice::Open`] never chooses: customers abandon them.
     pub(crate) abandoned: u64,
     /// How many of 16 calls of a client repeat its last call.

@@ -147,33 +147,26 @@ impl fmt::Display for DemandError {
 }
 
 /// A name that a client gives to one create, so that repeating the create makes no second order:
-/// 1 to 64 bytes. Keys of different users are independent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct IdempotencyKey {
-    bytes: [u8; Self::MAX_BYTES],
-    len: u8,
-}
+/// 1 to 255 bytes. Keys of different users are independent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(Vec<u8>);
 
 impl IdempotencyKey {
-    /// The longest key, in bytes.
-    pub const MAX_BYTES: usize = 64;
+    /// The longest key, in bytes. The length of a key fits one byte.
+    pub const MAX_BYTES: usize = 255;
 
-    /// The key of these bytes; `None` for an empty one and for one over
-    /// [`IdempotencyKey::MAX_BYTES`].
+    /// The key of these bytes, which are not copied if they are owned; `None` for an empty one and
+    /// for one over [`IdempotencyKey::MAX_BYTES`].
     #[must_use]
-    pub fn new(key: &[u8]) -> Option<Self> {
-        let mut bytes = [0; Self::MAX_BYTES];
-        bytes.get_mut(..key.len())?.copy_from_slice(key);
-        match u8::try_from(key.len()) {
-            Ok(len) if len > 0 => Some(Self { bytes, len }),
-            Ok(_) | Err(_) => None,
-        }
+    pub fn new(key: impl Into<Vec<u8>>) -> Option<Self> {
+        let key = key.into();
+        (1..=Self::MAX_BYTES).contains(&key.len()).then_some(Self(key))
     }
 
     /// The key's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.split_at(usize::from(self.len)).0
+        &self.0
     }
 }
 

@@ -96,13 +96,9 @@ impl<S: Sizes> Keys<S> {
         if self.len() == 0 {
             self.oldest_end = created.checked_add(self.window);
         }
-        let mut bytes = [0; 1 + IdempotencyKey::MAX_BYTES];
-        let (key, (len, rest)) = (key.as_bytes(), bytes.split_first_mut().expect("65 bytes"));
-        *len = u8::try_from(key.len()).expect("a key has at most 64 bytes");
-        let (stored, _) = rest.split_at_mut(key.len());
-        stored.copy_from_slice(key);
-        let (bytes, _) = bytes.split_at(key.len().checked_add(1).expect("at most 65"));
-        let bytes = self.bytes.push(bytes);
+        let key = key.as_bytes();
+        let len = u8::try_from(key.len()).expect("a key has at most 255 bytes");
+        let bytes = self.bytes.push(len, key);
         // As many buckets as keys, so that a chain has one link on average.
         if u64::from(self.buckets.count()) <= self.len() {
             self.split();

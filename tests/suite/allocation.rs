@@ -63,6 +63,8 @@ struct Shop {
     events: Vec<Event>,
     /// Used again for each create, so that no command is built while allocations are counted.
     create: Entry,
+    /// A key for each order, made before allocations are counted.
+    keys: Vec<Option<IdempotencyKey>>,
     clock: u64,
 }
 
@@ -77,6 +79,7 @@ impl Shop {
             state: LomsState::new(rules, &opening("1=1000000/0 2=1000000/0"), 1),
             events: Vec::with_capacity(8),
             create: Entry { index: 0, at: Timestamp::default(), command },
+            keys: (0..3 * ORDERS).map(|id| IdempotencyKey::new(id.to_le_bytes())).collect(),
             clock: 0,
         }
     }
@@ -92,10 +95,16 @@ impl Shop {
         self.events.clear();
         self.create.index = self.state.index() + 1;
         self.create.at = Timestamp::from_nanos(self.clock);
-        if let Command::CreateOrder { key, .. } = &mut self.create.command {
-            *key = keyed.then(|| IdempotencyKey::new(&id.to_le_bytes()).unwrap());
-        }
+        self.swap_key(id, keyed);
         self.state.apply(&self.create, &mut self.events).unwrap();
+        self.swap_key(id, keyed);
+    }
+
+    /// Moves the key of this order into the create, or back.
+    fn swap_key(&mut self, id: i64, keyed: bool) {
+        if let (true, Command::CreateOrder { key, .. }) = (keyed, &mut self.create.command) {
+            std::mem::swap(key, &mut self.keys[usize::try_from(id).unwrap()]);
+        }
     }
 
     fn apply(&mut self, command: Command) {

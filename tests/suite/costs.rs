@@ -96,7 +96,7 @@ fn a_command_visits_a_bounded_number_of_entries() {
                 let lines = if below(1_000) == 0 { 500 } else { 1 + below(4) };
                 let skus: Vec<u32> =
                     (0..lines).map(|_| 7 * u32::try_from(1 + below(1_000)).unwrap()).collect();
-                let key = (ids % 3 == 0).then(|| IdempotencyKey::new(&ids.to_le_bytes()).unwrap());
+                let key = (ids % 3 == 0).then(|| IdempotencyKey::new(ids.to_le_bytes()).unwrap());
                 ids += 1;
                 (create(skus, key), lines)
             }
@@ -170,12 +170,12 @@ fn chosen_keys_collide_only_under_a_known_secret() {
     let chosen: Vec<IdempotencyKey> = (0_u64..)
         .map(|number| number.to_le_bytes())
         .filter(|bytes| hash(KNOWN, 1, bytes).is_multiple_of(1_024))
-        .map(|bytes| IdempotencyKey::new(&bytes).unwrap())
+        .map(|bytes| IdempotencyKey::new(bytes).unwrap())
         .take(KEYS)
         .collect();
     let dearest = |secret| {
         let mut shop = Shop::new(rules(0, u64::MAX), &stock(1), secret);
-        chosen.iter().map(|key| shop.apply(create([7], Some(*key)))).max().unwrap()
+        chosen.iter().map(|key| shop.apply(create([7], Some(key.clone())))).max().unwrap()
     };
     let known = dearest(KNOWN);
     assert!(known > 500, "the keys do not collide, so this test shows nothing: {known} visits");

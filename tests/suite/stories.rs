@@ -74,16 +74,16 @@ async fn create_refuses_invalid_requests() {
         create user=7 0:1
         create user=7 1:1 2:0
         create user=7 1:1*1001
-        create user=7 1:1 key=é*33
-        create user=7 1:1 key=k*65
+        create user=7 1:1 key=é*128
+        create user=7 1:1 key=k*256
         # A request that breaks several rules is refused for the first of them.
-        create user=0 0:0*1001 key=k*65
-        create user=7 0:0*1001 key=k*65
-        create user=7 1:4294967295 1:1 2:0 0:1 key=k*65
-        create user=7 1:4294967295 1:1 2:1 0:0 key=k*65
-        create user=7 1:4294967295 1:1 key=k*65
+        create user=0 0:0*1001 key=k*256
+        create user=7 0:0*1001 key=k*256
+        create user=7 1:4294967295 1:1 2:0 0:1 key=k*256
+        create user=7 1:4294967295 1:1 2:1 0:0 key=k*256
+        create user=7 1:4294967295 1:1 key=k*256
         # Refusals used no id. The largest order and the longest key are accepted.
-        create user=7 3:1*1000 key=k*64
+        create user=7 3:1*1000 key=k*255
     ";
     check("contract_create_refusals", script).await;
 }

@@ -103,7 +103,7 @@ const INVALID: [Rule; 14] = [
     rule("a line of SKU 0 is INVALID_ARGUMENT", ANSWER, "create user=1 Ax1 0x1"),
     rule("a line of count 0 is INVALID_ARGUMENT", ANSWER, "create user=1 Ax1 Bx0"),
     rule("a sum over u32 is INVALID_ARGUMENT", ANSWER, "create user=1 Ax4294967295 Ax1"),
-    rule("a key over 64 bytes is INVALID_ARGUMENT", ANSWER, "create user=1 Ax1 key=k1:65"),
+    rule("a key over 255 bytes is INVALID_ARGUMENT", ANSWER, "create user=1 Ax1 key=k1:256"),
     rule("1,001 lines are INVALID_ARGUMENT", ANSWER, "create user=1 Ax1*1001"),
     rule(
         "an invalid create uses no id",
@@ -225,11 +225,11 @@ const CANCEL: [Rule; 13] = [
 ];
 
 const KEYS: [Rule; 9] = [
-    rule("a key of 64 bytes is OK", OK, "create user=1 Ax1 key=k1:64"),
+    rule("a key of 255 bytes is OK", OK, "create user=1 Ax1 key=k1:255"),
     rule(
         "keys that differ in the last byte are different",
         ID,
-        "create user=1 Ax1 key=k1:64;create user=1 Ax2 key=k2:64",
+        "create user=1 Ax1 key=k1:255;create user=1 Ax2 key=k2:255",
     ),
     rule(
         "a used key returns the first order",

@@ -21,7 +21,7 @@ const MAX_LINES: [u32; 5] = [1, 2, 3, 5, 1_000];
 const USERS: [i64; 6] = [1, i64::MAX, i64::MAX - 1, 0, -1, i64::MIN];
 const ORDERS: [i64; 7] = [1, i64::MAX, 1 << 32, (1 << 32) - 1, 0, -1, i64::MIN];
 const SKUS: [u32; 4] = [0, 1, u32::MAX, 1 << 16];
-const KEY_LENGTHS: [u8; 7] = [0, 40, 63, 64, 64, 65, 255];
+const KEY_LENGTHS: [u16; 7] = [0, 40, 64, 254, 255, 255, 256];
 
 /// One seed in this many also has a plan of creates with hundreds of lines.
 const WIDE_SAMPLE: u64 = 16;

@@ -9,7 +9,7 @@ use crate::layers::wire::expected::MOST_SHORTAGES;
 use crate::model::contract::{Answer, Call, Status};
 
 /// Maximum length of a key in bytes.
-const KEY_BYTES: usize = 64;
+const KEY_BYTES: usize = 255;
 
 /// The counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl EdgeCounts {
         "most lines",
         "over 150 lines reserved",
         "a line too many",
-        "key of 64 bytes",
+        "key of 255 bytes",
         "longer key",
         "key not ASCII",
         "largest user",

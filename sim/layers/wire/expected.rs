@@ -124,7 +124,7 @@ fn message(call: Call<'_>, refusal: Refusal, max_lines: u16) -> String {
             format!("the counts of SKU {sku} must not add up to more than 4294967295")
         }
         (Refusal::KeyTooLong, Call::Create { key, .. }) => {
-            format!("idempotencyKey must have at most 64 bytes, not {}", key.len())
+            format!("idempotencyKey must have at most 255 bytes, not {}", key.len())
         }
         (Refusal::InvalidOrderId, Call::Info(order) | Call::Pay(order) | Call::Cancel(order)) => {
             format!("orderID must be above 0, not {order}")

@@ -65,7 +65,7 @@ const PROGRAMS: &[(Bug, &str)] = &[
         "create 1 1:1 key=0123456789abcdef0123456789abcdefX; \
          create 1 1:1 key=0123456789abcdef0123456789abcdefY",
     ),
-    (Bug::KeyOf64Refused, "create 1 1:1 key*64"),
+    (Bug::KeyOf255Refused, "create 1 1:1 key*255"),
     (Bug::MaxLinesAfterMerging, "create 1 1:1 1:1 1:1 1:1 1:1"),
     (Bug::ItemsBeforeUser, "create 0"),
     (Bug::StockReturnsTotal, "stock 1"),

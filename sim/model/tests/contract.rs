@@ -64,23 +64,23 @@ fn create_merges_lines_of_one_sku() {
 
 #[test]
 fn create_reports_the_strongest_refusal() {
-    let key65 = "key*65";
+    let key256 = "key*256";
     story(&format!(
         "
-        create 0 {key65}                     => refused: InvalidUser
+        create 0 {key256}                    => refused: InvalidUser
         create -1 0:0                        => refused: InvalidUser
-        create 1 {key65}                     => refused: NoItems
-        create 1 0:0 1:1 1:1 1:1 1:1 {key65} => refused: TooManyItems
+        create 1 {key256}                    => refused: NoItems
+        create 1 0:0 1:1 1:1 1:1 1:1 {key256} => refused: TooManyItems
         create 1 1:1 1:1 1:1 1:1 1:1         => refused: TooManyItems
-        create 1 1:1 0:0 {key65}             => refused: InvalidItemSku(1)
+        create 1 1:1 0:0 {key256}            => refused: InvalidItemSku(1)
         create 1 1:0 0:1                     => refused: InvalidItemCount(0)
         create 1 1:1 0:1 1:0                 => refused: InvalidItemSku(1)
         create 1 1:4294967295 1:4294967295 1:0 => refused: InvalidItemCount(2)
-        create 1 9:4294967295 9:1 {key65}    => refused: CountOverflow(9)
-        create 1 9:1 {key65}                 => refused: KeyTooLong
-        create 1 1:1 1:1 1:1 1:1 key*64      => order 1 awaiting
-        create 1 0:1 key*64                  => refused: InvalidItemSku(0)
-        create 1 9:1 key*64                  => refused: IdempotencyKeyReused(1)
+        create 1 9:4294967295 9:1 {key256}   => refused: CountOverflow(9)
+        create 1 9:1 {key256}                => refused: KeyTooLong
+        create 1 1:1 1:1 1:1 1:1 key*255     => order 1 awaiting
+        create 1 0:1 key*255                 => refused: InvalidItemSku(0)
+        create 1 9:1 key*255                 => refused: IdempotencyKeyReused(1)
         create 1 9:1                         => order 2 failed, short 9: 1 of 0
         "
     ));

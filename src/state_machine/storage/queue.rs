@@ -107,12 +107,13 @@ impl<S: Sizes> Default for ByteQueue<S> {
 }
 
 impl<S: Sizes> ByteQueue<S> {
-    /// Adds a string at the back and returns its place. It has at least one byte, and at most as
-    /// many as a chunk.
-    pub(in super::super) fn push(&mut self, bytes: &[u8]) -> u64 {
+    /// Adds a byte and the bytes after it at the back, as one string, and returns its place. It has
+    /// at most as many bytes as a chunk.
+    pub(in super::super) fn push(&mut self, first: u8, rest: &[u8]) -> u64 {
         S::visit();
         let fits = |chunk: &Vec<u8>| {
-            chunk.len().checked_add(bytes.len()).is_some_and(|len| len <= size(S::BYTES_CHUNK))
+            let len = chunk.len().checked_add(1).and_then(|len| len.checked_add(rest.len()));
+            len.is_some_and(|len| len <= size(S::BYTES_CHUNK))
         };
         match self.chunks.back() {
             Some(chunk) if fits(chunk) => {}
@@ -123,7 +124,8 @@ impl<S: Sizes> ByteQueue<S> {
         let chunks_before = self.chunks.len().checked_sub(1).expect("there is a chunk by now");
         let chunk = self.chunks.back_mut().expect("there is a chunk by now");
         let start = [chunks_before, chunk.len()].map(|n| u64::try_from(n).expect("fits 64 bits"));
-        chunk.extend_from_slice(bytes);
+        chunk.push(first);
+        chunk.extend_from_slice(rest);
         let [chunks_before, within] = start;
         let place = chunks_before.checked_mul(u64::from(S::BYTES_CHUNK));
         let place = place.and_then(|place| place.checked_add(self.base)?.checked_add(within));
@@ -215,7 +217,7 @@ mod tests {
         fn check<S: Sizes>() {
             let (mut queue, mut bytes) = (Queue::<u64, S>::default(), ByteQueue::<S>::default());
             for turn in 0..20_000 {
-                let (entry, string) = (queue.push(turn), bytes.push(b"a key of twenty bytes"));
+                let (entry, string) = (queue.push(turn), bytes.push(b'a', b" key of twenty bytes"));
                 queue.drop_until(entry);
                 bytes.drop_until(string);
                 assert!(queue.chunks.len() <= 2 && bytes.chunks.len() <= 2);
@@ -233,8 +235,8 @@ mod tests {
             let mut random = Random::new(2);
             for turn in 0..20_000_u64 {
                 let byte = u8::try_from(turn % 251).unwrap();
-                let string = vec![byte; usize::try_from(1 + random.below(65)).unwrap()];
-                expected.push_back((queue.push(&string), string));
+                let string = vec![byte; usize::try_from(1 + random.below(256)).unwrap()];
+                expected.push_back((queue.push(byte, &string[1..]), string));
                 if random.below(3) > 0 && turn > 6_000 {
                     expected.pop_front();
                     if let Some((place, _)) = expected.front() {

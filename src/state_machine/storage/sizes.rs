@@ -10,7 +10,8 @@ pub trait Sizes: Clone + Copy + Default + fmt::Debug + Send + Sync + 'static {
     const FIRST_CHUNK_LOG: u32;
     /// Entries in a chunk of a queue.
     const QUEUE_CHUNK: u32;
-    /// Bytes in a chunk of a queue of byte strings: at least 65, a key of 64 bytes and its length.
+    /// Bytes in a chunk of a queue of byte strings: at least 256, a key of 255 bytes and its
+    /// length.
     const BYTES_CHUNK: u32;
     /// Places that a word of a bit set holds, as a power of two: 1 to 6.
     const WORD_LOG: u32;
@@ -46,7 +47,7 @@ pub struct Tiny;
 impl Sizes for Tiny {
     const FIRST_CHUNK_LOG: u32 = 0;
     const QUEUE_CHUNK: u32 = 2;
-    const BYTES_CHUNK: u32 = 70;
+    const BYTES_CHUNK: u32 = 260;
     const WORD_LOG: u32 = 1;
     const TABLE_ENTRIES: usize = 1;
     const KEY_HASH_BITS: u32 = 2;
