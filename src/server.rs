@@ -16,21 +16,23 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpListener;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
+use tonic_reflection::pb;
 use tracing::info;
 
 use crate::grpc::proto::FILE_DESCRIPTOR_SET;
-use crate::grpc::proto::loms_server::LomsServer;
+use crate::grpc::protocol;
 use crate::grpc::service::{LomsService, ServiceOptions};
 use crate::sequencer::Sequencer;
 pub use call::CallKind;
 pub use drain::{DRAIN, Drained, LINGER, Stop};
 use health::ServerHealth;
-use limits::{Limits, max_request_bytes};
+use limits::Limits;
 pub use workers::{Serving, serve as serve_on};
 
 /// How to serve.
@@ -67,8 +69,7 @@ pub async fn serve(
     options: ServerOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<Drained> {
-    let loms = LomsServer::new(LomsService::new(Arc::clone(&sequencer), options.service))
-        .max_decoding_message_size(max_request_bytes(options.service.max_lines));
+    let loms = LomsService::new(Arc::clone(&sequencer), options.service);
     serve_calls(listener, sequencer, options, loms, shutdown).await
 }
 
@@ -89,19 +90,11 @@ where
 {
     let (stop, not_serving) = (Stop::default(), Stop::default());
     let health = ServerHealth::new(not_serving.stopped());
-    let health = HealthServer::new(health).max_decoding_message_size(SMALL_REQUEST_BYTES);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(io::Error::other)?
-        .max_decoding_message_size(SMALL_REQUEST_BYTES);
-    let others = Routes::new(health).add_service(reflection).prepare();
+    let others = health_and_reflection(health).map_err(io::Error::other)?;
     let serving = Serving {
         threads: options.threads,
         service: Services { loms, others },
         kind_of,
-        max_request_bytes: max_request_bytes(options.service.max_lines),
         limits: options.limits,
     };
     let delay = options.limits.stop_delay;
@@ -121,9 +114,6 @@ where
     }
 }
 
-/// The largest request of health and reflection, in bytes.
-const SMALL_REQUEST_BYTES: usize = 4 << 10;
-
 /// How the calls of each path send their requests.
 fn kind_of(path: &str) -> CallKind {
     match path {
@@ -136,8 +126,35 @@ fn kind_of(path: &str) -> CallKind {
 fn is_of_loms(path: &str) -> bool {
     let method = path.strip_prefix('/');
     method
-        .and_then(|path| path.strip_prefix(LomsServer::<LomsService>::NAME))
+        .and_then(|path| path.strip_prefix(LomsService::NAME))
         .is_some_and(|method| method.starts_with('/'))
+}
+
+/// The largest request to health and reflection, in bytes.
+const MAX_REQUEST_BYTES: usize = 4 << 10;
+
+/// Health, and reflection in the versions 1 and 1alpha, which older tools need.
+fn health_and_reflection(health: ServerHealth) -> Result<Routes, tonic_reflection::server::Error> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .include_reflection_service(false)
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(pb::v1alpha::FILE_DESCRIPTOR_SET)
+    };
+    let health = HealthServer::new(health)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
+    let v1 = reflection()
+        .build_v1()?
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
+    let v1alpha = reflection()
+        .build_v1alpha()?
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
+    Ok(Routes::new(health).add_service(v1).add_service(v1alpha).prepare())
 }
 
 type Answering = BoxFuture<Response<Body>, Infallible>;
@@ -163,6 +180,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if let Some(refusal) = protocol::refuse(&request) {
+            return Box::pin(async { Ok(refusal) });
+        }
         if is_of_loms(request.uri().path()) {
             self.loms.call(request)
         } else {

@@ -84,8 +84,9 @@ fn run() -> Result<(Vec<Seen>, Instant, Duration), String> {
     };
     let sequencer = Arc::new(Sequencer::new(LomsState::new(Rules::default(), &stock, 0), clock));
     for order in 0..ORDERS {
-        let lines = items(order).map(|item| (item.sku, item.count)).into_iter();
-        let create = order_create(1, lines, "", 2).map_err(|invalid| invalid.to_string())?;
+        let lines = items(order).map(|item| (item.sku.into(), item.count.into()));
+        let create = order_create(1, lines.into_iter(), String::new(), [], 2)
+            .map_err(|invalid| invalid.to_string())?;
         let present = sequencer.present().expect("nothing is due yet");
         assert!(present.submit(create).value.is_ok(), "every SKU has enough stock");
     }

@@ -98,7 +98,7 @@ pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
 /// The service of the no-op, as the server serves any service.
 fn noop<S>(threads: NonZeroUsize, service: S) -> Serving<S> {
     let limits = Limits::default();
-    Serving { threads, service, kind_of: |_| CallKind::Stream, max_request_bytes: 0, limits }
+    Serving { threads, service, kind_of: |_| CallKind::Stream, limits }
 }
 
 /// The stock file of LOMS: 1,000 SKUs with more units than any run orders.

@@ -93,8 +93,9 @@ impl<S: Sizes> Subject<S> {
     ) -> Result<SubjectReply, InvalidRequest> {
         match call {
             Call::Create { user, items, key } => {
-                let items = items.iter().copied();
-                let command = convert::order_create(user, items, key, self.max_lines)?;
+                let items = items.iter().map(|&(sku, count)| (sku.into(), count.into()));
+                let (key, metadata) = (key.to_owned(), []);
+                let command = convert::order_create(user, items, key, metadata, self.max_lines)?;
                 Ok(self.submit(at, command))
             }
             Call::Pay(order) => Ok(self.submit(at, Command::PayOrder(convert::order_id(order)?))),
@@ -110,7 +111,7 @@ impl<S: Sizes> Subject<S> {
                 })
             }
             Call::Stock(sku) => {
-                let sku = convert::sku(sku)?;
+                let sku = convert::sku(sku.into())?;
                 self.expire_until(at);
                 let available = self.state.available(sku);
                 Ok(available
@@ -334,11 +335,14 @@ fn invalid_refusal(invalid: InvalidRequest) -> Refusal {
         InvalidRequest::User(_) => Refusal::InvalidUser,
         InvalidRequest::NoItems => Refusal::NoItems,
         InvalidRequest::TooManyItems { .. } => Refusal::TooManyItems,
-        InvalidRequest::ItemSku(line) => Refusal::InvalidItemSku(place(line)),
-        InvalidRequest::ItemCount(line) => Refusal::InvalidItemCount(place(line)),
+        InvalidRequest::ItemSku(line, _) => Refusal::InvalidItemSku(place(line)),
+        InvalidRequest::ItemCount(line, _) => Refusal::InvalidItemCount(place(line)),
         InvalidRequest::CountOverflow(sku) => Refusal::CountOverflow(sku.get()),
         InvalidRequest::KeyTooLong(_) => Refusal::KeyTooLong,
+        InvalidRequest::KeyMetadata | InvalidRequest::KeysDiffer => {
+            unreachable!("a plan has no key in the metadata")
+        }
         InvalidRequest::OrderId(_) => Refusal::InvalidOrderId,
-        InvalidRequest::Sku => Refusal::InvalidSku,
+        InvalidRequest::Sku(_) => Refusal::InvalidSku,
     }
 }

@@ -17,8 +17,9 @@ use crate::state_machine::{
 /// If a create breaks several rules, the first in this list is reported: [`InvalidRequest::User`],
 /// [`InvalidRequest::NoItems`], [`InvalidRequest::TooManyItems`]; then line by line, in request
 /// order, [`InvalidRequest::ItemSku`] and [`InvalidRequest::ItemCount`]; then
-/// [`InvalidRequest::CountOverflow`] of the lowest such SKU; then [`InvalidRequest::KeyTooLong`].
-/// All of them come before any refusal by the core.
+/// [`InvalidRequest::CountOverflow`] of the lowest such SKU; then [`InvalidRequest::KeyMetadata`],
+/// [`InvalidRequest::KeysDiffer`] and [`InvalidRequest::KeyTooLong`]. All of them come before any
+/// refusal by the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidRequest {
     /// The user is 0 or below.
@@ -32,18 +33,22 @@ pub enum InvalidRequest {
         /// `orders.max_lines`.
         most: u16,
     },
-    /// The line at this index, from 0, has SKU 0.
-    ItemSku(usize),
-    /// The line at this index, from 0, has count 0.
-    ItemCount(usize),
+    /// The line at this index, from 0, has this SKU, which is 0 or above `u32::MAX`.
+    ItemSku(usize, u64),
+    /// The line at this index, from 0, has this count, which is 0 or above `u32::MAX`.
+    ItemCount(usize, u64),
     /// The counts of this SKU add up to more than `u32::MAX`.
     CountOverflow(Sku),
-    /// The idempotency key has this many bytes; at most 64 are allowed.
+    /// The metadata `idempotency-key` is not printable ASCII.
+    KeyMetadata,
+    /// The metadata `idempotency-key` is another key than the field, or than itself.
+    KeysDiffer,
+    /// The idempotency key has this many bytes, more than [`IdempotencyKey::MAX_BYTES`].
     KeyTooLong(usize),
     /// The order id is 0 or below.
     OrderId(i64),
-    /// The SKU is 0.
-    Sku,
+    /// The SKU is 0 or above `u32::MAX`.
+    Sku(u64),
 }
 
 impl InvalidRequest {
@@ -53,11 +58,11 @@ impl InvalidRequest {
         match self {
             Self::User(_) => "user".into(),
             Self::NoItems | Self::TooManyItems { .. } | Self::CountOverflow(_) => "items".into(),
-            Self::ItemSku(line) => format!("items[{line}].sku"),
-            Self::ItemCount(line) => format!("items[{line}].count"),
-            Self::KeyTooLong(_) => "idempotencyKey".into(),
+            Self::ItemSku(line, _) => format!("items[{line}].sku"),
+            Self::ItemCount(line, _) => format!("items[{line}].count"),
+            Self::KeyMetadata | Self::KeysDiffer | Self::KeyTooLong(_) => "idempotencyKey".into(),
             Self::OrderId(_) => "orderID".into(),
-            Self::Sku => "sku".into(),
+            Self::Sku(_) => "sku".into(),
         }
     }
 }
@@ -71,10 +76,20 @@ impl fmt::Display for InvalidRequest {
                 let noun = if *most == 1 { "line" } else { "lines" };
                 write!(f, "items must hold at most {most} {noun}, not {lines}")
             }
-            Self::ItemSku(line) => write!(f, "items[{line}].sku must not be 0"),
-            Self::ItemCount(line) => write!(f, "items[{line}].count must not be 0"),
+            Self::ItemSku(_, value) | Self::ItemCount(_, value) | Self::Sku(value) => {
+                match (self.field(), value) {
+                    (field, 0) => write!(f, "{field} must not be 0"),
+                    (field, _) => write!(f, "{field} must be at most {}, not {value}", u32::MAX),
+                }
+            }
             Self::CountOverflow(sku) => {
                 write!(f, "the counts of SKU {sku} must not add up to more than {}", u32::MAX)
+            }
+            Self::KeyMetadata => {
+                write!(f, "the metadata idempotency-key must be printable ASCII")
+            }
+            Self::KeysDiffer => {
+                write!(f, "idempotencyKey and the metadata idempotency-key must be the same")
             }
             Self::KeyTooLong(bytes) => write!(
                 f,
@@ -82,19 +97,20 @@ impl fmt::Display for InvalidRequest {
                 IdempotencyKey::MAX_BYTES
             ),
             Self::OrderId(order) => write!(f, "orderID must be above 0, not {order}"),
-            Self::Sku => write!(f, "sku must not be 0"),
         }
     }
 }
 
-/// Validates a create. `items` are pairs of SKU and count, in the order of the request.
+/// Validates a create. `items` are pairs of SKU and count, in the order of the request. `key` is
+/// the field; `key_metadata` has the values of the metadata `idempotency-key`.
 ///
 /// # Errors
 /// The first rule that it breaks, in the order that [`InvalidRequest`] gives.
-pub fn order_create(
+pub fn order_create<'a>(
     user: i64,
-    items: impl ExactSizeIterator<Item = (u32, u32)>,
-    key: &str,
+    items: impl ExactSizeIterator<Item = (u64, u64)>,
+    key: String,
+    key_metadata: impl IntoIterator<Item = &'a [u8]>,
     max_lines: u16,
 ) -> Result<Command, InvalidRequest> {
     let user = UserId::new(user).ok_or(InvalidRequest::User(user))?;
@@ -107,8 +123,8 @@ pub fn order_create(
     let lines = items
         .enumerate()
         .map(|(place, (sku, count))| {
-            let sku = Sku::new(sku).ok_or(InvalidRequest::ItemSku(place))?;
-            let count = Count::new(count).ok_or(InvalidRequest::ItemCount(place))?;
+            let sku = fits(sku, Sku::new).ok_or(InvalidRequest::ItemSku(place, sku))?;
+            let count = fits(count, Count::new).ok_or(InvalidRequest::ItemCount(place, count))?;
             Ok(Line { sku, count })
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -120,13 +136,32 @@ pub fn order_create(
             InvalidRequest::TooManyItems { lines: lines_given, most: max_lines }
         }
     })?;
-    let key = match key {
-        "" => None,
+    let key = match one_key(key, key_metadata)? {
+        key if key.is_empty() => None,
         key => {
-            Some(IdempotencyKey::new(key.as_bytes()).ok_or(InvalidRequest::KeyTooLong(key.len()))?)
+            let bytes = key.len();
+            Some(IdempotencyKey::new(key).ok_or(InvalidRequest::KeyTooLong(bytes))?)
         }
     };
     Ok(Command::CreateOrder { user, demand, key })
+}
+
+/// The key that field and metadata give together. Empty means none.
+fn one_key<'a>(
+    mut key: String,
+    metadata: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<String, InvalidRequest> {
+    for value in metadata {
+        let value = str::from_utf8(value).ok();
+        let value = value.filter(|value| value.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        let value = value.ok_or(InvalidRequest::KeyMetadata)?;
+        if key.is_empty() {
+            value.clone_into(&mut key);
+        } else if !value.is_empty() && value != key {
+            return Err(InvalidRequest::KeysDiffer);
+        }
+    }
+    Ok(key)
 }
 
 /// Validates an order id.
@@ -140,9 +175,14 @@ pub fn order_id(order: i64) -> Result<OrderId, InvalidRequest> {
 /// Validates the SKU of a StocksInfo.
 ///
 /// # Errors
-/// It is 0.
-pub fn sku(sku: u32) -> Result<Sku, InvalidRequest> {
-    Sku::new(sku).ok_or(InvalidRequest::Sku)
+/// It is 0 or above `u32::MAX`.
+pub fn sku(sku: u64) -> Result<Sku, InvalidRequest> {
+    fits(sku, Sku::new).ok_or(InvalidRequest::Sku(sku))
+}
+
+/// A field of 32 bits; `None` if its value on the wire does not fit or is not valid.
+fn fits<T>(value: u64, valid: impl FnOnce(u32) -> Option<T>) -> Option<T> {
+    valid(u32::try_from(value).ok()?)
 }
 
 /// The response to a create.

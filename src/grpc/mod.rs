@@ -4,8 +4,11 @@
 //! |---|---|
 //! | [`convert`] | requests → checked values, and values of the core → responses |
 //! | [`status`] | refusals → gRPC statuses with google.rpc details |
-//! | `codec` | messages ↔ bytes |
-//! | [`service`] | one method per call: convert, submit, convert |
+//! | [`service`] | the service: convert, submit, convert |
+//! | [`protocol`] | the rules of gRPC over HTTP/2: method, content type, timeout |
+//! | `unary` | requests and responses ↔ messages |
+//! | `requests` | request messages, with every integer as it is on the wire |
+//! | `codec` | messages ↔ bytes, for clients |
 //!
 //! Generated types never leave this module and `client.rs`.
 
@@ -13,9 +16,15 @@ mod codec;
 #[cfg(feature = "server")]
 pub mod convert;
 #[cfg(feature = "server")]
+pub mod protocol;
+#[cfg(feature = "server")]
+mod requests;
+#[cfg(feature = "server")]
 pub mod service;
 #[cfg(feature = "server")]
 pub mod status;
+#[cfg(feature = "server")]
+mod unary;
 
 /// The type URL of an OrderCreateResponse among the details of a status.
 pub(crate) const ORDER_CREATE_RESPONSE: &str = "type.googleapis.com/loms.OrderCreateResponse";

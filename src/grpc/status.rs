@@ -21,9 +21,11 @@ impl From<InvalidRequest> for Status {
             InvalidRequest::User(_) => "INVALID_USER",
             InvalidRequest::NoItems => "NO_ITEMS",
             InvalidRequest::TooManyItems { .. } => "TOO_MANY_ITEMS",
-            InvalidRequest::ItemSku(_) | InvalidRequest::Sku => "INVALID_SKU",
-            InvalidRequest::ItemCount(_) => "INVALID_COUNT",
+            InvalidRequest::ItemSku(..) | InvalidRequest::Sku(_) => "INVALID_SKU",
+            InvalidRequest::ItemCount(..) => "INVALID_COUNT",
             InvalidRequest::CountOverflow(_) => "COUNT_OVERFLOW",
+            InvalidRequest::KeyMetadata => "INVALID_IDEMPOTENCY_KEY",
+            InvalidRequest::KeysDiffer => "IDEMPOTENCY_KEYS_DIFFER",
             InvalidRequest::KeyTooLong(_) => "IDEMPOTENCY_KEY_TOO_LONG",
             InvalidRequest::OrderId(_) => "INVALID_ORDER_ID",
         };
@@ -70,6 +72,12 @@ impl From<Rejection> for Status {
 pub(super) fn sku_not_found(sku: Sku) -> Status {
     let message = format!("there is no stock record of SKU {sku}");
     refuse(Code::NotFound, "SKU_NOT_FOUND", message, [("sku", sku.to_string())])
+}
+
+/// The deadline of the client has passed before the call was executed. Nothing was done.
+pub(super) fn deadline_passed() -> Status {
+    let message = "the deadline passed before the call was executed".to_owned();
+    refuse(Code::DeadlineExceeded, "DEADLINE_PASSED", message, [])
 }
 
 /// The delay in the RetryInfo. A million orders expire in less time.

@@ -83,6 +83,8 @@ impl Sequencer {
                 return present;
             }
             caught_up.await;
+            // Lets the caller drop a call that the client has given up meanwhile.
+            yield_now().await;
         }
     }
 }

@@ -125,6 +125,12 @@ impl Sequencer {
         Ok(Present { sequencer: self, inner, called, at, expired })
     }
 
+    /// The present time, by the clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
     /// The nanoseconds since this time; 0 if the clock went backwards.
     fn since(&self, start: Timestamp) -> u64 {
         (self.clock)().as_nanos().saturating_sub(start.as_nanos())
@@ -140,7 +146,7 @@ impl Sequencer {
 pub struct Present<'a> {
     sequencer: &'a Sequencer,
     inner: MutexGuard<'a, Inner>,
-    /// When the call arrived, by the clock.
+    /// The time by the clock, just before the lock was taken.
     called: Timestamp,
     /// The time of a command.
     at: Timestamp,
@@ -149,6 +155,12 @@ pub struct Present<'a> {
 }
 
 impl Present<'_> {
+    /// The time by the clock, last read before the lock was taken.
+    #[must_use]
+    pub fn called(&self) -> Timestamp {
+        self.called
+    }
+
     /// Executes a command.
     pub fn submit(mut self, command: Command) -> Sequenced<Result<Outcome, Rejection>> {
         let at = self.at;
@@ -200,6 +212,11 @@ impl Present<'_> {
             log::read(index, read, sequencer.since(called));
         }
         Sequenced { index, value }
+    }
+
+    /// Releases the lock without a call.
+    pub fn leave(self) {
+        self.release();
     }
 
     /// Releases the lock. Returns the index of the last entry, and when the call arrived.

@@ -17,8 +17,10 @@ pub(super) struct Activity {
     begun: AtomicU64,
     /// Streams that have not ended.
     open: AtomicU32,
-    /// Calls that have arrived and are not answered.
-    in_flight: AtomicU32,
+    /// Calls that are not answered.
+    calls: AtomicU32,
+    /// Requests of calls that have not arrived.
+    arriving: AtomicU32,
     /// Cancelled calls, less the answered ones.
     cancelled: AtomicU32,
     /// The next stream that hyper starts is a watch.
@@ -44,8 +46,11 @@ impl Activity {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Calls that have arrived and are not answered.
     pub(super) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        let arriving = self.arriving.load(Ordering::Relaxed);
+        let calls = self.calls.load(Ordering::Relaxed);
+        calls.checked_sub(arriving).expect("the request of a call ends before the call")
     }
 
     /// Says that the stream which hyper starts next is a watch: it has no time limit.
@@ -76,23 +81,34 @@ impl Drop for OpenStream {
     }
 }
 
+/// The request of a call that has not arrived.
+#[derive(Debug)]
+pub(super) struct ArrivingRequest(Arc<Activity>);
+
+impl ArrivingRequest {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        activity.arriving.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for ArrivingRequest {
+    fn drop(&mut self) {
+        self.0.arriving.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A call that has not been answered. If it is dropped, the client has cancelled it.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     activity: Arc<Activity>,
-    arrived: bool,
     answered: bool,
 }
 
 impl OpenCall {
     pub(super) fn new(activity: &Arc<Activity>) -> Self {
-        Self { activity: Arc::clone(activity), arrived: false, answered: false }
-    }
-
-    /// The whole request is here.
-    pub(super) fn arrive(&mut self) {
-        self.arrived = true;
-        self.activity.in_flight.fetch_add(1, Ordering::Relaxed);
+        activity.calls.fetch_add(1, Ordering::Relaxed);
+        Self { activity: Arc::clone(activity), answered: false }
     }
 
     /// The answer is made.
@@ -103,9 +119,7 @@ impl OpenCall {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        if self.arrived {
-            self.activity.in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.activity.calls.fetch_sub(1, Ordering::Relaxed);
         let cancelled = self.activity.cancelled.load(Ordering::Relaxed);
         let cancelled = match (self.answered, cancelled) {
             (true, 0) => return,

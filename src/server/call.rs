@@ -1,208 +1,101 @@
-//! One call: waits until its request has arrived, within limits, and then passes it on.
-//!
-//! A request is stored as it arrives. Nothing is reserved for what its client announces. A call
-//! that its client has cancelled before that has no effect.
+//! One call: whether its request has arrived, and whether it is answered or cancelled.
 
 use std::convert::Infallible;
-use std::error::Error;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::codegen::http::request::Parts;
 use tonic::codegen::http::{Request, Response};
 
-use super::activity::{Activity, OpenCall};
-use crate::grpc::status;
+use super::activity::{Activity, ArrivingRequest, OpenCall};
 
 /// How a call sends its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
-    /// One message, limited by [`Serving::max_request_bytes`].
-    ///
-    /// [`Serving::max_request_bytes`]: super::Serving::max_request_bytes
+    /// One message, which arrives before the call is executed.
     Unary,
-    /// Several messages, or one that the service itself limits.
+    /// Several messages.
     Stream,
     /// A watch of the health, which lasts as long as its client wishes.
     Watch,
 }
 
-/// The client cancelled the call, or its connection is gone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cancelled;
-
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the client cancelled the call")
-    }
-}
-
-impl Error for Cancelled {}
-
 /// A call of a service.
-pub(super) struct Call<S: Service<Request<Body>>> {
-    service: S,
-    step: Step<S::Future>,
+#[derive(Debug)]
+pub(super) struct Call<F> {
+    answer: F,
     open: OpenCall,
 }
 
-enum Step<F> {
-    Arriving(Arriving),
-    Answering(F),
-}
-
-impl<S> Call<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
-    pub(super) fn new(
-        mut service: S,
+impl<F> Call<F> {
+    pub(super) fn new<S>(
+        service: &mut S,
         request: Request<Incoming>,
         kind: CallKind,
-        limit: usize,
         activity: &Arc<Activity>,
-    ) -> Self {
+    ) -> Self
+    where
+        S: Service<Request<Body>, Future = F>,
+    {
         let open = OpenCall::new(activity);
-        let step = match kind {
+        let request = request.map(|body| match kind {
             CallKind::Unary => {
-                let (parts, body) = request.into_parts();
-                Step::Arriving(Arriving {
-                    parts: Some(parts),
-                    body,
-                    bytes: Arrived::Nothing,
-                    limit,
-                })
+                Body::new(Arriving { body, _request: ArrivingRequest::new(activity) })
             }
-            CallKind::Stream | CallKind::Watch => {
-                Step::Answering(service.call(request.map(Body::new)))
-            }
-        };
-        Self { service, step, open }
+            CallKind::Stream | CallKind::Watch => Body::new(body),
+        });
+        Self { answer: service.call(request), open }
     }
 }
 
-impl<S> Future for Call<S>
+impl<F> Future for Call<F>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Unpin,
-    S::Future: Unpin,
+    F: Future<Output = Result<Response<Body>, Infallible>> + Unpin,
 {
-    type Output = Result<Response<Body>, Cancelled>;
+    type Output = Result<Response<Body>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        if let Step::Arriving(arriving) = &mut this.step {
-            let answer = match ready!(arriving.poll(cx)) {
-                Ok(request) => {
-                    this.open.arrive();
-                    this.service.call(request)
-                }
-                Err(Failure::Cancelled) => return Poll::Ready(Err(Cancelled)),
-                Err(Failure::TooLarge) => {
-                    this.open.answer();
-                    let refusal = status::request_too_large(arriving.limit);
-                    return Poll::Ready(Ok(refusal.into_http()));
-                }
-            };
-            this.step = Step::Answering(answer);
-        }
-        let Step::Answering(answer) = &mut this.step else { unreachable!("the request arrived") };
-        let Ok(response) = ready!(Pin::new(answer).poll(cx));
-        this.open.answer();
-        Poll::Ready(Ok(response))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(Pin::new(&mut self.answer).poll(cx));
+        self.open.answer();
+        Poll::Ready(response)
     }
 }
 
-/// A request that is arriving.
+/// The body of a request that is arriving.
+///
+/// hyper ends the body of a cancelled stream like that of a complete request. Here it never ends, so
+/// a call that was cancelled before it is executed stays pending. Then hyper drops it.
+#[derive(Debug)]
 struct Arriving {
-    /// `None` once it has arrived.
-    parts: Option<Parts>,
     body: Incoming,
-    bytes: Arrived,
-    /// The largest message, in bytes.
-    limit: usize,
+    _request: ArrivingRequest,
 }
 
-/// The part of a request that is here. Nearly every request is one piece.
-enum Arrived {
-    Nothing,
-    Piece(Bytes),
-    Pieces(BytesMut),
-}
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = Infallible;
 
-impl Arrived {
-    fn len(&self) -> usize {
-        match self {
-            Self::Nothing => 0,
-            Self::Piece(piece) => piece.len(),
-            Self::Pieces(pieces) => pieces.len(),
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+            None if self.body.is_end_stream() => Poll::Ready(None),
+            Some(Err(_)) | None => Poll::Pending,
         }
     }
 
-    /// The length of the message, which is written before it.
-    fn announced(&self) -> Option<usize> {
-        let bytes = match self {
-            Self::Nothing => return None,
-            Self::Piece(piece) => &piece[..],
-            Self::Pieces(pieces) => &pieces[..],
-        };
-        let length = bytes.first_chunk::<PREFIX>()?.last_chunk()?;
-        usize::try_from(u32::from_be_bytes(*length)).ok()
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 
-    fn push(&mut self, next: Bytes) {
-        match self {
-            Self::Nothing => *self = Self::Piece(next),
-            Self::Piece(piece) => {
-                let mut pieces = BytesMut::from(&piece[..]);
-                pieces.extend_from_slice(&next);
-                *self = Self::Pieces(pieces);
-            }
-            Self::Pieces(pieces) => pieces.extend_from_slice(&next),
-        }
-    }
-}
-
-enum Failure {
-    Cancelled,
-    TooLarge,
-}
-
-/// The flag and the length before each message, in bytes.
-const PREFIX: usize = 5;
-
-impl Arriving {
-    /// The whole request. It has ended: after a cancellation the body of HTTP/2 has no end.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Request<Body>, Failure>> {
-        while !self.body.is_end_stream() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    // What is not data are trailers, which no request of this service has.
-                    let Ok(data) = frame.into_data() else { continue };
-                    if self.bytes.len() + data.len() > PREFIX + self.limit {
-                        return Poll::Ready(Err(Failure::TooLarge));
-                    }
-                    self.bytes.push(data);
-                    if self.bytes.announced().is_some_and(|length| length > self.limit) {
-                        return Poll::Ready(Err(Failure::TooLarge));
-                    }
-                }
-                Some(Err(_cancelled)) => return Poll::Ready(Err(Failure::Cancelled)),
-                None => break,
-            }
-        }
-        let body = match std::mem::replace(&mut self.bytes, Arrived::Nothing) {
-            Arrived::Nothing => Body::empty(),
-            Arrived::Piece(piece) => Body::new(Full::new(piece)),
-            Arrived::Pieces(pieces) => Body::new(Full::new(pieces.freeze())),
-        };
-        let parts = self.parts.take().expect("a request arrives once");
-        Poll::Ready(Ok(Request::from_parts(parts, body)))
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -34,7 +34,6 @@ use super::limits::{
 pub(super) struct Served<S> {
     pub(super) service: S,
     pub(super) kind_of: fn(&str) -> CallKind,
-    pub(super) max_request_bytes: usize,
     pub(super) limits: Limits,
 }
 
@@ -217,16 +216,15 @@ where
     S::Future: Unpin,
 {
     type Response = Response<Body>;
-    type Error = super::call::Cancelled;
-    type Future = Call<S>;
+    type Error = Infallible;
+    type Future = Call<S::Future>;
 
-    fn call(&self, request: Request<Incoming>) -> Call<S> {
-        let Served { service, kind_of, max_request_bytes, limits: _ } = &self.served;
-        let kind = kind_of(request.uri().path());
+    fn call(&self, request: Request<Incoming>) -> Call<S::Future> {
+        let kind = (self.served.kind_of)(request.uri().path());
         if kind == CallKind::Watch {
             self.activity.next_is_watch();
         }
-        Call::new(service.clone(), request, kind, *max_request_bytes, &self.activity)
+        Call::new(&mut self.served.service.clone(), request, kind, &self.activity)
     }
 }
 

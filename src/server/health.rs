@@ -7,13 +7,14 @@ use tokio::sync::Semaphore;
 use tonic::codegen::tokio_stream::{self, Stream, StreamExt};
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
-use tonic_health::pb::health_check_response::ServingStatus::{self, NotServing, Serving};
+use tonic_health::pb::health_check_response::ServingStatus::{
+    self, NotServing, ServiceUnknown, Serving,
+};
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::drain::Stopped;
 use super::limits::WATCHES;
-use crate::grpc::proto::loms_server::LomsServer;
 use crate::grpc::service::LomsService;
 
 /// The health of the whole server (`""`) and of LOMS, which is the same.
@@ -38,26 +39,30 @@ impl Health for ServerHealth {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        check_name(request.get_ref())?;
+        if !is_known(request.get_ref()) {
+            return Err(Status::not_found("service not registered"));
+        }
         let stopped = self.stopped.now();
         Ok(Response::new(answer(if stopped { NotServing } else { Serving })))
     }
 
-    /// The stream ends after NOT_SERVING: a watch is a call in flight, and the drain waits for it.
+    /// A watch is a call in flight, and the drain waits for it. So the stream ends at the drain,
+    /// after NOT_SERVING. An unknown service is SERVICE_UNKNOWN until then.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        check_name(request.get_ref())?;
         let Ok(permit) = Arc::clone(&self.watches).try_acquire_owned() else {
             let message = format!("there are {WATCHES} watches already; use Check");
             return Err(Status::resource_exhausted(message));
         };
-        let first = (!self.stopped.now()).then_some(Serving);
-        let last = tokio_stream::once(self.stopped.clone()).then(|stopped| async {
-            stopped.wait().await;
-            NotServing
-        });
+        let known = is_known(request.get_ref());
+        let first = match known {
+            true => (!self.stopped.now()).then_some(Serving),
+            false => Some(ServiceUnknown),
+        };
+        let drain = tokio_stream::once(self.stopped.clone()).then(Stopped::wait);
+        let last = drain.filter_map(move |()| known.then_some(NotServing));
         let statuses = tokio_stream::iter(first).chain(last);
         Ok(Response::new(Box::pin(statuses.map(move |status| {
             let _while_watching = &permit;
@@ -66,12 +71,8 @@ impl Health for ServerHealth {
     }
 }
 
-fn check_name(request: &HealthCheckRequest) -> Result<(), Status> {
-    if ["", LomsServer::<LomsService>::NAME].contains(&request.service.as_str()) {
-        Ok(())
-    } else {
-        Err(Status::not_found("service not registered"))
-    }
+fn is_known(request: &HealthCheckRequest) -> bool {
+    ["", LomsService::NAME].contains(&request.service.as_str())
 }
 
 fn answer(status: ServingStatus) -> HealthCheckResponse {
@@ -112,6 +113,6 @@ mod tests {
             assert_eq!(watch(&health, service).await, Ok(vec![NotServing]));
         }
         assert_eq!(check(&health, "another").await, Err(Code::NotFound));
-        assert_eq!(watch(&health, "another").await, Err(Code::NotFound));
+        assert_eq!(watch(&health, "another").await, Ok(vec![ServiceUnknown]));
     }
 }

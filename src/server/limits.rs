@@ -69,14 +69,3 @@ impl Default for Limits {
         }
     }
 }
-
-/// The largest request of an OrderCreate of this many lines, in bytes: twice what the lines can
-/// have, and at least 64 KiB. So an order with a few lines too many is still refused by its number
-/// of lines.
-#[must_use]
-pub fn max_request_bytes(max_lines: u16) -> usize {
-    /// A line: two fields of up to 10 bytes with a tag of one byte, and the tag and the length of
-    /// the line itself.
-    const LINE: usize = 24;
-    (2 * LINE * usize::from(max_lines)).max(64 << 10)
-}

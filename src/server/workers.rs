@@ -47,8 +47,6 @@ pub struct Serving<S> {
     pub service: S,
     /// The kind of a call, by its path.
     pub kind_of: fn(&str) -> CallKind,
-    /// The largest request of a unary call, in bytes.
-    pub max_request_bytes: usize,
     /// What clients can take from the server.
     pub limits: Limits,
 }
@@ -71,8 +69,8 @@ where
     S: Clone + Unpin + Send + 'static,
     S::Future: Unpin + Send,
 {
-    let Serving { threads, service, kind_of, max_request_bytes, limits } = serving;
-    let served = Served { service, kind_of, max_request_bytes, limits };
+    let Serving { threads, service, kind_of, limits } = serving;
+    let served = Served { service, kind_of, limits };
     let (ended, mut ends) = mpsc::unbounded_channel();
     let (first, incoming) = Worker::new();
     let mut workers = vec![first];

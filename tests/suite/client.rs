@@ -13,7 +13,6 @@ use loms::client::{
     Shortage, Violation,
 };
 use loms::grpc::proto;
-use loms::grpc::proto::loms_server::LomsServer;
 use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
@@ -78,7 +77,7 @@ async fn late_answer_is_an_error_with_the_cause_of_the_retry() {
 /// A LOMS whose first answer is lost: the call takes effect, and the client gets UNAVAILABLE.
 #[derive(Clone)]
 struct FirstAnswerLost {
-    server: LomsServer<LomsService>,
+    server: LomsService,
     lost: Arc<AtomicBool>,
 }
 
@@ -108,7 +107,7 @@ async fn lost_answer_places_a_second_order_only_if_the_server_forgets_the_key() 
         let state = LomsState::new(rules, &opening_stock::embedded(), 1);
         let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
         let service = LomsService::new(sequencer, ServiceOptions::default());
-        let transport = FirstAnswerLost { server: LomsServer::new(service), lost: Arc::default() };
+        let transport = FirstAnswerLost { server: service, lost: Arc::default() };
         let client = Client::over(transport, Options::default());
 
         let placed = client.create(7, &ITEMS, None).await.unwrap();

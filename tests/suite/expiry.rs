@@ -7,14 +7,13 @@ use std::time::{Duration, SystemTime};
 use loms::client::{Client, Options};
 use loms::grpc::convert;
 use loms::grpc::proto::StocksInfoRequest;
-use loms::grpc::proto::loms_server::Loms;
+use loms::grpc::proto::loms_client::LomsClient;
 use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::sequencer::{Behind, Clock, Sequencer, clock_of, wall_clock};
 use loms::server::{ServerOptions, serve};
 use loms::state_machine::{Cause, Command, LomsState, OrderStatus, Rules, Sku, Timestamp};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
-use tonic::Request;
 use tonic_types::StatusExt;
 
 use crate::logs::Log;
@@ -49,7 +48,7 @@ async fn order_expires_on_time_without_calls() {
 
 /// A create of this many units of SKU 1.
 fn create(units: u32) -> Command {
-    convert::order_create(7, [(1, units)].into_iter(), "", 1).unwrap()
+    convert::order_create(7, [(1, units.into())].into_iter(), String::new(), [], 1).unwrap()
 }
 
 /// A state with 20,000 of SKU 1 and 10,000 due orders of two each.
@@ -94,7 +93,8 @@ async fn call_during_a_backlog_waits_and_is_then_refused() {
     let clock = HandClock::new();
     let sequencer = behind(&clock);
     let service = LomsService::new(Arc::clone(&sequencer), ServiceOptions::default());
-    let stock = || service.stocks_info(Request::new(StocksInfoRequest { sku: 1 }));
+    let stock =
+        async || LomsClient::new(service.clone()).stocks_info(StocksInfoRequest { sku: 1 }).await;
 
     // Without a tick the call is refused.
     let start = Instant::now();
@@ -153,6 +153,22 @@ fn expiries_of_one_command_are_one_log_line() {
             "INFO loms::sequencer: order expired order=4",
         ]
     );
+}
+
+#[tokio::test]
+async fn expiries_before_a_call_that_is_too_late_are_logged() {
+    let clock = HandClock::new();
+    let state = LomsState::new(Rules::default(), &opening("1=10/0"), 1);
+    let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
+    sequencer.present().unwrap().submit(create(1)).value.unwrap();
+    clock.advance(Duration::from_secs(600));
+    let mut client = LomsClient::new(LomsService::new(sequencer, ServiceOptions::default()));
+    let mut late = tonic::Request::new(StocksInfoRequest { sku: 1 });
+    late.set_timeout(Duration::ZERO);
+    let log = Log::capture();
+    let refused = client.stocks_info(late).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::DeadlineExceeded);
+    assert_eq!(log.lines(), ["INFO loms::sequencer: order expired order=1"]);
 }
 
 /// A machine, with a clock that counts its suspension and a wall clock that can be set.

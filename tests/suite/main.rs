@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "an unwrap that fails fails the test")]
 
 mod allocation;
+mod calls;
 mod client;
 mod client_commands;
 mod client_peers;
@@ -11,6 +12,7 @@ mod costs;
 mod docs;
 mod environment;
 mod expiry;
+mod foreign;
 mod health_command;
 mod imports;
 mod laws;

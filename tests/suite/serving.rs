@@ -7,7 +7,6 @@ use loms::grpc::proto::{
     OrderCreateRequest, OrderCreateResponse, OrderInfoRequest, StocksInfoRequest,
 };
 use loms::grpc::service::{COMMAND_INDEX, FailedCreate, ServiceOptions};
-use loms::server::limits::max_request_bytes;
 use loms::server::{DRAIN, Drained};
 use loms::state_machine::Rejection;
 use tokio::sync::mpsc;
@@ -20,10 +19,6 @@ use tonic::{Code, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
-use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::script::{Shop, create_request, render};
 
@@ -56,26 +51,54 @@ async fn health_is_serving_until_shutdown() {
     assert_eq!(shop.served.await.unwrap().unwrap(), Drained::Fully);
 }
 
+/// The names that reflection lists, in the messages of this version of its service.
+macro_rules! reflected {
+    ($channel:expr, $version:ident) => {{
+        use tonic_reflection::pb::$version::ServerReflectionRequest;
+        use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+        use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+        use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+        let mut reflection = ServerReflectionClient::new($channel);
+        let request = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let request = tokio_stream::once(request);
+        let mut answers = reflection.server_reflection_info(request).await.unwrap().into_inner();
+        let answer = answers.next().await.unwrap().unwrap();
+        let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+            panic!("no list of services");
+        };
+        let mut names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+        names.sort();
+        names
+    }};
+}
+
 #[tokio::test]
 async fn reflection_lists_the_services() {
     let shop = open().await;
-    let mut reflection = ServerReflectionClient::new(shop.channel.clone());
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let request = tokio_stream::once(request);
-    let mut answers = reflection.server_reflection_info(request).await.unwrap().into_inner();
-    let answer = answers.next().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("no list of services");
-    };
-    let mut names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
-    names.sort();
-    assert_eq!(
-        names,
-        ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "loms.LOMS"]
-    );
+    let expected = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "loms.LOMS",
+    ];
+    assert_eq!(reflected!(shop.channel.clone(), v1), expected);
+    assert_eq!(reflected!(shop.channel.clone(), v1alpha), expected);
+}
+
+#[tokio::test]
+async fn watch_of_an_unknown_service_stays_open() {
+    let shop = open().await;
+    let mut health = HealthClient::new(shop.channel.clone());
+    let request = HealthCheckRequest { service: "another".to_owned() };
+    assert_eq!(health.check(request.clone()).await.unwrap_err().code(), Code::NotFound);
+    let mut watch = health.watch(request).await.unwrap().into_inner();
+    assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::ServiceUnknown);
+    shop.stop.send(()).unwrap();
+    assert!(watch.next().await.is_none());
+    assert_eq!(shop.served.await.unwrap().unwrap(), Drained::Fully);
 }
 
 #[tokio::test]
@@ -113,7 +136,7 @@ async fn times_have_nanoseconds() {
 async fn request_over_the_size_limit_is_refused() {
     let mut shop = open().await;
     let mut request = create_request(&["user=1", "1:1"]);
-    request.idempotency_key = "k".repeat(max_request_bytes(1_000));
+    request.idempotency_key = "k".repeat(ServiceOptions::default().max_request_bytes());
     let refused = shop.client.order_create(request).await.unwrap_err();
     assert_eq!(
         render(&refused),

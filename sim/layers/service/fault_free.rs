@@ -2,11 +2,12 @@
 //! layer to the same plan.
 
 use loms::grpc::proto::loms_client::LomsClient;
+use loms::grpc::service::LomsService;
 
 use super::checker::{SentCall, ServiceChecker};
 use super::edge::Edge;
 use super::edge_counts::EdgeCounts;
-use super::server::{Loms, ManualClock, SHIPPED_EXPIRY_STEP, Server, call_now};
+use super::server::{ManualClock, SHIPPED_EXPIRY_STEP, Server, call_now};
 use crate::check::checker::Verdict;
 use crate::check::compared::Compared;
 use crate::check::failure::Failure;
@@ -44,7 +45,7 @@ pub(crate) fn retimed(mut plan: Plan) -> Plan {
 pub(crate) struct FaultFreeRun {
     /// The server under test.
     server: Server,
-    client: LomsClient<Loms>,
+    client: LomsClient<LomsService>,
     /// The checker.
     pub(crate) checker: ServiceChecker,
     created: CreatedOrders,

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 
 use loms::grpc::proto::loms_client::LomsClient;
+use loms::grpc::service::LomsService;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
@@ -19,7 +20,7 @@ use super::edge::Edge;
 use super::effects::{self, AttemptFaults, ClockError, RequestLog};
 use super::fault_counts::FaultCounts;
 use super::fault_schedule::FaultSchedule;
-use super::server::{Loms, ManualClock, Server};
+use super::server::{ManualClock, Server};
 use super::timers::Timers;
 use crate::check::checker::Verdict;
 use crate::check::compared::Compared;
@@ -31,7 +32,7 @@ use crate::plan::{CreatedOrders, KeyText, Op, Plan, Step};
 use crate::progress;
 
 type ClientCall<'a> = Pin<Box<dyn Future<Output = Received> + 'a>>;
-type ServerCall = <Loms as Service<http::Request<Body>>>::Future;
+type ServerCall = <LomsService as Service<http::Request<Body>>>::Future;
 
 /// An event in the queue.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,12 @@
 //! The server under test: the real service and state machine, with a clock that the run sets.
 
 use std::num::NonZeroUsize;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use loms::grpc::proto::loms_client::LomsClient;
-use loms::grpc::proto::loms_server::LomsServer;
 use loms::grpc::service::{LomsService, ServiceOptions};
 use loms::sequencer::{Clock, Sequencer};
 use loms::state_machine::Timestamp;
@@ -45,9 +44,6 @@ impl ManualClock {
 /// How many orders the shipped server expires at once.
 pub(crate) const SHIPPED_EXPIRY_STEP: NonZeroUsize = NonZeroUsize::new(4_096).expect("above 0");
 
-/// The service without sockets.
-pub(crate) type Loms = LomsServer<LomsService>;
-
 /// A server and its parts.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -56,7 +52,7 @@ pub(crate) struct Server {
     /// Its sequencer with the state machine.
     pub(crate) sequencer: Arc<Sequencer>,
     /// Its service.
-    pub(crate) loms: Loms,
+    pub(crate) loms: LomsService,
 }
 
 impl Server {
@@ -73,7 +69,7 @@ impl Server {
         let sequencer = Sequencer::new(state, clock.clock()).with_expiry_step(expiry_step);
         let sequencer = Arc::new(sequencer);
         let service = LomsService::new(Arc::clone(&sequencer), edge.options(world));
-        Self { clock, sequencer, loms: LomsServer::new(service) }
+        Self { clock, sequencer, loms: service }
     }
 
     /// Whether the server has woken its ticker since the last call of this function.
@@ -84,7 +80,7 @@ impl Server {
 
     /// A client that calls the service directly.
     #[must_use]
-    pub(crate) fn client(&self) -> LomsClient<Loms> {
+    pub(crate) fn client(&self) -> LomsClient<LomsService> {
         LomsClient::new(self.loms.clone())
     }
 }
@@ -99,10 +95,19 @@ pub(crate) fn options(world: &World) -> ServiceOptions {
 ///
 /// # Panics
 /// If it waits.
-pub(crate) fn call_now(client: &mut LomsClient<Loms>, call: Call<'_>) -> Received {
-    let mut context = Context::from_waker(Waker::noop());
-    match pin!(wire::call(client, call)).poll(&mut context) {
+pub(crate) fn call_now(client: &mut LomsClient<LomsService>, call: Call<'_>) -> Received {
+    match poll_twice(pin!(wire::call(client, call))) {
         Poll::Ready(received) => received,
         Poll::Pending => panic!("the service waits, but nothing can wake it"),
+    }
+}
+
+/// Polls a call of which the whole request has arrived. The service is pending once before it
+/// executes a call, so that hyper can drop the call.
+pub(crate) fn poll_twice<F: Future + ?Sized>(mut call: Pin<&mut F>) -> Poll<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    match call.as_mut().poll(&mut context) {
+        Poll::Pending => call.poll(&mut context),
+        ready => ready,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use loms::grpc::proto::loms_client::LomsClient;
 use loms::grpc::proto::loms_server::{Loms, LomsServer};
 use loms::grpc::proto::{
     OrderCancelRequest, OrderCancelResponse, OrderCreateRequest, OrderCreateResponse,
@@ -49,7 +50,7 @@ enum Fault {
 }
 
 struct Fake {
-    inner: LomsService,
+    inner: LomsClient<LomsService>,
     fault: Fault,
     /// Orders that are paid, for the bug that pays by cancelling.
     paid: Mutex<BTreeSet<i64>>,
@@ -58,7 +59,7 @@ struct Fake {
 
 impl Fake {
     async fn status(&self, order_id: i64) -> Option<OrderInfoResponse> {
-        let info = self.inner.order_info(Request::new(OrderInfoRequest { order_id })).await;
+        let info = self.inner.clone().order_info(Request::new(OrderInfoRequest { order_id })).await;
         info.ok().map(Response::into_inner)
     }
 
@@ -81,8 +82,12 @@ impl Loms for Fake {
         if looked_good {
             for item in &request.get_ref().items {
                 let request = Request::new(StocksInfoRequest { sku: item.sku });
-                let there =
-                    self.inner.stocks_info(request).await.map(|stock| stock.get_ref().count);
+                let there = self
+                    .inner
+                    .clone()
+                    .stocks_info(request)
+                    .await
+                    .map(|stock| stock.get_ref().count);
                 looked_good &= there.is_ok_and(|there| there >= u64::from(item.count));
             }
             for _ in 0..2_000 {
@@ -90,7 +95,7 @@ impl Loms for Fake {
             }
         }
         let mut response =
-            self.inner.order_create(request).await.map_err(|status| self.spoil(status))?;
+            self.inner.clone().order_create(request).await.map_err(|status| self.spoil(status))?;
         let created = response.get_mut();
         if looked_good && created.status == "failed" {
             created.status = "awaiting payment".to_owned();
@@ -107,7 +112,7 @@ impl Loms for Fake {
         request: Request<OrderInfoRequest>,
     ) -> Result<Response<OrderInfoResponse>, Status> {
         let order = request.get_ref().order_id;
-        match self.inner.order_info(request).await {
+        match self.inner.clone().order_info(request).await {
             Err(_) if self.fault == Fault::MissingOrderOk && order > 0 => {
                 Ok(Response::new(OrderInfoResponse::default()))
             }
@@ -135,11 +140,15 @@ impl Loms for Fake {
         let awaits = self.status(order).await.is_some_and(|info| info.status == "awaiting payment");
         let is_paid = self.paid.lock().unwrap().contains(&order);
         if self.fault == Fault::PayReleases && (awaits || is_paid) {
-            self.inner.order_cancel(Request::new(OrderCancelRequest { order_id: order })).await?;
+            self.inner
+                .clone()
+                .order_cancel(Request::new(OrderCancelRequest { order_id: order }))
+                .await?;
             self.paid.lock().unwrap().insert(order);
             return Ok(Response::new(OrderPayResponse {}));
         }
-        let response = self.inner.order_pay(request).await.map_err(|status| self.spoil(status))?;
+        let response =
+            self.inner.clone().order_pay(request).await.map_err(|status| self.spoil(status))?;
         let mut pays = self.pays.lock().unwrap();
         let pays = pays.entry(order).or_default();
         *pays += 1;
@@ -167,14 +176,14 @@ impl Loms for Fake {
         {
             return Err(Status::failed_precondition("it is cancelled"));
         }
-        self.inner.order_cancel(request).await.map_err(|status| self.spoil(status))
+        self.inner.clone().order_cancel(request).await.map_err(|status| self.spoil(status))
     }
 
     async fn stocks_info(
         &self,
         request: Request<StocksInfoRequest>,
     ) -> Result<Response<StocksInfoResponse>, Status> {
-        self.inner.stocks_info(request).await.map_err(|status| self.spoil(status))
+        self.inner.clone().stocks_info(request).await.map_err(|status| self.spoil(status))
     }
 }
 
@@ -183,7 +192,7 @@ fn check_faulty_server(fault: Fault) -> (String, Exit) {
     let rules = Rules { payment_timeout: Span::from_secs(0), ..Rules::default() };
     let state = LomsState::new(rules, &opening_stock::embedded(), 0);
     let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
-    let inner = LomsService::new(sequencer, ServiceOptions::default());
+    let inner = LomsClient::new(LomsService::new(sequencer, ServiceOptions::default()));
     let (paid, pays) = Default::default();
     // A bug without a rule needs more random programs.
     let (programs, rounds) = if fault == Fault::ThirdPayRefused { (40, 0) } else { (12, 8) };
