@@ -18,7 +18,7 @@ use loms::signals::Signals;
 use loms::state_machine::{LomsState, OpeningStock, Rules, Span};
 use loms::telemetry::Telemetry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tracing::field::{Value, display};
 use tracing::{info, warn};
@@ -58,7 +58,7 @@ async fn serve(
     stock: &OpeningStock,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
-    let listener = listen(config.grpc.listen).await?;
+    let listener = listen(config.grpc.listen)?;
     let address = listener.local_addr().map_err(|error| format!("grpc.listen: {error}"))?;
     let rules = Rules {
         payment_timeout: config.orders.payment_timeout,
@@ -89,7 +89,8 @@ async fn serve(
         StockSource::Embedded => "built in".to_owned(),
         StockSource::File(path) => path.display().to_string(),
     };
-    info!(%address, threads, stock = file, skus = stock.records().len(), units = &*units, "serving");
+    let skus = stock.records().len();
+    info!(%address, threads, stock = file, skus, units = &*units, "serving");
     if max_connections < wanted {
         warn!(max_connections, "the limit of open files (ulimit -n) allows fewer connections");
     }
@@ -108,8 +109,8 @@ fn load_stock(source: &StockSource) -> Result<OpeningStock, String> {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| {
+fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    bind(address).map_err(|error| {
         let fix = if error.kind() == io::ErrorKind::AddrNotAvailable {
             "choose an address of this machine with --listen"
         } else {
@@ -117,6 +118,18 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
         };
         format!("grpc.listen: cannot listen on {address}: {error}; {fix}")
     })
+}
+
+/// How many new connections may wait until they are accepted. Linux takes the smaller of this and
+/// its own limit, which is 4,096 too.
+const BACKLOG: u32 = 4_096;
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that starts again right after a stop gets its port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The limits of the configuration.
@@ -144,7 +157,7 @@ fn possible_connections(threads: NonZeroUsize) -> usize {
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
     let [process, thread] = FILES;
     let others = process + thread * threads.get();
-    files.map_or(usize::MAX, |files| files.checked_sub(others).unwrap_or(0).max(1))
+    files.map_or(usize::MAX, |files| files.saturating_sub(others).max(1))
 }
 
 /// Waits for the first signal to stop. A second one ends the process at once, with the exit code

@@ -76,6 +76,7 @@ impl Default for ServiceOptions {
 pub struct LomsService {
     sequencer: Arc<Sequencer>,
     options: ServiceOptions,
+    partial: unary::PartialRequests,
 }
 
 impl NamedService for LomsService {
@@ -109,7 +110,7 @@ impl LomsService {
     /// The service of this sequencer.
     #[must_use]
     pub fn new(sequencer: Arc<Sequencer>, options: ServiceOptions) -> Self {
-        Self { sequencer, options }
+        Self { sequencer, options, partial: unary::PartialRequests::default() }
     }
 
     /// The deadline of a call that arrives now.
@@ -129,7 +130,7 @@ impl LomsService {
         let method = Method::of(parts.uri.path())?;
         let deadline = deadline?;
         let limit = self.options.max_request_bytes();
-        let message = unary::read(body, &parts.headers, limit).await?;
+        let message = unary::read(body, &parts.headers, limit, &self.partial).await?;
         let call = Call::new(method, message, &parts.headers, self.options)?;
         let present = self.present(deadline).await?;
         Ok(self.execute(present, call))

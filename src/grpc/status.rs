@@ -103,6 +103,15 @@ pub fn request_too_large(limit: usize) -> Status {
     refuse(Code::ResourceExhausted, "REQUEST_TOO_LARGE", message, facts)
 }
 
+/// The requests that have arrived in part take all the memory that they may. Requests that arrive
+/// at once, as most do, are not refused.
+#[must_use]
+pub fn too_many_partial_requests() -> Status {
+    let message = "the server holds too many requests that have arrived in part; try again";
+    let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
 /// Maximum number of shortages in a refusal. Details are sent in the trailers, and many clients
 /// (gRPC's C core and Java) reject trailers over 8 KiB with an error of their own. OrderInfo
 /// returns all shortages.

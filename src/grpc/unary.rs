@@ -5,7 +5,10 @@
 
 use std::future::poll_fn;
 use std::io::Read;
+use std::mem;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use flate2::bufread::MultiGzDecoder;
@@ -22,19 +25,33 @@ use super::status;
 /// The number of bytes before a message.
 const PREFIX: usize = 5;
 
+/// The most bytes of requests that have arrived in part, over all connections.
+const MAX_PARTIAL_BYTES: usize = 32 << 20;
+
+/// Memory of requests that have arrived in part.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PartialRequests(Arc<AtomicUsize>);
+
 /// Reads the message of a request, which may have up to `limit` bytes, compressed or not. No memory
 /// is reserved for bytes that have not arrived.
 ///
 /// # Errors
 /// A status without details: the request never reaches LOMS.
-pub(super) async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Status> {
+pub(super) async fn read(
+    body: Body,
+    headers: &HeaderMap,
+    limit: usize,
+    partial: &PartialRequests,
+) -> Result<Bytes, Status> {
     let mut body = pin!(body);
-    let mut incoming = Incoming { limit, first: Bytes::new(), joined: Vec::new() };
+    let mut incoming =
+        Incoming { limit, first: Bytes::new(), joined: Vec::new(), partial, counted: 0 };
     while let Some(data) = next_data(body.as_mut()).await? {
         incoming.add(data)?;
         if body.is_end_stream() {
             break;
         }
+        incoming.keep()?;
     }
     let (compressed, message) = incoming.finish()?;
     if compressed { decompress(&message, headers, limit) } else { Ok(message) }
@@ -47,12 +64,15 @@ async fn next_data(mut body: Pin<&mut Body>) -> Result<Option<Bytes>, Status> {
 }
 
 /// The bytes of a request that have arrived.
-struct Incoming {
+struct Incoming<'a> {
     limit: usize,
     /// The first frame, which mostly holds the whole message and is not copied.
     first: Bytes,
     /// All frames, if there are several.
     joined: Vec<u8>,
+    partial: &'a PartialRequests,
+    /// What `partial` counts for this request, in bytes.
+    counted: usize,
 }
 
 /// What is before a message.
@@ -62,7 +82,7 @@ struct Prefix {
     end: usize,
 }
 
-impl Incoming {
+impl Incoming<'_> {
     fn bytes(&self) -> &[u8] {
         if self.joined.is_empty() { &self.first } else { &self.joined }
     }
@@ -71,14 +91,32 @@ impl Incoming {
         if self.first.is_empty() {
             self.first = data;
         } else if !data.is_empty() {
-            if self.joined.is_empty() {
-                self.joined.extend_from_slice(&self.first);
-            }
+            self.join();
             self.joined.extend_from_slice(&data);
         }
         match self.prefix()? {
             Some(Prefix { end, .. }) if end < self.bytes().len() => Err(not_one_message("several")),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    fn join(&mut self) {
+        if self.joined.is_empty() {
+            self.joined.extend_from_slice(&self.first);
+        }
+    }
+
+    /// Keeps what has arrived until more arrives. A frame is copied, because it shares the memory
+    /// of all that was read with it.
+    fn keep(&mut self) -> Result<(), Status> {
+        self.join();
+        let more = self.joined.capacity().saturating_sub(self.counted);
+        self.counted += more;
+        let before = self.partial.0.fetch_add(more, Ordering::Relaxed);
+        if before + more > MAX_PARTIAL_BYTES {
+            Err(status::too_many_partial_requests())
+        } else {
+            Ok(())
         }
     }
 
@@ -93,12 +131,14 @@ impl Incoming {
             _ => return Err(Status::internal(format!("invalid compression flag: {flag}"))),
         };
         let len = usize::try_from(u32::from_be_bytes(len)).ok();
-        let len = len.filter(|&len| len <= self.limit).ok_or_else(|| status::request_too_large(self.limit))?;
+        let len = len
+            .filter(|&len| len <= self.limit)
+            .ok_or_else(|| status::request_too_large(self.limit))?;
         Ok(Some(Prefix { compressed, end: PREFIX + len }))
     }
 
     /// The message and whether it is compressed, at the end of the request.
-    fn finish(self) -> Result<(bool, Bytes), Status> {
+    fn finish(mut self) -> Result<(bool, Bytes), Status> {
         let prefix = self.prefix()?.filter(|prefix| prefix.end == self.bytes().len());
         let Some(Prefix { compressed, .. }) = prefix else {
             return Err(if self.bytes().is_empty() {
@@ -107,8 +147,18 @@ impl Incoming {
                 Status::internal("the request ends within a message")
             });
         };
-        let all = if self.joined.is_empty() { self.first } else { Bytes::from(self.joined) };
+        let all = if self.joined.is_empty() {
+            mem::take(&mut self.first)
+        } else {
+            Bytes::from(mem::take(&mut self.joined))
+        };
         Ok((compressed, all.slice(PREFIX..)))
+    }
+}
+
+impl Drop for Incoming<'_> {
+    fn drop(&mut self) {
+        self.partial.0.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 
@@ -130,7 +180,11 @@ fn decompress(message: &[u8], headers: &HeaderMap, limit: usize) -> Result<Bytes
     let most = u64::try_from(limit).expect("lengths fit 64 bits");
     let read = MultiGzDecoder::new(message).take(most + 1).read_to_end(&mut decompressed);
     read.map_err(|error| Status::internal(format!("invalid gzip: {error}")))?;
-    if decompressed.len() > limit { Err(status::request_too_large(limit)) } else { Ok(decompressed.into()) }
+    if decompressed.len() > limit {
+        Err(status::request_too_large(limit))
+    } else {
+        Ok(decompressed.into())
+    }
 }
 
 /// gRPC's table of status codes has this code for it.
@@ -177,7 +231,7 @@ impl HttpBody for Answer {
         if let Some(message) = self.message.take() {
             return Poll::Ready(Some(Ok(Frame::data(message))));
         }
-        if std::mem::replace(&mut self.ends, true) {
+        if mem::replace(&mut self.ends, true) {
             return Poll::Ready(None);
         }
         let mut trailers = HeaderMap::with_capacity(1);

@@ -19,9 +19,9 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// The time that the peer has to answer that question.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many more calls than it lets finish a client may cancel. The calls of shoppers who leave
-/// are cancelled, often many at once. A client that only cancels uses the server without limit
-/// (CVE-2023-44487) and is disconnected.
+/// How many calls a client may cancel at once and in a second, in addition to as many as it lets
+/// finish. The calls of shoppers who leave are cancelled, often many at once. A client that only
+/// cancels uses the server without limit (CVE-2023-44487) and is disconnected.
 pub const CANCELLED_CALLS: u32 = 1_000;
 
 /// The most watches of the health at once, over all connections.
@@ -32,6 +32,10 @@ pub const WATCHES: usize = 1_000;
 pub const CALL_WINDOW: u32 = 64 << 10;
 /// See [`CALL_WINDOW`].
 pub const CONNECTION_WINDOW: u32 = 256 << 10;
+
+/// How much is read from a connection before the others of its thread have a turn, in bytes. It
+/// bounds the work for frames that cost more to handle than to send.
+pub const READ_PER_TURN: usize = 8 << 10;
 
 /// The longest headers of a call, in bytes.
 pub const HEADERS: u32 = 16 << 10;

@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use super::activity::Activity;
 use super::call::CallKind;
 use super::connection::{self, Served};
 use super::drain::{DRAIN, Drained, Stop, Stopped};
-use super::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Limits};
+use super::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Limits, READ_PER_TURN};
 
 /// How long `accept` waits after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -295,12 +295,14 @@ struct Socket {
     activity: Arc<Activity>,
     /// How many bytes of the start of HTTP/2 are missing.
     missing: usize,
+    /// Bytes read in this turn.
+    read: usize,
 }
 
 impl Socket {
     fn new(Accepted { stream, token }: Accepted, activity: Arc<Activity>) -> io::Result<Self> {
         let stream = TcpStream::from_std(stream)?;
-        Ok(Self { _token: token, stream, activity, missing: PREFACE })
+        Ok(Self { _token: token, stream, activity, missing: PREFACE, read: 0 })
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
@@ -314,10 +316,20 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.read >= READ_PER_TURN {
+            self.read = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        ready!(self.as_mut().stream().poll_read(cx, buffer))?;
+        let Poll::Ready(result) = self.as_mut().stream().poll_read(cx, buffer) else {
+            self.read = 0;
+            return Poll::Pending;
+        };
+        result?;
+        let read = buffer.filled().len() - before;
+        self.read += read;
         if self.missing > 0 {
-            let read = buffer.filled().len() - before;
             self.missing -= read.min(self.missing);
             if self.missing == 0 {
                 self.activity.speak();

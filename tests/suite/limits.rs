@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, SendStream};
-use http::Request;
+use http::{Request, Response};
 use loms::grpc::proto::{OrderCreateResponse, StocksInfoRequest, StocksInfoResponse};
 use loms::grpc::service::ServiceOptions;
 use loms::server::limits::{
@@ -17,12 +17,13 @@ use loms::server::{Drained, LINGER};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::foreign::Foreign;
 use crate::script::{Shop, create_request, opening};
 
 /// A server on one thread, so that everything happens on the clock of the test.
@@ -42,11 +43,7 @@ async fn connect(shop: &Shop) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::
 }
 
 fn post(method: &str) -> Request<()> {
-    Request::post(format!("http://loms/loms.LOMS/{method}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())
-        .unwrap()
+    Foreign::post(&format!("/loms.LOMS/{method}")).body(()).unwrap()
 }
 
 /// A message with its prefix.
@@ -123,6 +120,49 @@ async fn request_that_does_not_arrive_is_reset_without_effect() {
     assert_eq!(start.elapsed().as_secs(), CALL_TIMEOUT.as_secs());
     drop(body);
     assert_eq!(orders(&mut shop).await, 0);
+}
+
+#[tokio::test]
+async fn requests_that_arrive_in_part_have_a_common_limit() {
+    let mut shop = open().await;
+    let part = || Bytes::from([&[0, 0, 0, 250, 0][..], &[0; 60_000]].concat());
+    // 60 MB of requests without an end.
+    let mut connections = Vec::new();
+    let mut answers = JoinSet::new();
+    for _ in 0..5 {
+        let (mut client, connection) = connect(&shop).await;
+        for _ in 0..200 {
+            client = client.ready().await.unwrap();
+            let (answer, mut body) = client.send_request(post("OrderCreate"), false).unwrap();
+            body.send_data(part(), false).unwrap();
+            answers.spawn(async move { (answer.await, body) });
+        }
+        connections.push((client, connection));
+    }
+    let (refusal, _body) = answers.join_next().await.unwrap().unwrap();
+    assert_eq!(code(&refusal.unwrap()), Code::ResourceExhausted);
+    // A request that arrives at once is not refused.
+    assert_eq!(orders(&mut shop).await, 0);
+    // The memory is free again when the connections have closed.
+    drop((answers, connections));
+    let whole = create_request(&["user=1", "1:1*1000"]);
+    let (client, _connection) = connect(&shop).await;
+    loop {
+        let mut client = client.clone().ready().await.unwrap();
+        let (answer, mut body) = client.send_request(post("OrderCreate"), false).unwrap();
+        let mut bytes = frame(&whole);
+        body.send_data(bytes.split_to(100), false).unwrap();
+        body.send_data(bytes, true).unwrap();
+        match code(&answer.await.unwrap()) {
+            Code::ResourceExhausted => {}
+            code => break assert_eq!(code, Code::Ok),
+        }
+    }
+}
+
+/// The code of an answer without a message; OK for one with a message.
+fn code<B>(answer: &Response<B>) -> Code {
+    tonic::Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code())
 }
 
 #[tokio::test]
