@@ -45,7 +45,7 @@ impl<F> Call<F> {
         let open = OpenCall::new(activity);
         let request = request.map(|body| match kind {
             CallKind::Unary => {
-                Body::new(Arriving { body, _request: ArrivingRequest::new(activity) })
+                Body::new(Arriving { body, last: None, _request: ArrivingRequest::new(activity) })
             }
             CallKind::Stream | CallKind::Watch => Body::new(body),
         });
@@ -66,13 +66,13 @@ where
     }
 }
 
-/// The body of a request that is arriving.
-///
-/// hyper ends the body of a cancelled stream like that of a complete request. Here it never ends, so
-/// a call that was cancelled before it is executed stays pending. Then hyper drops it.
+/// The body of a request that is arriving. If the client cancels the call before the end of this
+/// body, the call stays pending, and hyper drops it without executing it.
 #[derive(Debug)]
 struct Arriving {
     body: Incoming,
+    /// The last item, which is held back for one poll.
+    last: Option<Option<Frame<Bytes>>>,
     _request: ArrivingRequest,
 }
 
@@ -84,15 +84,25 @@ impl HttpBody for Arriving {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
-            None if self.body.is_end_stream() => Poll::Ready(None),
-            Some(Err(_)) | None => Poll::Pending,
+        if let Some(last) = self.last.take() {
+            return Poll::Ready(last.map(Ok));
         }
+        let last = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) if !self.body.is_end_stream() => return Poll::Ready(Some(Ok(frame))),
+            Some(Ok(frame)) => Some(frame),
+            None if self.body.is_end_stream() => None,
+            // Cancelled. hyper ends some bodies then as if the request were complete.
+            Some(Err(_)) | None => return Poll::Pending,
+        };
+        self.last = Some(last);
+        // A complete request looks the same when it is cancelled. hyper looks for a cancel whenever
+        // a call is pending.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.last.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -21,6 +21,9 @@ use crate::script::{Shop, create_request};
 
 const CREATE: &str = "/loms.LOMS/OrderCreate";
 const STOCK: &str = "/loms.LOMS/StocksInfo";
+/// The refusal of a message that is too large. A line may have 64 bytes; 64 KiB are always allowed.
+const TOO_LARGE: &str = "200 ResourceExhausted REQUEST_TOO_LARGE: the request is larger than 65536 \
+                         bytes, which follows from orders.max_lines; send fewer lines";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 async fn open() -> (Shop, Foreign) {
@@ -237,7 +240,7 @@ async fn request_has_exactly_one_message() {
         (
             // Nothing is reserved for the announced 64 MiB, and nothing more is awaited.
             vec![vec![0, 4, 0, 0, 0]],
-            "200 ResourceExhausted: the request is longer than 65536 bytes",
+            TOO_LARGE,
         ),
     ];
     for (pieces, expected) in cases {
@@ -283,8 +286,7 @@ async fn compressed_request_is_served_within_the_size_limit() {
     // 60 KiB that decompress to 60 MiB.
     let bomb = gzip(&vec![0; 60 << 20]);
     assert!(bomb.len() < 64 << 10);
-    let too_long = "200 ResourceExhausted: the request is longer than 65536 bytes";
-    assert_eq!(foreign.call(gzipped(), &[prefixed(1, &bomb)]).await.to_string(), too_long);
+    assert_eq!(foreign.call(gzipped(), &[prefixed(1, &bomb)]).await.to_string(), TOO_LARGE);
     let reply = foreign.call(gzipped(), &[prefixed(1, b"not gzip")]).await;
     assert_eq!(reply.status.code(), Code::Internal);
 

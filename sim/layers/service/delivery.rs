@@ -8,7 +8,6 @@ use tonic::codegen::Service;
 use super::checker::{SentCall, call_of};
 use super::effects;
 use super::faulty_run::{Event, FaultyRun, InFlight};
-use super::server::poll_twice;
 use crate::check::checker::Verdict;
 use crate::check::compared::Compared;
 use crate::model::contract::Answer;
@@ -69,9 +68,14 @@ impl FaultyRun<'_> {
             // Only a wake-up by this call counts, so clear earlier ones.
             self.server.ticker_is_woken();
         }
+        let mut context = Context::from_waker(Waker::noop());
         let polled = {
             let _timers = self.timers.enter();
-            poll_twice(serving.as_mut())
+            // A call that has waited for a backlog yields once before it goes on.
+            match serving.as_mut().poll(&mut context) {
+                Poll::Pending => serving.as_mut().poll(&mut context),
+                ready => ready,
+            }
         };
         let flight = &mut self.in_flight[place];
         let Poll::Ready(Ok(response)) = polled else {
@@ -81,7 +85,6 @@ impl FaultyRun<'_> {
         };
         flight.log.answered = Some(self.now);
         flight.channel.put_response(response);
-        let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(received) = flight.calling.as_mut().poll(&mut context) else {
             panic!("the client still waits after the response has arrived");
         };

@@ -1,7 +1,7 @@
 //! The server under test: the real service and state machine, with a clock that the run sets.
 
 use std::num::NonZeroUsize;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -96,18 +96,9 @@ pub(crate) fn options(world: &World) -> ServiceOptions {
 /// # Panics
 /// If it waits.
 pub(crate) fn call_now(client: &mut LomsClient<LomsService>, call: Call<'_>) -> Received {
-    match poll_twice(pin!(wire::call(client, call))) {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(wire::call(client, call)).poll(&mut context) {
         Poll::Ready(received) => received,
         Poll::Pending => panic!("the service waits, but nothing can wake it"),
-    }
-}
-
-/// Polls a call of which the whole request has arrived. The service is pending once before it
-/// executes a call, so that hyper can drop the call.
-pub(crate) fn poll_twice<F: Future + ?Sized>(mut call: Pin<&mut F>) -> Poll<F::Output> {
-    let mut context = Context::from_waker(Waker::noop());
-    match call.as_mut().poll(&mut context) {
-        Poll::Pending => call.poll(&mut context),
-        ready => ready,
     }
 }
