@@ -152,7 +152,7 @@ pub(crate) fn explore(
         let _ = writeln!(
             text,
             "{}, {rules}: {states} states, {commands} commands, at most {} deep: {end}, all agree",
-            counted(usize::from(orders), "order"),
+            counted(orders, "order"),
             exploration.depth
         );
     }

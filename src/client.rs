@@ -104,7 +104,8 @@ pub struct Client<T = Channel> {
 }
 
 impl Client {
-    /// Connects to `http://HOST:PORT` or `HOST:PORT`, in one attempt. A broken connection is replaced later.
+    /// Connects to `http://HOST:PORT` or `HOST:PORT`, in one attempt. A broken connection is
+    /// replaced later.
     ///
     /// # Errors
     /// [`ClientError::Address`]; [`ClientError::Unreachable`] or

@@ -2,14 +2,14 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | this file | [`Config`] for a server and [`Loms`] for a client, each loaded from all [`Sources`] |
+//! | this file | [`Config`] of a server and [`Loms`] of a client, loaded from all [`Sources`] |
 //! | [`keys`] | the table of keys, used for every source |
 //! | [`error`] | [`ConfigError`]: one line that says where, what and what is expected |
 //! | `place` | where a value was set |
 //! | `yaml` | reads the file into texts with line numbers |
 //!
-//! Later sources win: defaults, the file, the environment, flags. A command reads only the keys that
-//! it uses. Every value of these is checked, so a bad one is an error even if a later source
+//! Later sources win: defaults, the file, the environment, flags. A command reads only the keys
+//! that it uses. Every value of these is checked, so a bad one is an error even if a later source
 //! overrides it.
 
 pub mod error;

@@ -336,7 +336,7 @@ impl Generator {
         let available = |sku| {
             let stock = &self.workload.world.stock;
             let place = stock.binary_search_by_key(&sku, |record| record.0);
-            place.map_or(1, |place| stock[place].1.checked_sub(stock[place].2).unwrap_or(0))
+            place.map_or(1, |place| stock[place].1.saturating_sub(stock[place].2))
         };
         let units = match Units::ALL[draw.weighted(&self.workload.units)] {
             Units::One => 1,

@@ -170,7 +170,7 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
 
 /// What is left of `total`; nothing if more is reserved.
 fn left(total: u64, reserved: u64) -> u64 {
-    total.checked_sub(reserved).unwrap_or(0)
+    total.saturating_sub(reserved)
 }
 
 fn narrow(less: u64) -> u32 {

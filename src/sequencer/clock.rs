@@ -55,7 +55,7 @@ const LOGGED_STEP: u64 = 100_000_000;
 
 /// At the last representable time, in 2554, the time stops.
 fn time(passed: u64, offset: u64) -> u64 {
-    passed.checked_add(offset).unwrap_or(u64::MAX)
+    passed.saturating_add(offset)
 }
 
 fn seconds(nanos: u64) -> f64 {
@@ -82,7 +82,7 @@ pub fn clock_of(
 ) -> Clock {
     // In this order, as in `compare`.
     let (day, start) = (wall(), passing());
-    let offset = day.checked_sub(start).unwrap_or(0);
+    let offset = day.saturating_sub(start);
     let clock = Corrected {
         passing,
         wall,
@@ -126,7 +126,7 @@ impl<P: Fn() -> u64, W: Fn() -> u64> Corrected<P, W> {
             }
             return;
         }
-        let now_behind = time(before, offset).checked_sub(day).unwrap_or(0);
+        let now_behind = time(before, offset).saturating_sub(day);
         if now_behind.checked_sub(*behind).is_some_and(|more| more >= LOGGED_STEP) {
             warn!(target: TARGET, seconds = seconds(now_behind), "the wall clock was set back: the \
                   time of orders stays ahead of it until the next start");

@@ -134,7 +134,7 @@ fn check_stock<S: Sizes>(
         let claims = claims.get(&sku).copied().unwrap_or_default();
         let held = claims.awaiting.checked_add(claims.paid).expect("both are far below 2¹²⁷");
         // The opening stock can be reserved in excess by another system. Then no order holds any.
-        let most = opening.total.checked_sub(opening.reserved).unwrap_or(0);
+        let most = opening.total.saturating_sub(opening.reserved);
         if held > u128::from(most) {
             return Err(Violation::OverReserved { sku });
         }

@@ -158,7 +158,7 @@ impl<S: Sizes> Stock<S> {
 /// Only a record that starts with more reserved than there is has less than zero left. No order can
 /// reserve units of it.
 fn available(total: u64, reserved: u64) -> u64 {
-    total.checked_sub(reserved).unwrap_or(0)
+    total.saturating_sub(reserved)
 }
 
 fn add(units: u64, count: Count) -> u64 {

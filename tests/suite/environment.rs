@@ -64,7 +64,8 @@ fn unknown_variable_is_a_warning_and_a_near_miss_names_the_key() {
             "LOMS_  [1m: unknown environment variable, ignored",
             "LOMS_ADDRES: unknown environment variable, ignored; did you mean LOMS_ADDRESS?",
             "LOMS_CONFG: unknown environment variable, ignored; did you mean LOMS_CONFIG?",
-            "LOMS_GRPC_LISTN: unknown environment variable, ignored; did you mean LOMS_GRPC_LISTEN?",
+            "LOMS_GRPC_LISTN: unknown environment variable, ignored; did you mean \
+             LOMS_GRPC_LISTEN?",
             "LOMS_HELP_ME: unknown environment variable, ignored",
             "LOMS_HOST: unknown environment variable, ignored",
             "LOMS_LISTEN: unknown environment variable, ignored; did you mean LOMS_GRPC_LISTEN?",

@@ -7,7 +7,6 @@ use std::thread;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use http::Request;
 use loms::config::keys::{KEYS, Key};
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::grpc::proto::{OrderCreateResponse, OrderInfoRequest, StocksInfoRequest};
@@ -20,6 +19,7 @@ use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::foreign::Foreign;
 use crate::process::{Process, isolate};
 use crate::script::create_request;
 
@@ -117,18 +117,7 @@ fn observe(key: &Key, given: &[(Source, &str)], place: &Place) -> String {
         "grpc.max_concurrent_streams" => format!("{} calls", server.concurrent_streams()),
         "grpc.max_connection_idle" | "grpc.max_connection_age" => server.fate(false),
         "grpc.max_connection_age_grace" => server.fate(true),
-        "grpc.stop_delay" => {
-            server.process.signal("TERM");
-            if server.process.next_event()["message"]
-                == "stopping: calls in flight have 10 s to finish"
-            {
-                return "stopping".to_owned();
-            }
-            let health = server.health();
-            let answer = format!("{health}, {} of 1002", server.stock(1002));
-            server.process.signal("TERM");
-            answer
-        }
+        "grpc.stop_delay" => server.state_after_a_signal(),
         "stock.file" => [1002, 7].map(|sku| format!("{} of {sku}", server.stock(sku))).join(", "),
         "orders.max_lines" => {
             let accepts = |lines: &&str| server.create(&[&format!("1002:1*{lines}")]).is_ok();
@@ -220,7 +209,7 @@ impl Server {
             command.env("LOMS_GRPC_LISTEN", "127.0.0.1:0");
         }
         if key.name == "grpc.max_connection_age_grace" {
-            command.env("LOMS_GRPC_MAX_CONNECTION_AGE", "1ms");
+            command.env("LOMS_GRPC_MAX_CONNECTION_AGE", "300ms");
         }
         if key.name != "log.format" {
             command.env("LOMS_LOG_FORMAT", "json");
@@ -269,7 +258,8 @@ impl Server {
             let (client, _connection) = self.connect().await;
             let mut client = client.ready().await.unwrap();
             // An answer comes after the settings.
-            let (answer, _) = client.send_request(post("/"), true).unwrap();
+            let (answer, _) =
+                client.send_request(Foreign::post("/").body(()).unwrap(), true).unwrap();
             drop(answer.await);
             client.current_max_send_streams()
         })
@@ -280,9 +270,14 @@ impl Server {
         self.runtime.block_on(async {
             let (client, closed) = self.connect().await;
             let mut client = client.ready().await.unwrap();
-            let call = with_call
-                .then(|| client.send_request(post("/loms.LOMS/StocksInfo"), false).unwrap());
+            let request = Foreign::post("/loms.LOMS/StocksInfo").body(()).unwrap();
+            let call = with_call.then(|| client.send_request(request, false).unwrap());
             let others = async {
+                // The connection with the call has reached its age when two without a call have.
+                for _ in 0..if with_call { 2 } else { 0 } {
+                    let (_client, closed) = self.connect().await;
+                    let _ = closed.await;
+                }
                 let mut other = LomsClient::connect(self.process.address.clone()).await.unwrap();
                 for _ in 0..2_000 {
                     // With a short age, this connection is closed as well.
@@ -296,6 +291,18 @@ impl Server {
             drop(call);
             fate.to_owned()
         })
+    }
+
+    /// What the server does after SIGTERM.
+    fn state_after_a_signal(&mut self) -> String {
+        self.process.signal("TERM");
+        let message = self.process.next_event()["message"].clone();
+        if message == "stopping: calls in flight have 10 s to finish" {
+            return "stopping".to_owned();
+        }
+        let state = format!("{}, {} of 1002", self.health(), self.stock(1002));
+        self.process.signal("TERM");
+        state
     }
 
     /// The health of the server.
@@ -315,11 +322,6 @@ impl Server {
             Err(_) => "none".to_owned(),
         }
     }
-}
-
-/// A request without a body.
-fn post(path: &str) -> Request<()> {
-    Request::post(format!("http://loms{path}")).body(()).unwrap()
 }
 
 /// What the values of the keys name.

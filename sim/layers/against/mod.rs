@@ -172,13 +172,14 @@ fn ignore_finding(session: &mut Session, finding: &Finding, situations: &mut BTr
 
 fn check_opening_stock(session: &mut Session, opening: &OpeningStock, findings: &mut Findings) {
     for record in opening.records().iter().take(MOST_SKUS) {
-        let expected = record.total.checked_sub(record.reserved).unwrap_or(0);
+        let expected = record.total.saturating_sub(record.reserved);
         let there = session.available(record.sku.get());
         if there != Some(expected) {
             let there = there.map_or_else(|| "none".to_owned(), |units| units.to_string());
             findings.pages.push(format!(
-                "BROKEN  available is total - reserved of the stock file, or 0\n  stock {}\n    actual  \
-                 {there}\n    file    {expected} (has the server been used since its start?)\n",
+                "BROKEN  available is total - reserved of the stock file, or 0\n  stock {}\n    \
+                 actual  {there}\n    file    {expected} (has the server been used since its \
+                 start?)\n",
                 record.sku
             ));
             return;
