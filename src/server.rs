@@ -4,8 +4,10 @@ mod activity;
 mod call;
 mod connection;
 mod drain;
+mod frames;
 mod health;
 pub mod limits;
+mod socket;
 mod workers;
 
 use std::convert::Infallible;

@@ -18,6 +18,8 @@ const PER_CANCELLED_CALL: Duration = Duration::from_nanos(1_000_000_000 / CANCEL
 pub(super) struct Activity {
     /// The client has sent the start of HTTP/2.
     spoke: AtomicBool,
+    /// The server closes the connection.
+    closing: AtomicBool,
     /// Streams that have begun.
     begun: AtomicU64,
     /// Streams that have not ended.
@@ -43,6 +45,14 @@ impl Activity {
 
     pub(super) fn spoke(&self) -> bool {
         self.spoke.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn closes(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     pub(super) fn begun(&self) -> u64 {

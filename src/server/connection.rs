@@ -79,6 +79,7 @@ where
     if matches!(reason, Reason::Silent | Reason::Abused) {
         return activity.in_flight();
     }
+    activity.close();
     connection.as_mut().graceful_shutdown();
     let closed = async {
         if reason == Reason::Old {

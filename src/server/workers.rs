@@ -11,15 +11,12 @@ use std::mem;
 use std::net;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -33,7 +30,8 @@ use super::activity::Activity;
 use super::call::CallKind;
 use super::connection::{self, Served};
 use super::drain::{DRAIN, Drained, Stop, Stopped};
-use super::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Limits, READ_PER_TURN};
+use super::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Limits};
+use super::socket::Socket;
 
 /// How long `accept` waits after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -262,9 +260,9 @@ struct Worker {
 }
 
 /// A connection on its way to its worker. Its token exists for as long as the connection is open.
-struct Accepted {
-    stream: net::TcpStream,
-    token: Arc<()>,
+pub(super) struct Accepted {
+    pub(super) stream: net::TcpStream,
+    pub(super) token: Arc<()>,
 }
 
 impl Worker {
@@ -284,93 +282,10 @@ impl Worker {
     }
 }
 
-/// The length of the start of HTTP/2, in bytes.
-const PREFACE: usize = 24;
-
-/// The socket of a connection, at its worker.
-struct Socket {
-    // Dropped before the stream: once a client sees the close, the connection is not counted.
-    _token: Arc<()>,
-    stream: TcpStream,
-    activity: Arc<Activity>,
-    /// How many bytes of the start of HTTP/2 are missing.
-    missing: usize,
-    /// Bytes read in this turn.
-    read: usize,
-}
-
-impl Socket {
-    fn new(Accepted { stream, token }: Accepted, activity: Arc<Activity>) -> io::Result<Self> {
-        let stream = TcpStream::from_std(stream)?;
-        Ok(Self { _token: token, stream, activity, missing: PREFACE, read: 0 })
-    }
-
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
-        Pin::new(&mut self.get_mut().stream)
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read >= READ_PER_TURN {
-            self.read = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let before = buffer.filled().len();
-        let Poll::Ready(result) = self.as_mut().stream().poll_read(cx, buffer) else {
-            self.read = 0;
-            return Poll::Pending;
-        };
-        result?;
-        let read = buffer.filled().len() - before;
-        self.read += read;
-        if self.missing > 0 {
-            self.missing -= read.min(self.missing);
-            if self.missing == 0 {
-                self.activity.speak();
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     /// Only the owner of a socket can read its options.

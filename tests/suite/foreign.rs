@@ -129,9 +129,21 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> 
     [&length[..], &[kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
+/// A frame of the server.
+pub(crate) struct Received {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -159,6 +171,11 @@ pub(crate) fn request(stream: u8, path: &str, message: &[u8], ends: bool) -> Vec
     [frame(HEADERS, END_HEADERS, stream, &block), data].concat()
 }
 
+/// The answer to a PING.
+pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
+    frame(PING, ACK, 0, payload)
+}
+
 /// A frame that resets a stream.
 pub(crate) fn reset(stream: u8, reason: h2::Reason) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &u32::from(reason).to_be_bytes())
@@ -182,14 +199,31 @@ impl Wire {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Waits for the end of this stream.
-    pub(crate) async fn end_of(&mut self, stream: u8) {
+    /// The next frame of the server; `None` when it has closed the connection.
+    pub(crate) async fn next(&mut self) -> Option<Received> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).await.ok()?;
+        let [a, b, c, kind, flags, .., stream] = head;
+        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
+        let mut payload = vec![0; length];
+        self.0.read_exact(&mut payload).await.ok()?;
+        Some(Received { kind, flags, stream, payload })
+    }
+
+    /// Waits for a frame of this kind.
+    pub(crate) async fn next_of(&mut self, kind: u8) -> Received {
         loop {
-            let mut head = [0; 9];
-            self.0.read_exact(&mut head).await.unwrap();
-            let [a, b, c, kind, flags, .., of] = head;
-            let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
-            self.0.read_exact(&mut vec![0; length]).await.unwrap();
+            let received = self.next().await.expect("the server closes later");
+            if received.kind == kind {
+                return received;
+            }
+        }
+    }
+
+    /// Waits for the end of this stream.
+    pub(crate) async fn end_of(&mut self, of: u8) {
+        loop {
+            let Received { kind, flags, stream, .. } = self.next().await.unwrap();
             let has_end = [DATA, HEADERS].contains(&kind) && flags & END_STREAM > 0;
             if of == stream && (has_end || kind == RST_STREAM) {
                 return;

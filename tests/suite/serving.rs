@@ -20,6 +20,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::foreign::{GOAWAY, PING, WINDOW_UPDATE, Wire, frame, int, pong, request};
 use crate::script::{Shop, create_request, render};
 
 async fn open() -> Shop {
@@ -205,4 +206,36 @@ async fn call_in_flight_finishes_after_shutdown_began() {
     assert_eq!(shop.served.await.unwrap().unwrap(), Drained::Fully);
     let refused = shop.client.stocks_info(StocksInfoRequest { sku: 1 }).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "no new calls");
+}
+
+/// A client cannot know that the server has made the last GOAWAY while it begins a call.
+#[tokio::test]
+async fn call_that_begins_while_the_server_stops_does_not_break_the_others() {
+    const STOCK: &str = "/loms.LOMS/StocksInfo";
+    let shop = Shop::open("1=10/0", ServiceOptions::default()).await;
+    let mut wire = Wire::connect(&shop.address).await;
+    // The end of this call is sent last.
+    wire.send(&request(1, STOCK, &int(1, 1), false)).await;
+    wire.send(&request(3, STOCK, &int(1, 1), true)).await;
+    wire.end_of(3).await;
+    shop.stop.send(()).unwrap();
+    let ping = wire.next_of(PING).await;
+    let late = [
+        pong(&ping.payload),
+        request(5, STOCK, &int(1, 1), false),
+        frame(WINDOW_UPDATE, 0, 5, &1_000_u32.to_be_bytes()),
+        frame(WINDOW_UPDATE, 0, 1, &1_000_u32.to_be_bytes()),
+        frame(0, 1, 1, &[]),
+    ];
+    wire.send(&late.concat()).await;
+    let (mut last, mut answered) = (Vec::new(), false);
+    while let Some(received) = wire.next().await {
+        answered |= received.stream == 1 && received.flags & 1 > 0;
+        if received.kind == GOAWAY {
+            last = received.payload;
+        }
+    }
+    assert_eq!(last, [0, 0, 0, 3, 0, 0, 0, 0], "the last call that began, and NO_ERROR");
+    assert!(answered);
+    assert_eq!(shop.served.await.unwrap().unwrap(), Drained::Fully);
 }
