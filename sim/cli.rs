@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::check::swarm;
 use crate::ci;
 use crate::exit::Exit;
+use crate::hostile;
 use crate::layers::{against, concurrent, service};
 use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
@@ -185,6 +186,8 @@ enum Subcommands {
     },
     /// Put a server under load and check its answers
     Load(load::LoadFlags),
+    /// Attack a server process, with an honest client beside each attack
+    Hostile(hostile::HostileFlags),
     /// Print the coverage of the seeds of CI
     Marks,
     /// Run all regression plans
@@ -328,6 +331,7 @@ fn run_subcommand(subcommand: Subcommands) -> (String, Exit) {
             against::run(&address, seed, stock.as_deref())
         }
         Subcommands::Load(flags) => load::run(flags),
+        Subcommands::Hostile(flags) => hostile::run(&flags, print),
         Subcommands::Marks => ci::marks(),
         Subcommands::Regressions => ci::regressions(),
         Subcommands::Selfcheck { against } => checked(against.as_deref(), selfcheck_alone),

@@ -22,6 +22,7 @@
 //! | `mutation` | planted bugs with their budgets, injected faults, regression plans |
 //! | `layers` | the service in process, concurrent clients, any other server |
 //! | `load` | puts a real server under load and checks its answers |
+//! | `hostile` | attacks a server process, with an honest client beside each attack |
 //! | `report` | failures, runs and pages as text |
 //! | `runner` | many seeds on many cores |
 //! | `progress` | ends a check that makes no progress |
@@ -33,6 +34,7 @@ mod cli;
 mod clock;
 mod coverage;
 mod exit;
+mod hostile;
 mod layers;
 mod load;
 mod model;

@@ -11,17 +11,17 @@
 //! | `order_log`, `check` | what is known about each order, and the check at the end |
 //! | `call_stats`, `report` | counts and latencies, and how they are printed |
 
-mod call_stats;
-mod check;
+pub(crate) mod call_stats;
+pub(crate) mod check;
 mod client_worker;
-mod connection;
-mod loops;
-mod mix;
-mod order_log;
-mod random;
+pub(crate) mod connection;
+pub(crate) mod loops;
+pub(crate) mod mix;
+pub(crate) mod order_log;
+pub(crate) mod random;
 mod report;
 mod run;
-mod schedule;
+pub(crate) mod schedule;
 #[cfg(test)]
 mod tests;
 
