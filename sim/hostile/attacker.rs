@@ -69,6 +69,10 @@ impl Attacker {
         Instant::now() < self.until
     }
 
+    pub(crate) fn time_left(&self) -> Duration {
+        self.until.duration_since(Instant::now())
+    }
+
     /// A TCP connection, unless the attack ends first.
     pub(crate) async fn dial(&self) -> Option<TcpStream> {
         while self.goes_on() {

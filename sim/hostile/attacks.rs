@@ -176,6 +176,8 @@ async fn flood(attacker: &Rc<Attacker>, deaf: bool, unit: Unit) {
                 number += 1;
             }
             if !peer.send(&frames.0).await {
+                // What the server said before it closed the connection is read.
+                peer.has_ended(u64::MAX, attacker.time_left()).await;
                 break;
             }
             frames.0.clear();
@@ -272,10 +274,10 @@ fn reset_whole(number: u32, frames: &mut Frames) {
     frames.add_reset(stream(number));
 }
 
-/// The name of a field must not have capital letters.
+/// HTTP/2 forbids this field: the server resets the stream, but not the connection.
 fn malformed(number: u32, frames: &mut Frames) {
-    let mut block = Block::default();
-    block.add(b"A", b"b");
+    let mut block = Block::call(STOCK);
+    block.add(b"connection", b"close");
     frames.add(HEADERS, END_HEADERS | END_STREAM, stream(number), &block.0);
 }
 

@@ -37,6 +37,9 @@ const IN_FLIGHT: u32 = 32;
 const BURST: usize = 200;
 const CALLS_AFTER: usize = 20;
 
+/// A burst begins this long after the one before it: 20 bursts in the whole attack.
+const BETWEEN_BURSTS: Duration = Duration::from_millis(250);
+
 /// How long such a call may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -70,7 +73,7 @@ pub(crate) async fn open_bodies(attacker: Rc<Attacker>) {
 pub(crate) async fn hang_ups(attacker: Rc<Attacker>) {
     let Some(mut client) = connect(&attacker).await else { return };
     while attacker.goes_on() {
-        let burst = Instant::now() + TIMEOUT;
+        let (next, limit) = (Instant::now() + BETWEEN_BURSTS, Instant::now() + TIMEOUT);
         let cancelled = async {
             let mut open: Vec<Open> = Vec::new();
             for _ in 0..BURST {
@@ -92,16 +95,16 @@ pub(crate) async fn hang_ups(attacker: Rc<Attacker>) {
             }
             Ok::<_, h2::Error>(())
         };
-        let problem = match timeout_at(burst, cancelled).await {
+        let problem = match timeout_at(limit, cancelled).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("a call beside cancelled ones failed: {error}")),
             Err(_elapsed) => Some("a call beside cancelled ones gets no answer".to_owned()),
         };
-        attacker.counts.borrow_mut().bytes += 1_024;
         if let Some(problem) = problem {
             attacker.counts.borrow_mut().failures.push(problem);
             return;
         }
+        sleep_until(next.min(attacker.until)).await;
     }
 }
 

@@ -58,9 +58,9 @@ impl Figures {
         problems
     }
 
-    /// How much this memory is over that before the attack.
+    /// How much this memory is over that before the attack. It can be less.
     fn over(&self, memory: u64) -> u64 {
-        memory.checked_sub(self.memory_before).unwrap_or(0)
+        memory.max(self.memory_before) - self.memory_before
     }
 
     /// One line.

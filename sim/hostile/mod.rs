@@ -21,12 +21,14 @@ mod mutate;
 mod server;
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::runtime::{Builder, LocalOptions};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::time::{Instant, sleep};
 
 use crate::exit::Exit;
@@ -43,6 +45,9 @@ const QUICK_ATTACK: Duration = Duration::from_millis(1_000);
 
 /// The time after an attack until its memory is measured: connections close meanwhile.
 const AFTER: Duration = Duration::from_millis(500);
+
+/// The priority of an attacker.
+const LOWEST_PRIORITY: i32 = 19;
 
 /// The flags of `sim hostile`.
 #[derive(Debug, Args)]
@@ -154,8 +159,19 @@ enum Work {
 }
 
 impl Work {
-    async fn run(self, server: &Server) -> Result<Counts, String> {
+    /// Works in a thread of its own, which gives way to the server and to the honest client: an
+    /// attacker has a machine of its own.
+    fn run(self, server: &Server) -> Result<Counts, String> {
         let to = server.address.parse().map_err(|_invalid| "not an address".to_owned())?;
+        let working = thread::spawn(move || {
+            // This concerns the thread. If it fails, latencies are higher.
+            let _ = setpriority_process(None, LOWEST_PRIORITY);
+            runtime()?.block_on(self.work(to))
+        });
+        working.join().unwrap_or_else(|_panic| Err("the attack panicked".to_owned()))
+    }
+
+    async fn work(self, to: SocketAddr) -> Result<Counts, String> {
         match self {
             Self::Attack(attack, time) => {
                 let attacker = Attacker::new(to, Instant::now() + time);
@@ -171,17 +187,20 @@ impl Work {
     }
 }
 
-/// Starts a server, works on it, and measures.
-fn measure(work: Work, binary: &Path) -> Result<(Figures, Counts), String> {
+fn runtime() -> Result<LocalRuntime, String> {
     let mut runtime = Builder::new_current_thread();
     let runtime = runtime.enable_all().build_local(LocalOptions::default());
-    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(async {
+    runtime.map_err(|error| format!("no runtime: {error}"))
+}
+
+/// Starts a server, works on it, and measures.
+fn measure(work: Work, binary: &Path) -> Result<(Figures, Counts), String> {
+    runtime()?.block_on(async {
         let mut server = Server::start(binary)?;
         let honest = HonestClient::start(&server.address);
         honest.has_called().await?;
         let before = server.memory()?.now;
-        let counts = work.run(&server).await?;
+        let counts = work.run(&server)?;
         sleep(AFTER).await;
         let mut figures = Figures { memory_before: before, ..Figures::default() };
         if server.runs() {

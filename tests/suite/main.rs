@@ -14,6 +14,7 @@ mod environment;
 mod expiry;
 mod foreign;
 mod health_command;
+mod hostile;
 mod imports;
 mod laws;
 mod limits;
