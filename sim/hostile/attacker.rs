@@ -120,7 +120,7 @@ impl Peer {
 
     /// Sends these bytes. False once the server has closed the connection or the attack is over.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
-        if self.seen.closed.get() {
+        if self.is_closed() || !self.attacker.goes_on() {
             return false;
         }
         let sent = timeout_at(self.attacker.until, self.socket.write_all(bytes)).await;

@@ -252,13 +252,14 @@ fn half_frame() -> Vec<u8> {
 
 fn open_headers() -> Vec<u8> {
     let mut frames = Frames::start(&[]);
-    frames.add(HEADERS, 0, 1, &long_fields().0);
+    frames.add(HEADERS, 0, 1, &Block::call(STOCK).0);
+    frames.add(CONTINUATION, 0, 1, &long_field().0);
     frames.0
 }
 
-/// Fields of nearly a whole frame.
-fn long_fields() -> Block {
-    let mut block = Block::call(STOCK);
+/// A field of nearly a whole frame.
+fn long_field() -> Block {
+    let mut block = Block::default();
     block.add(b"long", &[b'v'; LONGEST - 200]);
     block
 }
@@ -317,7 +318,7 @@ fn window_update(number: u32, frames: &mut Frames) {
 fn continuation(number: u32, frames: &mut Frames) {
     match number {
         0 => frames.add(HEADERS, 0, stream(0), &Block::call(STOCK).0),
-        _ => frames.add(CONTINUATION, 0, stream(0), &long_fields().0),
+        _ => frames.add(CONTINUATION, 0, stream(0), &long_field().0),
     }
 }
 
