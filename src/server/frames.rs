@@ -9,6 +9,7 @@
 const PREFACE: usize = 24;
 
 const HEADERS: u8 = 0x1;
+const SETTINGS: u8 = 0x4;
 const PING: u8 = 0x6;
 const WINDOW_UPDATE: u8 = 0x8;
 const ACK: u8 = 0x1;
@@ -29,6 +30,8 @@ pub(super) struct Frames {
     missing: usize,
     /// The start of HTTP/2 is complete.
     begun: bool,
+    /// Number of SETTINGS.
+    settings: u64,
     /// The last bytes of a PING.
     ping: [u8; 8],
     /// The last call that has begun.
@@ -48,6 +51,7 @@ impl Frames {
             passed: 0,
             missing: PREFACE,
             begun: false,
+            settings: 0,
             ping: [0; 8],
             last: 0,
             last_answered: None,
@@ -58,6 +62,11 @@ impl Frames {
     /// Whether the client has sent the start of HTTP/2.
     pub(super) fn have_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Number of SETTINGS so far.
+    pub(super) fn settings(&self) -> u64 {
+        self.settings
     }
 
     /// Follows bytes that h2 gets as they are.
@@ -114,8 +123,10 @@ impl Frames {
         self.known = 0;
         let [a, b, c, ..] = self.header;
         self.missing = usize::try_from(u32::from_be_bytes([0, a, b, c])).expect("24 bits");
-        if self.kind() == HEADERS {
-            self.last = self.last.max(self.stream());
+        match self.kind() {
+            HEADERS => self.last = self.last.max(self.stream()),
+            SETTINGS => self.settings += 1,
+            _ => {}
         }
         true
     }

@@ -24,6 +24,10 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// cancels uses the server without limit (CVE-2023-44487) and is disconnected.
 pub const CANCELLED_CALLS: u32 = 1_000;
 
+/// How many more SETTINGS than calls a client may send on a connection. Each one can change the
+/// windows of all open calls, so a flood of them costs much more than it takes to send.
+pub const SETTINGS: u64 = 100;
+
 /// The most watches of the health at once, over all connections.
 pub const WATCHES: usize = 1_000;
 

@@ -1,6 +1,7 @@
 //! The socket of a connection: reads in turns, and follows the frames that it reads.
 
 use std::io;
+use std::net;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,8 +11,13 @@ use tokio::net::TcpStream;
 
 use super::activity::Activity;
 use super::frames::Frames;
-use super::limits::READ_PER_TURN;
-use super::workers::Accepted;
+use super::limits::{READ_PER_TURN, SETTINGS};
+
+/// A connection on its way to its worker. Its token exists for as long as the connection is open.
+pub(super) struct Accepted {
+    pub(super) stream: net::TcpStream,
+    pub(super) token: Arc<()>,
+}
 
 /// The socket of a connection, at its worker.
 pub(super) struct Socket {
@@ -60,6 +66,9 @@ impl AsyncRead for Socket {
         ready!(self.as_mut().poll_read_all(cx, buffer))?;
         let bytes = &buffer.filled()[before..];
         self.frames.follow(bytes);
+        if self.frames.settings() > SETTINGS + self.activity.begun() {
+            return Poll::Ready(Err(io::Error::other("too many SETTINGS")));
+        }
         if self.frames.have_begun() && !self.activity.spoke() {
             self.activity.speak();
         }

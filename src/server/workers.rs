@@ -31,7 +31,7 @@ use super::call::CallKind;
 use super::connection::{self, Served};
 use super::drain::{DRAIN, Drained, Stop, Stopped};
 use super::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Limits};
-use super::socket::Socket;
+use super::socket::{Accepted, Socket};
 
 /// How long `accept` waits after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -257,12 +257,6 @@ type Incoming = mpsc::UnboundedReceiver<Accepted>;
 struct Worker {
     connections: mpsc::UnboundedSender<Accepted>,
     open: Arc<()>,
-}
-
-/// A connection on its way to its worker. Its token exists for as long as the connection is open.
-pub(super) struct Accepted {
-    pub(super) stream: net::TcpStream,
-    pub(super) token: Arc<()>,
 }
 
 impl Worker {

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use loms::grpc::proto::{OrderCreateResponse, StocksInfoRequest, StocksInfoResponse};
 use loms::grpc::service::ServiceOptions;
 use loms::server::limits::{
-    CALL_TIMEOUT, CANCELLED_CALLS, FIRST_CALL_TIMEOUT, PREFACE_TIMEOUT, WATCHES,
+    CALL_TIMEOUT, CANCELLED_CALLS, FIRST_CALL_TIMEOUT, PREFACE_TIMEOUT, SETTINGS, WATCHES,
 };
 use loms::server::{Drained, LINGER};
 use prost::Message;
@@ -23,7 +23,7 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::foreign::Foreign;
+use crate::foreign::{self, Foreign, Wire, int};
 use crate::script::{Shop, create_request, opening};
 
 /// A server on one thread, so that everything happens on the clock of the test.
@@ -67,6 +67,7 @@ const START: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS_FRAME: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 
@@ -263,8 +264,8 @@ async fn client_that_makes_the_server_reset_streams_is_disconnected() {
     let mut socket = socket(&shop).await;
     let mut frames = START.to_vec();
     for stream in (1..20_000_u32).step_by(2) {
-        // A field whose name has a capital letter.
-        let headers = [0, 1, b'A', 1, b'b'];
+        // POST, http, /, and a field that HTTP/2 forbids.
+        let headers = [&[0x83, 0x86, 0x84, 0, 10], &b"connection"[..], &[5], b"close"].concat();
         frames.extend(http2_frame(HEADERS, END_HEADERS | END_STREAM, stream, &headers));
     }
     let (mut read, mut write) = socket.split();
@@ -273,6 +274,23 @@ async fn client_that_makes_the_server_reset_streams_is_disconnected() {
     let resets = frame_types(&answer).filter(|kind| *kind == RST_STREAM).count();
     let go_aways = frame_types(&answer).filter(|kind| *kind == GOAWAY).count();
     assert!(resets <= 1_024 && go_aways == 1, "{resets} resets, {go_aways} GOAWAYs");
+}
+
+#[tokio::test]
+async fn client_that_sends_settings_without_end_is_disconnected() {
+    let shop = open().await;
+    let mut wire = Wire::connect(&shop.address).await;
+    let settings = foreign::frame(SETTINGS_FRAME, 0, 0, &[]);
+    let allowed = usize::try_from(SETTINGS).unwrap();
+    // The connection has begun with one.
+    wire.send(&settings.repeat(allowed - 1)).await;
+    wire.send(&foreign::request(1, "/loms.LOMS/StocksInfo", &int(1, 1), true)).await;
+    wire.end_of(1).await;
+    wire.send(&settings).await;
+    wire.send(&foreign::request(3, "/loms.LOMS/StocksInfo", &int(1, 1), true)).await;
+    wire.end_of(3).await;
+    wire.send(&settings.repeat(2)).await;
+    while wire.next().await.is_some() {}
 }
 
 /// The types of these HTTP/2 frames.
