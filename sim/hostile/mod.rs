@@ -32,6 +32,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::time::{Instant, sleep};
 
 use crate::exit::Exit;
+use crate::progress::{self, Hung};
 use attacker::{Attacker, Counts};
 use attacks::{ATTACKS, Attack};
 use honest::HonestClient;
@@ -43,8 +44,10 @@ use server::Server;
 const ATTACK: Duration = Duration::from_secs(5);
 const QUICK_ATTACK: Duration = Duration::from_millis(1_000);
 
-/// The time after an attack until its memory is measured: connections close meanwhile.
-const AFTER: Duration = Duration::from_millis(500);
+/// The time after an attack until its memory is measured, and in the quick form: connections close
+/// meanwhile, and the allocator gives memory back after a second.
+const AFTER: Duration = Duration::from_secs(3);
+const QUICK_AFTER: Duration = Duration::from_millis(500);
 
 /// The priority of an attacker.
 const LOWEST_PRIORITY: i32 = 19;
@@ -95,8 +98,8 @@ pub(crate) fn run(flags: &HostileFlags, print: fn(&str)) -> (String, Exit) {
     };
     raise_file_limit();
     let allowed = Allowed { memory: flags.memory << 20, p99: (!flags.quick).then_some(flags.p99) };
-    let time = if flags.quick { QUICK_ATTACK } else { ATTACK };
-    let works: Vec<(&str, Work)> = match (flags.mutate, flags.only) {
+    let (time, after) = if flags.quick { (QUICK_ATTACK, QUICK_AFTER) } else { (ATTACK, AFTER) };
+    let works: Vec<(&'static str, Work)> = match (flags.mutate, flags.only) {
         (Some(requests), _) => {
             vec![("mutate", Work::Mutations(Mutations { requests, seed: flags.seed }))]
         }
@@ -108,7 +111,11 @@ pub(crate) fn run(flags: &HostileFlags, print: fn(&str)) -> (String, Exit) {
     let mut failed = 0;
     for (name, work) in works {
         let mut text = String::new();
-        let problems = match measure(work, &server) {
+        let _watched = progress::stage(move || Hung {
+            what: format!("sim hostile, {name}"),
+            ..Hung::default()
+        });
+        let problems = match measure(work, after, &server) {
             Ok((figures, counts)) => {
                 let _ = writeln!(text, "{name}\n  {}\n  attacker: {counts}", figures.line());
                 figures.problems(allowed)
@@ -194,14 +201,14 @@ fn runtime() -> Result<LocalRuntime, String> {
 }
 
 /// Starts a server, works on it, and measures.
-fn measure(work: Work, binary: &Path) -> Result<(Figures, Counts), String> {
+fn measure(work: Work, after: Duration, binary: &Path) -> Result<(Figures, Counts), String> {
     runtime()?.block_on(async {
         let mut server = Server::start(binary)?;
         let honest = HonestClient::start(&server.address);
         honest.has_called().await?;
         let before = server.memory()?.now;
         let counts = work.run(&server)?;
-        sleep(AFTER).await;
+        sleep(after).await;
         let mut figures = Figures { memory_before: before, ..Figures::default() };
         if server.runs() {
             let memory = server.memory()?;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::attacker::{Attacker, Counts, Peer};
 use super::frames::{Block, Frames, HEAD, PREFACE, message, stream};
 use crate::load::random::SplitMix64;
+use crate::progress;
 
 /// How many requests are sent before their answers are awaited. Together they are shorter than the
 /// window of a connection.
@@ -72,6 +73,7 @@ impl Mutations {
         let mut open = None;
         while sent < self.requests {
             let round = sent;
+            progress::step(0);
             let (peer, batches) = match open.take() {
                 Some((peer, batches)) if batches < BATCHES => (Some(peer), batches),
                 Some(_) | None => (Peer::open(&attacker, false).await, 0),
