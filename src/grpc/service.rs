@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use prost::Message;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -142,9 +142,8 @@ impl LomsService {
         if let Ok(present) = self.sequencer.present() {
             return in_time(present, deadline);
         }
-        let later = self.sequencer.present_after_backlog();
-        let present = timeout(MAX_WAIT, later).await.map_err(|_elapsed| status::behind())?;
-        in_time(present, deadline)
+        let later = self.sequencer.present_after_backlog(sleep(MAX_WAIT));
+        in_time(later.await.ok_or_else(status::behind)?, deadline)
     }
 
     fn execute(&self, present: Present<'_>, call: Call) -> Response<Body> {

@@ -12,6 +12,7 @@
 //! a call registers before it looks at the flag. So no wake-up is lost.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use super::sync::{Instant, sleep_until, yield_now};
@@ -75,14 +76,23 @@ impl Sequencer {
         self.caught_up.notified()
     }
 
-    /// The state at the present time, as soon as there is no backlog.
-    pub async fn present_after_backlog(&self) -> Present<'_> {
+    /// The state at the present time, as soon as there is no backlog; `None` if it is `late` before
+    /// that.
+    pub async fn present_after_backlog(
+        &self,
+        late: impl Future<Output = ()>,
+    ) -> Option<Present<'_>> {
+        let mut late = pin!(late);
         loop {
             let caught_up = self.caught_up();
             if let Ok(present) = self.present() {
-                return present;
+                return Some(present);
             }
-            caught_up.await;
+            tokio::select! {
+                biased;
+                () = caught_up => {}
+                () = late.as_mut() => return None,
+            }
             // Lets the caller drop a call that the client has given up meanwhile.
             yield_now().await;
         }
