@@ -42,6 +42,12 @@ pub const DEFAULT_FILE: &str = "config/config.yaml";
 pub struct Config {
     /// `grpc.*`
     pub grpc: Grpc,
+    /// `tls.*`
+    pub tls: Tls,
+    /// `auth.tokens`: the file of callers; `None`: everybody may do everything.
+    pub callers: Option<PathBuf>,
+    /// `limits.*`
+    pub limits: Limits,
     /// `stock.file`
     pub stock: StockSource,
     /// `orders.*`
@@ -76,10 +82,38 @@ pub struct Grpc {
 /// `loms.*`: settings of the commands that call LOMS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loms {
-    /// An `http` URI of host and port.
+    /// An `http` or `https` URI of host and port.
     pub address: String,
+    /// The authorities of servers.
+    pub ca: Option<PathBuf>,
+    /// The certificate of the client.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub cert_key: Option<PathBuf>,
+    /// The file with the token of the client.
+    pub token_file: Option<PathBuf>,
     /// Environment variables that are probably meant for a key of this section.
     pub misspelt_variables: Vec<UnknownVariable>,
+}
+
+/// The files of TLS. With none of them, the server has no TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate of the server.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// The authorities of client certificates.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What one caller may do in a second. 0: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Maximum number of calls.
+    pub calls_per_second: u32,
+    /// Maximum number of creates.
+    pub creates_per_second: u32,
 }
 
 /// Where the opening stock comes from.
@@ -184,8 +218,18 @@ impl Config {
                 )?,
                 stop_delay: parsed(values, "grpc.stop_delay", keys::span)?,
             },
-            stock: last(values, "stock.file", |value| stock_file(value, directory))?
-                .unwrap_or(StockSource::Embedded),
+            tls: Tls {
+                cert: optional_file(values, "tls.cert", directory)?,
+                key: optional_file(values, "tls.key", directory)?,
+                client_ca: optional_file(values, "tls.client_ca", directory)?,
+            },
+            callers: optional_file(values, "auth.tokens", directory)?,
+            limits: Limits {
+                calls_per_second: parsed(values, "limits.calls_per_second", keys::number)?,
+                creates_per_second: parsed(values, "limits.creates_per_second", keys::number)?,
+            },
+            stock: last(values, "stock.file", |value| path(value, directory))?
+                .map_or(StockSource::Embedded, StockSource::File),
             orders: Orders {
                 max_lines: parsed(values, "orders.max_lines", keys::positive)?,
                 payment_timeout: parsed(values, "orders.payment_timeout", keys::span)?,
@@ -221,6 +265,7 @@ impl Loms {
     where
         E: IntoIterator<Item = (OsString, OsString)>,
     {
+        let directory = sources.directory;
         let is_used = |key: &Key| key.parts().0 == Self::SECTION;
         let Settings { values, mut unknown_variables } = Settings::read(sources, is_used)?;
         unknown_variables.retain(|variable| {
@@ -228,6 +273,10 @@ impl Loms {
         });
         Ok(Self {
             address: parsed(&values, "loms.address", keys::http_address)?,
+            ca: optional_file(&values, "loms.ca", directory)?,
+            cert: optional_file(&values, "loms.cert", directory)?,
+            cert_key: optional_file(&values, "loms.cert_key", directory)?,
+            token_file: optional_file(&values, "loms.token_file", directory)?,
             misspelt_variables: unknown_variables,
         })
     }
@@ -296,10 +345,23 @@ fn last<T>(
     Ok(last)
 }
 
+/// The path of a file, or `none`.
+fn optional_file(
+    values: &[Value],
+    name: &str,
+    directory: &Path,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let last = last(values, name, |value| match value.text.as_str() {
+        "none" => Some(None),
+        _ => path(value, directory).map(Some),
+    })?;
+    Ok(last.expect("the table has a default for this key"))
+}
+
 /// A relative path starts at the folder of the file that sets it, otherwise at `directory`.
-fn stock_file(Value { text, place, .. }: &Value, directory: &Path) -> Option<StockSource> {
+fn path(Value { text, place, .. }: &Value, directory: &Path) -> Option<PathBuf> {
     let folder = place.folder().unwrap_or(Path::new(""));
-    (!text.is_empty()).then(|| StockSource::File(directory.join(folder).join(text)))
+    (!text.is_empty()).then(|| directory.join(folder).join(text))
 }
 
 /// The text of the file; `None` if it does not exist and no source names it.

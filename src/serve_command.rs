@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use loms::config::{Config, Grpc, StockSource};
+use loms::config::{self, Config, Grpc, StockSource};
 use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
 use loms::server::limits::Limits;
-use loms::server::{self, ServerOptions};
+use loms::server::{self, Access, RateLimits, ServerOptions, TlsFiles};
 use loms::signals::Signals;
 use loms::state_machine::{LomsState, OpeningStock, Rules, Span};
 use loms::telemetry::Telemetry;
@@ -38,17 +38,19 @@ fn run_logged(config: &Config, reload: Reload, telemetry: &Arc<Telemetry>) -> Re
     config.unknown_variables.iter().for_each(|variable| warn!("{variable}"));
     let stock = load_stock(&config.stock)?;
     opening_stock::log_warnings(&stock);
+    let access = access(config)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the system has no event queue left: {error}"))?;
     runtime.block_on(async {
         let signals = Signals::new()?;
-        let shutdown = stop(signals, reload, Arc::clone(telemetry));
+        let shutdown = stop(signals, reload, Arc::clone(telemetry), access.clone());
         tokio::select! {
             biased;
-            served = serve(config, &stock, shutdown) => served,
+            served = serve(config, &stock, access.clone(), shutdown) => served,
             never = telemetry.report_dropped() => match never {},
+            never = access.follow_files() => match never {},
         }
     })
 }
@@ -56,6 +58,7 @@ fn run_logged(config: &Config, reload: Reload, telemetry: &Arc<Telemetry>) -> Re
 async fn serve(
     config: &Config,
     stock: &OpeningStock,
+    access: Access,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
     let listener = listen(config.grpc.listen)?;
@@ -78,7 +81,6 @@ async fn serve(
     let wanted = config.grpc.max_connections.into();
     let max_connections = possible_connections(threads).min(wanted);
     let limits = limits(&config.grpc, max_connections);
-    let options = ServerOptions { threads, service, limits };
     let units: u128 = stock.records().iter().map(|record| u128::from(record.total)).sum();
     // A number if it fits, so that it is one in JSON too.
     let units: Box<dyn Value> = match u64::try_from(units) {
@@ -91,9 +93,11 @@ async fn serve(
     };
     let skus = stock.records().len();
     info!(%address, threads, stock = file, skus, units = &*units, "serving");
+    warn_if_open(address, &access);
     if max_connections < wanted {
         warn!(max_connections, "the limit of open files (ulimit -n) allows fewer connections");
     }
+    let options = ServerOptions { threads, service, limits, access };
     let drained = server::serve(listener, sequencer, options, shutdown).await;
     let drained = drained.map_err(|error| format!("serving on {address} failed: {error}"))?;
     info!(?drained, "stopped");
@@ -107,6 +111,37 @@ fn load_stock(source: &StockSource) -> Result<OpeningStock, String> {
             opening_stock::load(path).map_err(|error| format!("stock.file: {error}"))
         }
     }
+}
+
+/// Warns if others on the network can read the calls, or make calls.
+fn warn_if_open(address: SocketAddr, access: &Access) {
+    let missing = match (access.has_tls(), access.has_roles()) {
+        _ if address.ip().to_canonical().is_loopback() => return,
+        (true, true) => return,
+        (false, true) => "TLS (tls.cert)",
+        (true, false) => "roles (auth.tokens)",
+        (false, false) => "TLS (tls.cert) and no roles (auth.tokens)",
+    };
+    warn!("other machines can reach the server, which has no {missing}");
+}
+
+/// Loads who may call the server.
+fn access(config: &Config) -> Result<Access, String> {
+    let config::Limits { calls_per_second: calls, creates_per_second: creates } = config.limits;
+    let rates = RateLimits { calls, creates };
+    Access::load(tls_files(&config.tls)?, config.callers.clone(), rates)
+}
+
+/// The files of TLS; `None` without TLS.
+fn tls_files(tls: &config::Tls) -> Result<Option<TlsFiles>, String> {
+    let config::Tls { cert, key, client_ca } = tls.clone();
+    let missing = match (cert, key) {
+        (Some(cert), Some(key)) => return Ok(Some(TlsFiles { cert, key, client_ca })),
+        (None, None) if client_ca.is_none() => return Ok(None),
+        (Some(_), None) => "tls.key",
+        (None, _) => "tls.cert",
+    };
+    Err(format!("{missing}: not set; TLS needs tls.cert and tls.key"))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, String> {
@@ -161,12 +196,16 @@ fn possible_connections(threads: NonZeroUsize) -> usize {
 }
 
 /// Waits for the first signal to stop. A second one ends the process at once, with the exit code
-/// that a shell reports for that signal. The signal to reload changes the log level.
-async fn stop(mut signals: Signals, reload: Reload, telemetry: Arc<Telemetry>) {
+/// that a shell reports for that signal. The signal to reload changes the log level, and loads the
+/// files of the access again.
+async fn stop(mut signals: Signals, reload: Reload, telemetry: Arc<Telemetry>, access: Access) {
     let log = Arc::clone(&telemetry);
-    let mut reload = move || match reload() {
-        Ok(config) => log.set_level(&config.log.level),
-        Err(problem) => warn!("nothing is reloaded: {problem}"),
+    let mut reload = move || {
+        match reload() {
+            Ok(config) => log.set_level(&config.log.level),
+            Err(problem) => warn!("the log level is not reloaded: {problem}"),
+        }
+        access.reload();
     };
     signals.stop(&mut reload).await;
     tokio::spawn(async move {

@@ -1,13 +1,20 @@
 //! Serves LOMS with health and reflection. The caller provides the listener and the shutdown.
 
+mod access;
 mod activity;
+mod auth;
 mod call;
+mod certificate;
 mod connection;
 mod drain;
 mod frames;
 mod health;
 pub mod limits;
+mod rates;
+mod reloaded;
+mod repeated;
 mod socket;
+mod tls;
 mod workers;
 
 use std::convert::Infallible;
@@ -31,14 +38,17 @@ use crate::grpc::proto::FILE_DESCRIPTOR_SET;
 use crate::grpc::protocol;
 use crate::grpc::service::{LomsService, ServiceOptions};
 use crate::sequencer::Sequencer;
+pub use access::Access;
 pub use call::CallKind;
 pub use drain::{DRAIN, Drained, LINGER, Stop};
 use health::ServerHealth;
 use limits::Limits;
+pub use rates::RateLimits;
+pub use tls::TlsFiles;
 pub use workers::{Serving, serve as serve_on};
 
 /// How to serve.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Number of threads, one of which is the caller's.
     pub threads: NonZeroUsize,
@@ -46,13 +56,16 @@ pub struct ServerOptions {
     pub service: ServiceOptions,
     /// What clients can take from the server.
     pub limits: Limits,
+    /// Who may call the server.
+    pub access: Access,
 }
 
 impl ServerOptions {
     /// The defaults, on this many threads.
     #[must_use]
     pub fn on(threads: NonZeroUsize) -> Self {
-        Self { threads, service: ServiceOptions::default(), limits: Limits::default() }
+        let (service, limits) = (ServiceOptions::default(), Limits::default());
+        Self { threads, service, limits, access: Access::default() }
     }
 }
 
@@ -98,6 +111,7 @@ where
         service: Services { loms, others },
         kind_of,
         limits: options.limits,
+        access: options.access,
     };
     let delay = options.limits.stop_delay;
     let shutdown = async move {

@@ -12,7 +12,7 @@ use loms::grpc::proto::loms_server::LomsServer;
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
 use loms::server::limits::Limits;
-use loms::server::{CallKind, ServerOptions, Serving, Stop, serve, serve_on};
+use loms::server::{Access, CallKind, ServerOptions, Serving, Stop, serve, serve_on};
 use loms::state_machine::{LomsState, Rules, Span};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -98,7 +98,8 @@ pub(crate) fn be(Role { what, runtime, threads }: Role) -> Result<(), String> {
 /// The service of the no-op, as the server serves any service.
 fn noop<S>(threads: NonZeroUsize, service: S) -> Serving<S> {
     let limits = Limits::default();
-    Serving { threads, service, kind_of: |_| CallKind::Stream, limits }
+    let access = Access::default();
+    Serving { threads, service, kind_of: |_| CallKind::Stream, limits, access }
 }
 
 /// The stock file of LOMS: 1,000 SKUs with more units than any run orders.

@@ -27,7 +27,7 @@ pub struct Key {
 }
 
 /// All keys, in the order of `config/config.yaml`.
-pub static KEYS: [Key; 16] = [
+pub static KEYS: [Key; 26] = [
     Key {
         name: "grpc.listen",
         variable: "LOMS_GRPC_LISTEN",
@@ -98,7 +98,87 @@ pub static KEYS: [Key; 16] = [
         flag: Some("--address"),
         default: Some("http://localhost:50051"),
         about: "Address of the server, for the commands that call LOMS.",
-        expected: "HOST:PORT or http://HOST:PORT, such as localhost:50051",
+        expected: "HOST:PORT, http://HOST:PORT or https://HOST:PORT, such as localhost:50051",
+    },
+    Key {
+        name: "loms.ca",
+        variable: "LOMS_CA",
+        flag: Some("--ca"),
+        default: Some("none"),
+        about: "Authorities of servers, PEM, for an https address.",
+        expected: "the path of a PEM file, or none",
+    },
+    Key {
+        name: "loms.cert",
+        variable: "LOMS_CERT",
+        flag: Some("--cert"),
+        default: Some("none"),
+        about: "Certificate that commands show to the server, PEM.",
+        expected: "the path of a PEM file, or none",
+    },
+    Key {
+        name: "loms.cert_key",
+        variable: "LOMS_CERT_KEY",
+        flag: Some("--cert-key"),
+        default: Some("none"),
+        about: "Private key of loms.cert, PEM.",
+        expected: "the path of a PEM file, or none",
+    },
+    Key {
+        name: "loms.token_file",
+        variable: "LOMS_TOKEN_FILE",
+        flag: Some("--token-file"),
+        default: Some("none"),
+        about: "File with the token that commands send to the server.",
+        expected: "the path of a file, or none",
+    },
+    Key {
+        name: "tls.cert",
+        variable: "LOMS_TLS_CERT",
+        flag: None,
+        default: Some("none"),
+        about: "Certificate of the server with its chain, PEM. none: no TLS.",
+        expected: "the path of a PEM file, or none",
+    },
+    Key {
+        name: "tls.key",
+        variable: "LOMS_TLS_KEY",
+        flag: None,
+        default: Some("none"),
+        about: "Private key of tls.cert, PEM.",
+        expected: "the path of a PEM file, or none",
+    },
+    Key {
+        name: "tls.client_ca",
+        variable: "LOMS_TLS_CLIENT_CA",
+        flag: None,
+        default: Some("none"),
+        about: "Authorities of client certificates, PEM. none: clients need no certificate.",
+        expected: "the path of a PEM file, or none",
+    },
+    Key {
+        name: "auth.tokens",
+        variable: "LOMS_AUTH_TOKENS",
+        flag: None,
+        default: Some("none"),
+        about: "Who may call what: a file of names, roles, tokens. none: everybody everything.",
+        expected: "the path of a file of callers, or none",
+    },
+    Key {
+        name: "limits.calls_per_second",
+        variable: "LOMS_LIMITS_CALLS_PER_SECOND",
+        flag: None,
+        default: Some("0"),
+        about: "Maximum number of calls of one caller in a second, without health. 0: no limit.",
+        expected: "a whole number from 0 to 4294967295",
+    },
+    Key {
+        name: "limits.creates_per_second",
+        variable: "LOMS_LIMITS_CREATES_PER_SECOND",
+        flag: None,
+        default: Some("0"),
+        about: "Maximum number of OrderCreates of one caller in a second. 0: no limit.",
+        expected: "a whole number from 0 to 4294967295",
     },
     Key {
         name: "stock.file",
@@ -183,21 +263,27 @@ pub(super) fn defaults() -> Vec<Value> {
     KEYS.iter().filter_map(value).collect()
 }
 
+/// 0 to 4294967295.
+pub(super) fn number(text: &str) -> Option<u32> {
+    text.parse().ok()
+}
+
 /// 1 to 65535.
 pub(super) fn positive(text: &str) -> Option<u16> {
     text.parse().ok().map(NonZeroU16::get)
 }
 
-/// `http`, a host and an optional port, and nothing else: no TLS and no path. Host and port without
-/// a scheme are `http`.
+/// `http` or `https`, a host and an optional port, and nothing else. Host and port without a scheme
+/// are `http`.
 pub(super) fn http_address(text: &str) -> Option<String> {
     let has_scheme = text.contains("://");
     let whole = if has_scheme { text.to_owned() } else { format!("http://{text}") };
     let uri: Uri = whole.parse().ok()?;
     let host = uri.host().filter(|host| !host.is_empty())?;
+    let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
     let origin = match uri.port_u16() {
-        Some(port) => format!("http://{host}:{port}"),
-        None => format!("http://{host}"),
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
     };
     let has_port = if has_scheme { uri.port_u16() != Some(0) } else { uri.port_u16() > Some(0) };
     // The comparison also refuses a user, an invalid port and a query.

@@ -85,11 +85,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// A backlog of orders is still expiring. Nothing was done; the client can retry soon.
 pub(super) fn behind() -> Status {
-    let no_facts: [(String, String); 0] = [];
-    let mut details = ErrorDetails::with_error_info("CATCHING_UP", DOMAIN, no_facts);
-    details.set_retry_info(Some(RETRY_DELAY));
-    let message = "orders that are due are still being expired; try again";
-    Status::with_error_details(Code::Unavailable, message, details)
+    let message = "orders that are due are still being expired; try again".to_owned();
+    refuse_for(RETRY_DELAY, Code::Unavailable, "CATCHING_UP", message, [])
 }
 
 /// A request of more than this many bytes. It was not read to its end.
@@ -112,6 +109,35 @@ pub fn too_many_partial_requests() -> Status {
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
+/// The server has roles, and the call has neither a token nor a certificate.
+#[must_use]
+pub fn no_credentials() -> Status {
+    let message = "the call needs a token (authorization: Bearer TOKEN) or a client certificate";
+    refuse(Code::Unauthenticated, "NO_CREDENTIALS", message.to_owned(), [])
+}
+
+/// The token or the certificate of the call is not in the file of `auth.tokens`.
+#[must_use]
+pub fn unknown_credentials() -> Status {
+    let message = "the token or the certificate of the call is unknown (auth.tokens)";
+    refuse(Code::Unauthenticated, "UNKNOWN_CREDENTIALS", message.to_owned(), [])
+}
+
+/// The role of the caller does not include this call.
+#[must_use]
+pub fn role_not_allowed(caller: &str, role: &str, call: &str) -> Status {
+    let message = format!("{caller} has the role {role} (auth.tokens), which may not call {call}");
+    let facts = [("caller", caller.to_owned()), ("role", role.to_owned())];
+    refuse(Code::PermissionDenied, "ROLE_NOT_ALLOWED", message, facts)
+}
+
+/// The caller has made as many calls as the limit of this key allows. It can retry after `wait`.
+#[must_use]
+pub fn rate_limited(caller: &str, key: &str, limit: u32, wait: Duration) -> Status {
+    let message = format!("{caller} makes more calls than {key} allows, which is {limit}");
+    let facts = [("caller", caller.to_owned()), ("limit", key.to_owned())];
+    refuse_for(wait, Code::ResourceExhausted, "RATE_LIMITED", message, facts)
+}
 /// Maximum number of shortages in a refusal. Details are sent in the trailers, and many clients
 /// (gRPC's C core and Java) reject trailers over 8 KiB with an error of their own. OrderInfo
 /// returns all shortages.
@@ -145,6 +171,23 @@ fn refuse<const N: usize>(
     message: String,
     facts: [(&str, String); N],
 ) -> Status {
+    Status::with_error_details(code, message, details(reason, facts))
+}
+
+/// A refusal that the client can retry after `wait`.
+fn refuse_for<const N: usize>(
+    wait: Duration,
+    code: Code,
+    reason: &str,
+    message: String,
+    facts: [(&str, String); N],
+) -> Status {
+    let mut details = details(reason, facts);
+    details.set_retry_info(Some(wait));
+    Status::with_error_details(code, message, details)
+}
+
+fn details<const N: usize>(reason: &str, facts: [(&str, String); N]) -> ErrorDetails {
     let facts = facts.map(|(name, fact)| (name.to_owned(), fact));
-    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, DOMAIN, facts))
+    ErrorDetails::with_error_info(reason, DOMAIN, facts)
 }

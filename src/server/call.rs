@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
@@ -28,8 +29,16 @@ pub enum CallKind {
 /// A call of a service.
 #[derive(Debug)]
 pub(super) struct Call<F> {
-    answer: F,
+    answer: Answer<F>,
     open: OpenCall,
+}
+
+/// The answer of a call.
+#[derive(Debug)]
+enum Answer<F> {
+    /// A refusal that does not look at the request. `None` once it is returned.
+    Refusal(Option<Response<Body>>),
+    OfService(F),
 }
 
 impl<F> Call<F> {
@@ -49,7 +58,13 @@ impl<F> Call<F> {
             }
             CallKind::Stream | CallKind::Watch => Body::new(body),
         });
-        Self { answer: service.call(request), open }
+        Self { answer: Answer::OfService(service.call(request)), open }
+    }
+
+    /// A call that is refused before its request arrives.
+    pub(super) fn refused(refusal: Status, activity: &Arc<Activity>) -> Self {
+        let answer = Answer::Refusal(Some(refusal.into_http()));
+        Self { answer, open: OpenCall::new(activity) }
     }
 }
 
@@ -60,7 +75,10 @@ where
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = ready!(Pin::new(&mut self.answer).poll(cx));
+        let response = match &mut self.answer {
+            Answer::Refusal(refusal) => Ok(refusal.take().expect("a call is answered once")),
+            Answer::OfService(answer) => ready!(Pin::new(answer).poll(cx)),
+        };
         self.open.answer();
         Poll::Ready(response)
     }

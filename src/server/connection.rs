@@ -21,6 +21,7 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tracing::debug;
 
+use super::access::{Access, Guard};
 use super::activity::{Activity, OpenStream};
 use super::call::{Call, CallKind};
 use super::drain::{DRAIN, LINGER, Stopped};
@@ -35,6 +36,9 @@ pub(super) struct Served<S> {
     pub(super) service: S,
     pub(super) kind_of: fn(&str) -> CallKind,
     pub(super) limits: Limits,
+    pub(super) access: Access,
+    /// Decides about the calls of the connection. `None` admits all.
+    pub(super) guard: Option<Guard>,
 }
 
 /// Serves one connection until its client closes it, it breaks a limit, or it has drained. Returns
@@ -221,6 +225,11 @@ where
     type Future = Call<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Call<S::Future> {
+        if let Some(guard) = &self.served.guard
+            && let Err(refusal) = guard.admit(&request)
+        {
+            return Call::refused(refusal, &self.activity);
+        }
         let kind = (self.served.kind_of)(request.uri().path());
         if kind == CallKind::Watch {
             self.activity.next_is_watch();

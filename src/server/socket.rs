@@ -1,29 +1,21 @@
 //! The socket of a connection: reads in turns, and follows the frames that it reads.
 
 use std::io;
-use std::net;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::activity::Activity;
 use super::frames::Frames;
 use super::limits::{READ_PER_TURN, SETTINGS};
 
-/// A connection on its way to its worker. Its token exists for as long as the connection is open.
-pub(super) struct Accepted {
-    pub(super) stream: net::TcpStream,
-    pub(super) token: Arc<()>,
-}
-
-/// The socket of a connection, at its worker.
-pub(super) struct Socket {
+/// The socket of a connection, at its worker, with or without TLS.
+pub(super) struct Socket<IO> {
     // Dropped before the stream: once a client sees the close, the connection is not counted.
     _token: Arc<()>,
-    stream: TcpStream,
+    stream: IO,
     activity: Arc<Activity>,
     frames: Frames,
     /// Filtered bytes that h2 has not taken yet.
@@ -32,23 +24,22 @@ pub(super) struct Socket {
     read: usize,
 }
 
-impl Socket {
-    /// The socket of an accepted connection, on the runtime of this thread.
-    pub(super) fn new(
-        Accepted { stream, token }: Accepted,
-        activity: Arc<Activity>,
-    ) -> io::Result<Self> {
-        let stream = TcpStream::from_std(stream)?;
-        let (frames, filtered) = (Frames::new(), Vec::new());
-        Ok(Self { _token: token, stream, activity, frames, filtered, read: 0 })
+impl<IO: Unpin> Socket<IO> {
+    /// The socket of an accepted connection, and what happens on it. The token counts it.
+    pub(super) fn new(stream: IO, token: Arc<()>) -> (Self, Arc<Activity>) {
+        let activity = Arc::new(Activity::default());
+        let (shared, frames) = (Arc::clone(&activity), Frames::new());
+        let filtered = Vec::new();
+        let socket = Self { _token: token, stream, activity: shared, frames, filtered, read: 0 };
+        (socket, activity)
     }
 
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut IO> {
         Pin::new(&mut self.get_mut().stream)
     }
 }
 
-impl AsyncRead for Socket {
+impl<IO: AsyncRead + Unpin> AsyncRead for Socket<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -76,7 +67,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl Socket {
+impl<IO: AsyncRead + Unpin> Socket<IO> {
     /// Reads all that has arrived.
     fn poll_read_all(
         mut self: Pin<&mut Self>,
@@ -120,7 +111,7 @@ impl Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Socket<IO> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

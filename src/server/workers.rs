@@ -7,8 +7,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::mem;
-use std::net;
+use std::net::{self, IpAddr};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,22 +15,25 @@ use std::thread;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tracing::{error, warn};
 
-use super::activity::Activity;
+use super::access::Access;
 use super::call::CallKind;
+use super::certificate;
 use super::connection::{self, Served};
 use super::drain::{DRAIN, Drained, Stop, Stopped};
 use super::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Limits};
-use super::socket::{Accepted, Socket};
+use super::repeated::Repeated;
+use super::socket::Socket;
+use super::tls::Tls;
 
 /// How long `accept` waits after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -47,6 +49,8 @@ pub struct Serving<S> {
     pub kind_of: fn(&str) -> CallKind,
     /// What clients can take from the server.
     pub limits: Limits,
+    /// Who may call the server.
+    pub access: Access,
 }
 
 /// Serves until `shutdown` completes and every worker has drained. Drops `stop` when the drain
@@ -67,8 +71,8 @@ where
     S: Clone + Unpin + Send + 'static,
     S::Future: Unpin + Send,
 {
-    let Serving { threads, service, kind_of, limits } = serving;
-    let served = Served { service, kind_of, limits };
+    let Serving { threads, service, kind_of, limits, access } = serving;
+    let served = Served { service, kind_of, limits, access, guard: None };
     let (ended, mut ends) = mpsc::unbounded_channel();
     let (first, incoming) = Worker::new();
     let mut workers = vec![first];
@@ -169,13 +173,21 @@ where
         };
         // There are no more once the drain begins.
         let Some(accepted) = accepted else { break };
-        let activity = Arc::new(Activity::default());
-        match Socket::new(accepted, Arc::clone(&activity)) {
-            Ok(socket) => {
-                let (served, stopped) = (served.clone(), stopped.clone());
-                connections.spawn(connection::serve(socket, activity, served, stopped));
+        let Accepted { stream, token } = accepted;
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                warn!(%error, "a connection cannot be served");
+                continue;
             }
-            Err(error) => warn!(%error, "a connection cannot be served"),
+        };
+        let (mut served, stopped) = (served.clone(), stopped.clone());
+        if let Some(tls) = served.access.tls.clone() {
+            connections.spawn(serve_tls(tls, stream, token, served, stopped));
+        } else {
+            served.guard = served.access.guard(ip(&stream), Vec::new());
+            let (socket, activity) = Socket::new(stream, token);
+            connections.spawn(connection::serve(socket, activity, served, stopped));
         }
     }
     while let Some(ended) = connections.join_next().await {
@@ -186,6 +198,33 @@ where
     }
     warn!(dropped, "calls still in flight after {} s are dropped", DRAIN.as_secs());
     Ok(Drained::CutShort)
+}
+
+/// The address of the peer; `None` if it is gone.
+fn ip(stream: &TcpStream) -> Option<IpAddr> {
+    stream.peer_addr().ok().map(|peer| peer.ip())
+}
+
+/// Serves a connection after its TLS handshake.
+async fn serve_tls<S>(
+    tls: Arc<Tls>,
+    stream: TcpStream,
+    token: Arc<()>,
+    mut served: Served<S>,
+    stopped: Stopped,
+) -> u32
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Unpin + Send + 'static,
+    S::Future: Unpin + Send,
+{
+    let Some(stream) = tls.accept(stream, stopped.clone()).await else { return 0 };
+    let (tcp, session) = stream.get_ref();
+    let own = session.peer_certificates().and_then(|certificates| certificates.first());
+    let names = own.map(|own| certificate::names(own)).unwrap_or_default();
+    served.guard = served.access.guard(ip(tcp), names);
+    let (socket, activity) = Socket::new(stream, token);
+    connection::serve(socket, activity, served, stopped).await
 }
 
 /// Gives each connection to the worker that has the fewest. With round robin, the short connections
@@ -220,26 +259,6 @@ async fn accept(listener: &TcpListener, workers: &[Worker], most: usize) -> Infa
     }
 }
 
-/// A warning that clients can cause as often as they like: one a second is logged.
-#[derive(Debug, Default)]
-struct Repeated {
-    next: Option<Instant>,
-    suppressed: u64,
-}
-
-impl Repeated {
-    /// Whether to log it now, and how many were suppressed before it.
-    fn admit(&mut self) -> Option<u64> {
-        let now = Instant::now();
-        if self.next.is_some_and(|next| now < next) {
-            self.suppressed += 1;
-            return None;
-        }
-        self.next = Some(now + Duration::from_secs(1));
-        Some(mem::take(&mut self.suppressed))
-    }
-}
-
 async fn accept_one(listener: &TcpListener) -> io::Result<net::TcpStream> {
     let (stream, _peer) = listener.accept().await?;
     // Otherwise a small answer waits until the answer before it is acknowledged.
@@ -257,6 +276,12 @@ type Incoming = mpsc::UnboundedReceiver<Accepted>;
 struct Worker {
     connections: mpsc::UnboundedSender<Accepted>,
     open: Arc<()>,
+}
+
+/// A connection on its way to its worker. Its token exists for as long as the connection is open.
+struct Accepted {
+    stream: net::TcpStream,
+    token: Arc<()>,
 }
 
 impl Worker {
@@ -278,8 +303,6 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpStream;
-
     use super::*;
 
     /// Only the owner of a socket can read its options.

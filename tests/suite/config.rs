@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use loms::config::keys::KEYS;
-use loms::config::{Config, ConfigError, Grpc, Log, LogFormat, Loms, Orders, Sources, StockSource};
+use loms::config::{
+    Config, ConfigError, Grpc, Limits, Log, LogFormat, Loms, Orders, Sources, StockSource, Tls,
+};
 use loms::grpc::service::FailedCreate;
 use loms::opening_stock;
 use loms::state_machine::Span;
@@ -109,6 +111,9 @@ fn defaults_are_as_documented() {
             max_connection_age_grace: Span::from_secs(30),
             stop_delay: Span::default(),
         },
+        tls: Tls { cert: None, key: None, client_ca: None },
+        callers: None,
+        limits: Limits { calls_per_second: 0, creates_per_second: 0 },
         stock: StockSource::Embedded,
         orders: Orders {
             max_lines: 1_000,
@@ -157,26 +162,38 @@ fn shipped_file_holds_every_key_at_its_default() {
     }
 }
 
+/// Another value than the default of each key.
+const TEXTS: [(&str, &str); 26] = [
+    ("grpc.listen", "[::1]:0"),
+    ("grpc.threads", "255"),
+    ("grpc.max_connections", "65535"),
+    ("grpc.max_concurrent_streams", "1"),
+    ("grpc.max_connection_idle", "0"),
+    ("grpc.max_connection_age", "1h"),
+    ("grpc.max_connection_age_grace", "1m"),
+    ("grpc.stop_delay", "5s"),
+    ("loms.address", "https://loms.example:80/"),
+    ("loms.ca", "/srv/loms-ca.pem"),
+    ("loms.cert", "/srv/loms-cert.pem"),
+    ("loms.cert_key", "/srv/loms-key.pem"),
+    ("loms.token_file", "/srv/token"),
+    ("tls.cert", "/srv/cert.pem"),
+    ("tls.key", "/srv/key.pem"),
+    ("tls.client_ca", "/srv/ca.pem"),
+    ("auth.tokens", "/srv/callers"),
+    ("limits.calls_per_second", "100"),
+    ("limits.creates_per_second", "4294967295"),
+    ("stock.file", "/srv/stock.json"),
+    ("orders.max_lines", "65535"),
+    ("orders.payment_timeout", "0"),
+    ("orders.idempotency_window", "1h 30m"),
+    ("orders.failed_create", "failed_precondition"),
+    ("log.level", "warn,loms::grpc=debug"),
+    ("log.format", "json"),
+];
+
 #[test]
 fn every_source_sets_every_key() {
-    let texts = [
-        ("grpc.listen", "[::1]:0"),
-        ("grpc.threads", "255"),
-        ("grpc.max_connections", "65535"),
-        ("grpc.max_concurrent_streams", "1"),
-        ("grpc.max_connection_idle", "0"),
-        ("grpc.max_connection_age", "1h"),
-        ("grpc.max_connection_age_grace", "1m"),
-        ("grpc.stop_delay", "5s"),
-        ("loms.address", "http://loms.example:80/"),
-        ("stock.file", "/srv/stock.json"),
-        ("orders.max_lines", "65535"),
-        ("orders.payment_timeout", "0"),
-        ("orders.idempotency_window", "1h 30m"),
-        ("orders.failed_create", "failed_precondition"),
-        ("log.level", "warn,loms::grpc=debug"),
-        ("log.format", "json"),
-    ];
     let level =
         Targets::new().with_default(LevelFilter::WARN).with_target("loms::grpc", Level::DEBUG);
     let expected = Config {
@@ -190,6 +207,13 @@ fn every_source_sets_every_key() {
             max_connection_age_grace: Span::from_secs(60),
             stop_delay: Span::from_secs(5),
         },
+        tls: Tls {
+            cert: Some("/srv/cert.pem".into()),
+            key: Some("/srv/key.pem".into()),
+            client_ca: Some("/srv/ca.pem".into()),
+        },
+        callers: Some("/srv/callers".into()),
+        limits: Limits { calls_per_second: 100, creates_per_second: u32::MAX },
         stock: StockSource::File("/srv/stock.json".into()),
         orders: Orders {
             max_lines: u16::MAX,
@@ -202,7 +226,7 @@ fn every_source_sets_every_key() {
     };
     let (mut file, mut environment, mut flags) = (String::new(), Start::new(), Start::new());
     let mut before = "";
-    for (key, (name, text)) in KEYS.iter().zip(texts) {
+    for (key, (name, text)) in KEYS.iter().zip(TEXTS) {
         assert_eq!(key.name, name);
         let (section, leaf) = key.parts();
         if section != before {
@@ -214,8 +238,14 @@ fn every_source_sets_every_key() {
         environment = environment.variable(key.variable, text);
         flags = flags.flag(key.name, text);
     }
-    let address = "http://loms.example:80".to_owned();
-    let client = Loms { address, misspelt_variables: Vec::new() };
+    let client = Loms {
+        address: "https://loms.example:80".to_owned(),
+        ca: Some("/srv/loms-ca.pem".into()),
+        cert: Some("/srv/loms-cert.pem".into()),
+        cert_key: Some("/srv/loms-key.pem".into()),
+        token_file: Some("/srv/token".into()),
+        misspelt_variables: Vec::new(),
+    };
     for start in [from_file(&file), environment, flags] {
         assert_eq!(start.load().unwrap(), expected);
         assert_eq!(start.load_client().unwrap(), client);
@@ -239,7 +269,8 @@ fn command_checks_only_the_keys_that_it_uses() {
         ];
         // Any text is a path.
         let starts = starts.iter().filter(|start| {
-            key.name != "stock.file" || start.environment.iter().all(|(_, text)| text != "\n")
+            !key.expected.starts_with("the path")
+                || start.environment.iter().all(|(_, text)| text != "\n")
         });
         for start in starts {
             let (server, client) = (start.load().is_ok(), start.load_client().is_ok());
@@ -249,19 +280,6 @@ fn command_checks_only_the_keys_that_it_uses() {
     // An unknown key and a second key are a mistake in the file, whoever reads it.
     for text in ["orders: {max_line: 5}", "orders: {max_lines: 5, max_lines: 5}"] {
         assert_eq!(from_file(text).refusal(), from_file(text).client_refusal());
-    }
-}
-
-#[test]
-fn address_without_a_scheme_is_http() {
-    for (text, address) in [
-        ("localhost:50051", "http://localhost:50051"),
-        ("10.0.0.7:80/", "http://10.0.0.7:80"),
-        ("[::1]:50051", "http://[::1]:50051"),
-        ("http://loms", "http://loms"),
-    ] {
-        let start = Start::new().variable("LOMS_ADDRESS", text);
-        assert_eq!(start.load_client().unwrap().address, address, "{text}");
     }
 }
 
@@ -415,7 +433,7 @@ fn invalid_values_are_refused_with_key_and_source() {
             "loms.address",
             &[
                 "localhost",
-                "https://localhost:50051",
+                "ftp://localhost:50051",
                 "loms:50051:1",
                 "me@loms:50051",
                 "loms:0",

@@ -78,3 +78,16 @@ fn unknown_variable_is_a_warning_and_a_near_miss_names_the_key() {
     let misspelt = start.load_client().unwrap().misspelt_variables;
     assert_eq!(misspelt.iter().map(|it| &*it.name).collect::<Vec<_>>(), ["LOMS_ADDRES"]);
 }
+
+#[test]
+fn address_without_a_scheme_is_http() {
+    for (text, address) in [
+        ("localhost:50051", "http://localhost:50051"),
+        ("10.0.0.7:80/", "http://10.0.0.7:80"),
+        ("[::1]:50051", "http://[::1]:50051"),
+        ("http://loms", "http://loms"),
+    ] {
+        let start = Start::new().variable("LOMS_ADDRESS", text);
+        assert_eq!(start.load_client().unwrap().address, address, "{text}");
+    }
+}

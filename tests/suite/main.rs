@@ -3,6 +3,7 @@
 
 mod allocation;
 mod calls;
+mod certificates;
 mod client;
 mod client_commands;
 mod client_peers;
@@ -24,6 +25,7 @@ mod numbers;
 mod opening_stock;
 mod process;
 mod races;
+mod roles;
 mod script;
 mod scripted_server;
 mod serving;

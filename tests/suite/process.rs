@@ -52,6 +52,11 @@ impl Process {
 
     /// Starts a server. Its log begins with a line that names the address to serve on, in any form.
     pub(crate) fn run(command: &mut Command) -> Self {
+        Self::try_run(command).unwrap_or_else(|start| panic!("no address: {start}"))
+    }
+
+    /// Like `run`, but returns the first line if it names no address.
+    pub(crate) fn try_run(command: &mut Command) -> Result<Self, String> {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Some(BufReader::new(child.stderr.take().unwrap()).lines());
         // From here on the process ends with the test, even if its first line is unexpected.
@@ -59,11 +64,11 @@ impl Process {
         let start = process.log.as_mut().unwrap().next().unwrap().unwrap();
         let marks = ["address=", "\"address\":\"", "listen on "];
         let rest = marks.iter().find_map(|mark| Some(start.split_once(mark)?.1));
-        let rest = rest.unwrap_or_else(|| panic!("no address: {start}"));
+        let Some(rest) = rest else { return Err(start) };
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap();
         process.address = format!("http://{}", rest[..end].trim_end_matches(':'));
         process.start = start;
-        process
+        Ok(process)
     }
 
     /// The facts of the first event.

@@ -104,13 +104,18 @@ impl Shop {
         stock: &OpeningStock,
         options: ServiceOptions,
     ) -> Self {
+        let options = ServerOptions { service: options, ..ServerOptions::on(threads) };
+        Self::serve(stock, options).await
+    }
+
+    /// With TLS, `channel` and `client` cannot call it.
+    pub(crate) async fn serve(stock: &OpeningStock, options: ServerOptions) -> Self {
         let clock = HandClock::new();
         let state = LomsState::new(Rules::default(), stock, 1);
         let sequencer = Arc::new(Sequencer::new(state, clock.clock()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let options = ServerOptions { service: options, ..ServerOptions::on(threads) };
         let served = tokio::spawn(serve(listener, Arc::clone(&sequencer), options, async {
             // When a test ends without a stop, the sender is dropped and the server stops too.
             let _ = stopped.await;

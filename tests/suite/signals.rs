@@ -67,10 +67,11 @@ fn signal_before_the_server_listens_kills_it() {
         let folder = tempfile::tempdir().unwrap();
         let stock = folder.path().join("stock");
         assert!(Command::new("mkfifo").arg(&stock).status().unwrap().success());
-        // The job of a shell that runs in the background ignores SIGINT, and so do its children.
+        // The job of a shell that runs in the background ignores SIGINT and SIGQUIT, and so do its
+        // children.
         let mut command = Command::new("/usr/bin/env");
         let child = isolate(&mut command)
-            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_loms")])
+            .args(["--default-signal=INT,QUIT", env!("CARGO_BIN_EXE_loms")])
             .args(["--listen", "127.0.0.1:0", "--stock"])
             .arg(&stock)
             .stderr(Stdio::piped())
@@ -190,7 +191,10 @@ fn hang_up_reloads_the_log_level() {
             break event["message"].as_str().unwrap().to_owned();
         }
     };
-    assert!(refused.starts_with("nothing is reloaded: ") && refused.contains("loud"), "{refused}");
+    assert!(
+        refused.starts_with("the log level is not reloaded: ") && refused.contains("loud"),
+        "{refused}"
+    );
     process.signal("TERM");
 }
 
