@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::check::swarm;
 use crate::ci;
+use crate::credentials::CredentialFlags;
 use crate::exit::Exit;
 use crate::hostile;
 use crate::layers::{against, concurrent, service};
@@ -175,8 +176,10 @@ enum Subcommands {
     },
     /// Check any server that implements the API. It must have no other clients during the check.
     Against {
-        /// Address: http://HOST:PORT
+        /// Address: http://HOST:PORT or https://HOST:PORT
         address: String,
+        #[command(flatten)]
+        credentials: CredentialFlags,
         /// Seed of the random programs
         #[arg(long, value_parser = seed, default_value = "1")]
         seed: u64,
@@ -327,8 +330,8 @@ fn run_subcommand(subcommand: Subcommands) -> (String, Exit) {
             ci::mutants(only, jobs.map_or_else(ci::cores, NonZeroUsize::get))
         }
         Subcommands::Concurrent { clients, calls, seed } => concurrent::run(clients, calls, seed),
-        Subcommands::Against { address, seed, stock } => {
-            against::run(&address, seed, stock.as_deref())
+        Subcommands::Against { address, credentials, seed, stock } => {
+            against::run(&address, credentials, seed, stock.as_deref())
         }
         Subcommands::Load(flags) => load::run(flags),
         Subcommands::Hostile(flags) => hostile::run(&flags, print),

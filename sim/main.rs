@@ -27,12 +27,14 @@
 //! | `runner` | many seeds on many cores |
 //! | `progress` | ends a check that makes no progress |
 //! | `cli`, `ci`, `exit`, `clock` | the command line, what CI runs, exit codes, the wall clock |
+//! | `credentials` | the flags for TLS and tokens |
 
 mod check;
 mod ci;
 mod cli;
 mod clock;
 mod coverage;
+mod credentials;
 mod exit;
 mod hostile;
 mod layers;

@@ -13,6 +13,9 @@
 //! sends a RetryInfo, as it does while it expires a backlog of orders, the client waits that long
 //! in addition to the random pause.
 //!
+//! [`Client::connect_with`] takes [`Credentials`]: the authorities of an `https` server, a client
+//! certificate, a token.
+//!
 //! ```no_run
 //! use loms::client::{Client, Item, Options};
 //!
@@ -27,6 +30,7 @@
 //! ```
 
 mod answer;
+mod credentials;
 mod refusal;
 
 use std::num::NonZeroU32;
@@ -35,10 +39,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::client::GrpcService;
 use tonic::codegen::{Body, Bytes, StdError};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Response, Status};
 
 pub use answer::{Item, Order, OrderPlaced, OrderStatus, Reason, Shortage};
+pub use credentials::{CredentialFiles, Credentials};
 pub use refusal::{ClientError, Refusal, Violation, code_name};
 pub use tonic::Code;
 
@@ -101,6 +107,8 @@ pub fn idempotency_key() -> String {
 pub struct Client<T = Channel> {
     rpc: LomsClient<T>,
     options: Options,
+    /// The `authorization` metadata of every call.
+    authorization: Option<MetadataValue<Ascii>>,
 }
 
 impl Client {
@@ -111,10 +119,24 @@ impl Client {
     /// [`ClientError::Address`]; [`ClientError::Unreachable`] or
     /// [`ClientError::DeadlineExceeded`] if the attempt fails.
     pub async fn connect(address: &str, options: Options) -> Result<Self, ClientError> {
-        let connecting = endpoint(address, options)?;
+        Self::connect_with(address, options, &Credentials::default()).await
+    }
+
+    /// Like [`connect`], also to `https://HOST:PORT`.
+    ///
+    /// # Errors
+    /// See [`connect`].
+    ///
+    /// [`connect`]: Self::connect
+    pub async fn connect_with(
+        address: &str,
+        options: Options,
+        credentials: &Credentials,
+    ) -> Result<Self, ClientError> {
+        let connecting = endpoint(address, options, credentials)?;
         let deadline = options.deadline.min(MAX_DEADLINE);
         match tokio::time::timeout(deadline, connecting.connect()).await {
-            Ok(Ok(channel)) => Ok(Self::over(channel, options)),
+            Ok(Ok(channel)) => Ok(Self::over(channel, options).authorized_by(credentials)),
             Ok(Err(error)) => {
                 Err(ClientError::Unreachable { attempts: 1, cause: error_chain(&error) })
             }
@@ -130,7 +152,25 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn lazy(address: &str, options: Options) -> Result<Self, ClientError> {
-        Ok(Self::over(lazy_channel(address, options)?, options))
+        Self::lazy_with(address, options, &Credentials::default())
+    }
+
+    /// Like [`lazy`], also for `https://HOST:PORT`.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
+    /// [`lazy`]: Self::lazy
+    pub fn lazy_with(
+        address: &str,
+        options: Options,
+        credentials: &Credentials,
+    ) -> Result<Self, ClientError> {
+        let channel = lazy_channel(address, options, credentials)?;
+        Ok(Self::over(channel, options).authorized_by(credentials))
     }
 }
 
@@ -143,7 +183,14 @@ where
 {
     /// A client over any transport, for example a server in the same process.
     pub fn over(transport: T, options: Options) -> Self {
-        Self { rpc: LomsClient::new(transport), options }
+        Self { rpc: LomsClient::new(transport), options, authorization: None }
+    }
+
+    /// Sends the token of these credentials with every call, if they have one.
+    #[must_use]
+    pub fn authorized_by(mut self, credentials: &Credentials) -> Self {
+        self.authorization = credentials.authorization().cloned();
+        self
     }
 
     /// Places an order. If one line is short of stock, the whole order fails. By default this is an
@@ -228,6 +275,9 @@ where
         loop {
             let mut request = Request::new(message.clone());
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            if let Some(authorization) = &self.authorization {
+                request.metadata_mut().insert("authorization", authorization.clone());
+            }
             let failure = match timeout_at(deadline, send(self.rpc.clone(), request)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) => classify(&status),
@@ -255,38 +305,46 @@ where
     }
 }
 
-/// The connection of [`Client::lazy`], to call other services of the same server.
+/// The connection of [`Client::lazy_with`], to call other services of the same server. It does not
+/// send the token.
 ///
 /// # Errors
 /// [`ClientError::Address`].
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub fn lazy_channel(address: &str, options: Options) -> Result<Channel, ClientError> {
-    Ok(endpoint(address, options)?.connect_lazy())
+pub fn lazy_channel(
+    address: &str,
+    options: Options,
+    credentials: &Credentials,
+) -> Result<Channel, ClientError> {
+    Ok(endpoint(address, options, credentials)?.connect_lazy())
 }
 
-fn endpoint(address: &str, options: Options) -> Result<Endpoint, ClientError> {
+fn endpoint(
+    address: &str,
+    options: Options,
+    credentials: &Credentials,
+) -> Result<Endpoint, ClientError> {
+    const ADVICE: &str = "use http://HOST:PORT or https://HOST:PORT";
     let refuse = |problem: &str| ClientError::Address {
         address: address.to_owned(),
         problem: problem.to_owned(),
     };
     let has_scheme = address.contains("://");
     let whole = if has_scheme { address.to_owned() } else { format!("http://{address}") };
-    let uri: Uri = whole.parse().map_err(|_invalid| refuse("use http://HOST:PORT"))?;
-    if uri.scheme_str() == Some("https") {
-        return Err(refuse("TLS is not supported; use http://HOST:PORT"));
-    }
+    let uri: Uri = whole.parse().map_err(|_invalid| refuse(ADVICE))?;
+    let has_known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
     let is_complete = has_scheme || uri.port().is_some();
-    if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") || !is_complete {
-        return Err(refuse("use http://HOST:PORT"));
+    if !has_known_scheme || !matches!(uri.path(), "" | "/") || !is_complete {
+        return Err(refuse(ADVICE));
     }
     let endpoint = Endpoint::from(uri)
         .tcp_nodelay(true)
         // Without a limit, a connect that hangs would also block the calls after this one.
         .connect_timeout(options.deadline.min(MAX_DEADLINE))
         .http2_max_header_list_size(MAX_HEADER_LIST_BYTES);
-    Ok(endpoint)
+    credentials.secure(endpoint).map_err(|problem| refuse(&problem))
 }
 
 #[cfg(test)]
@@ -296,7 +354,9 @@ mod tests {
     /// Nothing outside the transport can see this option.
     #[test]
     fn small_calls_are_sent_at_once() -> Result<(), ClientError> {
-        assert!(endpoint("http://localhost:50051", Options::default())?.get_tcp_nodelay());
+        let credentials = Credentials::default();
+        let endpoint = endpoint("http://localhost:50051", Options::default(), &credentials)?;
+        assert!(endpoint.get_tcp_nodelay());
         Ok(())
     }
 }

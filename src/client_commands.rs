@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
-use loms::client::{Client, ClientError, Item, Options, Order, OrderPlaced, OrderStatus, Shortage};
+use loms::client::{
+    Client, ClientError, Credentials, Item, Options, Order, OrderPlaced, OrderStatus, Shortage,
+};
 use serde_json::{Value, json};
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -42,6 +44,18 @@ pub(crate) struct CallFlags {
     /// Address of the server [default: loms.address of the configuration, http://localhost:50051]
     #[arg(long, value_name = "URL")]
     pub(crate) address: Option<String>,
+    /// Authorities of the server, PEM, for an https address [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<String>,
+    /// Certificate to show to the server, PEM [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<String>,
+    /// Private key of the certificate, PEM [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert_key: Option<String>,
+    /// File with the token to send to the server [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<String>,
     /// Time limit of a call, including its retries [default: 5s; health --wait: 1m]
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     pub(crate) timeout: Option<Duration>,
@@ -53,8 +67,24 @@ impl CallFlags {
         Self {
             json: self.json || after.json,
             address: after.address.clone().or(self.address),
+            ca: after.ca.clone().or(self.ca),
+            cert: after.cert.clone().or(self.cert),
+            cert_key: after.cert_key.clone().or(self.cert_key),
+            token_file: after.token_file.clone().or(self.token_file),
             timeout: after.timeout.or(self.timeout),
         }
+    }
+
+    /// The keys that these flags override, with the new values.
+    pub(crate) fn overrides(&self) -> Vec<(&'static str, String)> {
+        let flags = [
+            ("loms.address", &self.address),
+            ("loms.ca", &self.ca),
+            ("loms.cert", &self.cert),
+            ("loms.cert_key", &self.cert_key),
+            ("loms.token_file", &self.token_file),
+        ];
+        flags.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))).collect()
     }
 }
 
@@ -149,7 +179,12 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 const ADDRESS_ADVICE: &str = "; start a server there with `loms`, or set --address or LOMS_ADDRESS";
 
 /// Runs the command against the server at this address.
-pub(crate) fn run(command: ClientCommand, flags: &CallFlags, address: &str) -> ExitCode {
+pub(crate) fn run(
+    command: ClientCommand,
+    flags: &CallFlags,
+    address: &str,
+    credentials: &Credentials,
+) -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
@@ -158,7 +193,7 @@ pub(crate) fn run(command: ClientCommand, flags: &CallFlags, address: &str) -> E
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(call(command, flags, address)) {
+    match runtime.block_on(call(command, flags, address, credentials)) {
         Ok(code) => code,
         Err(CommandError::Output(error)) => {
             print_error(&format!("cannot write the answer: {error}"));
@@ -194,10 +229,11 @@ async fn call(
     command: ClientCommand,
     flags: &CallFlags,
     address: &str,
+    credentials: &Credentials,
 ) -> Result<ExitCode, CommandError> {
     let mut options = Options::default();
     options.deadline = flags.timeout.unwrap_or(options.deadline);
-    let client = Client::lazy(address, options)?;
+    let client = Client::lazy_with(address, options, credentials)?;
     match command {
         ClientCommand::Stock { skus, .. } => stock(&client, &skus, flags.json).await,
         ClientCommand::Create { user, key, items, .. } => {
@@ -217,7 +253,7 @@ async fn call(
             show(&status(id, &OrderStatus::Cancelled, flags.json))
         }
         ClientCommand::Health { wait, .. } => {
-            let status = health::status(address, wait, flags.timeout).await?;
+            let status = health::status(address, credentials, wait, flags.timeout).await?;
             let name = status.as_str_name();
             let json = json!({ "status": name });
             show(&if flags.json { line(&json) } else { format!("{name}\n") })?;

@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use client_commands::{CallFlags, ClientCommand};
+use loms::client::{CredentialFiles, Credentials};
 use loms::config::{Config, Loms, Sources};
 use mimalloc::MiMalloc;
 
@@ -121,7 +122,7 @@ fn serve(
     call: &CallFlags,
 ) -> Result<ExitCode, String> {
     if *call != CallFlags::default() {
-        wrong_arguments("--json, --address and --timeout are for commands that call a server");
+        wrong_arguments("flags for calling are for commands that call a server");
     }
     let mut overrides = before.overrides();
     for (key, text) in after.overrides() {
@@ -148,11 +149,13 @@ fn call(
         wrong_arguments("flags for serving cannot be used with a command that calls a server");
     }
     let flags = before.overridden_by(command.flags());
-    let address = flags.address.clone().map(|text| ("loms.address", text));
-    let loms = Loms::load(sources(file, address.as_slice())).map_err(|error| error.to_string())?;
+    let overrides = flags.overrides();
+    let loms = Loms::load(sources(file, &overrides)).map_err(|error| error.to_string())?;
     let misspelt = loms.misspelt_variables.iter();
     misspelt.for_each(|variable| client_commands::print_error(&variable.to_string()));
-    Ok(client_commands::run(command, &flags, &loms.address))
+    let Loms { address, ca, cert, cert_key, token_file: token, .. } = loms;
+    let credentials = Credentials::read(&CredentialFiles { ca, cert, cert_key, token })?;
+    Ok(client_commands::run(command, &flags, &address, &credentials))
 }
 
 /// The file, the environment and these flags.

@@ -10,8 +10,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use http::Request;
-use http::uri::Authority;
-use loms::client::code_name;
+use loms::client::{Credentials, code_name};
 use loms::grpc::proto::{Item, OrderCreateRequest, OrderCreateResponse, StocksInfoRequest};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_local};
@@ -20,7 +19,7 @@ use tonic::Code;
 
 use super::attacker::Attacker;
 use super::frames;
-use crate::load::connection::Connection;
+use crate::load::connection::{Connection, Destination};
 use crate::load::loops::{LoopMode, ThreadConfig};
 use crate::load::mix::{CallKind, Mix};
 use crate::load::order_log::OrderGenerator;
@@ -190,7 +189,8 @@ async fn create(
 
 /// A connection of the load tool.
 async fn dial(attacker: &Attacker) -> Option<Rc<Connection>> {
-    let to = Authority::try_from(attacker.to.to_string()).expect("an address is an authority");
+    let address = format!("http://{}", attacker.to);
+    let to = Destination::new(&address, &Credentials::default()).expect("an address is valid");
     match Connection::connect(to).await {
         Ok(connection) => {
             attacker.counts.borrow_mut().connections += 1;

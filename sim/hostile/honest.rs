@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use loms::client::code_name;
+use loms::client::{Credentials, code_name};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,7 +17,7 @@ use super::judge::Figures;
 use super::server::SKUS;
 use crate::load::call_stats::CallStats;
 use crate::load::check::{OrderCheck, read_back};
-use crate::load::connection::{Connection, authority};
+use crate::load::connection::{Connection, Destination};
 use crate::load::loops::{CallingResult, LoopMode, ThreadConfig};
 use crate::load::mix::Mix;
 use crate::load::order_log::OrderGenerator;
@@ -100,7 +100,7 @@ async fn call(
     address: &str,
     stopped: watch::Receiver<bool>,
 ) -> Result<(CallStats, OrderCheck), String> {
-    let to = authority(address)?;
+    let to = Destination::new(address, &Credentials::default())?;
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let connection = Connection::connect(to.clone()).await;

@@ -3,15 +3,17 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::{Builder, SendRequest};
 use h2::{Reason, RecvStream};
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Method, Request, Version};
+use loms::client::Credentials;
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -20,6 +22,7 @@ use tokio::time::sleep;
 use tonic::Code;
 
 use super::mix::CallKind;
+use super::tls::{Tls, host};
 
 /// Flow-control windows that are larger than any answer, so that no call waits for them.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -44,23 +47,45 @@ pub(crate) struct Connection {
     headers: HeaderMap,
 }
 
-/// `HOST:PORT` of `http://HOST:PORT`.
-pub(crate) fn authority(address: &str) -> Result<Authority, String> {
-    let advice = || format!("{address}: use http://HOST:PORT");
-    let uri: Uri = address.parse().map_err(|_invalid| advice())?;
-    if uri.scheme() != Some(&Scheme::HTTP) || !matches!(uri.path(), "" | "/") {
-        return Err(advice());
-    }
-    uri.into_parts().authority.ok_or_else(advice)
+/// The server, and how to call it.
+#[derive(Clone)]
+pub(crate) struct Destination {
+    authority: Authority,
+    tls: Option<Tls>,
+    /// The `authorization` header of every call.
+    authorization: Option<HeaderValue>,
 }
+
+impl Destination {
+    /// The server at `http://HOST:PORT` or `https://HOST:PORT`.
+    pub(crate) fn new(address: &str, credentials: &Credentials) -> Result<Self, String> {
+        let advice = || format!("{address}: use http://HOST:PORT or https://HOST:PORT");
+        let uri: Uri = address.parse().map_err(|_invalid| advice())?;
+        let secure = uri.scheme() == Some(&Scheme::HTTPS);
+        if !(secure || uri.scheme() == Some(&Scheme::HTTP)) || !matches!(uri.path(), "" | "/") {
+            return Err(advice());
+        }
+        let authority = uri.into_parts().authority.ok_or_else(advice)?;
+        let tls = secure.then(|| Tls::new(&authority, credentials)).transpose()?;
+        let authorization = credentials.authorization().map(|token| {
+            let mut header = HeaderValue::from_bytes(token.as_bytes()).expect("metadata is one");
+            header.set_sensitive(true);
+            header
+        });
+        Ok(Self { authority, tls, authorization })
+    }
+}
+
+/// Ends when a connection is lost.
+type Lost = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Connection {
     /// Connects. A task on this thread reopens the connection when it is lost.
-    pub(crate) async fn connect(to: Authority) -> io::Result<Rc<Self>> {
+    pub(crate) async fn connect(to: Destination) -> io::Result<Rc<Self>> {
         let connection = Self::down(&to);
         let kept = Rc::clone(&connection);
         // Waits for the first handshake, so that a server without HTTP/2 is an error at once.
-        let mut lost = Some(kept.open(dial(&to).await?).await?);
+        let mut lost = Some(kept.reach(&to).await?);
         spawn_local(async move {
             loop {
                 if let Some(lost) = lost.take() {
@@ -68,9 +93,7 @@ impl Connection {
                 }
                 kept.sender.replace(None);
                 sleep(RECONNECT_PAUSE).await;
-                if let Ok(socket) = dial(&to).await {
-                    lost = kept.open(socket).await.ok();
-                }
+                lost = kept.reach(&to).await.ok();
             }
         });
         Ok(connection)
@@ -82,24 +105,38 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let connection = Self::down(&Authority::from_static("test"));
+        let connection = Self::down(&Destination {
+            authority: Authority::from_static("test"),
+            tls: None,
+            authorization: None,
+        });
         let lost = connection.open(stream).await?;
         spawn_local(lost);
         Ok(connection)
     }
 
-    fn down(to: &Authority) -> Rc<Self> {
+    fn down(to: &Destination) -> Rc<Self> {
         let uri = |kind: CallKind| {
             let mut parts = http::uri::Parts::default();
-            parts.scheme = Some(Scheme::HTTP);
-            parts.authority = Some(to.clone());
+            parts.scheme = Some(if to.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+            parts.authority = Some(to.authority.clone());
             parts.path_and_query = Some(PathAndQuery::from_static(kind.path()));
             Uri::from_parts(parts).expect("scheme, authority and path make a URI")
         };
         let mut headers = HeaderMap::new();
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.extend(to.authorization.clone().map(|header| (AUTHORIZATION, header)));
         Rc::new(Self { sender: RefCell::new(None), uris: CallKind::ALL.map(uri), headers })
+    }
+
+    /// Connects, with TLS if the address is https.
+    async fn reach(&self, to: &Destination) -> io::Result<Lost> {
+        let socket = dial(to).await?;
+        Ok(match &to.tls {
+            Some(tls) => Box::pin(self.open(tls.connect(socket).await?).await?),
+            None => Box::pin(self.open(socket).await?),
+        })
     }
 
     /// Does the handshake. The returned future ends when the connection is lost.
@@ -147,9 +184,9 @@ impl Connection {
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-async fn dial(to: &Authority) -> io::Result<TcpStream> {
-    let host = to.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, to.port_u16().unwrap_or(80))).await?;
+async fn dial(Destination { authority, tls, .. }: &Destination) -> io::Result<TcpStream> {
+    let port = authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+    let stream = TcpStream::connect((host(authority), port)).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -7,7 +7,7 @@
 //! | `loops` | one thread: its closed or open loop |
 //! | `client_worker` | one user: the calls of an operation |
 //! | `mix`, `schedule`, `random` | what to call, when, and the random numbers |
-//! | `connection` | one HTTP/2 connection |
+//! | `connection`, `tls` | one HTTP/2 connection, with or without TLS |
 //! | `order_log`, `check` | what is known about each order, and the check at the end |
 //! | `call_stats`, `report` | counts and latencies, and how they are printed |
 
@@ -24,6 +24,7 @@ mod run;
 pub(crate) mod schedule;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -36,9 +37,11 @@ use std::{panic, process};
 
 use clap::error::ErrorKind;
 use clap::{Args, Command};
+use loms::client::{CredentialFiles, Credentials};
 use loms::config::{Loms, Sources};
 use loms::opening_stock;
 
+use crate::credentials::CredentialFlags;
 use crate::exit::Exit;
 use loops::LoopMode;
 use mix::Mix;
@@ -127,6 +130,8 @@ pub(crate) struct LoadFlags {
     /// Address of the server [default: loms.address of the configuration, http://localhost:50051]
     #[arg(long, value_name = "URL")]
     address: Option<String>,
+    #[command(flatten)]
+    credentials: CredentialFlags,
     /// The configuration file [default: config/config.yaml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -189,7 +194,7 @@ fn wrong_arguments(problem: &str) -> ! {
 
 /// The checked configuration, and whether the report is JSON.
 fn config(flags: LoadFlags) -> Result<(LoadConfig, bool), String> {
-    let address = address(&flags)?;
+    let (address, credentials) = server(&flags)?;
     let generator = order_generator(&flags)?;
     if generator.lines > generator.skus.len() {
         let (lines, skus) = (generator.lines, generator.skus.len());
@@ -205,6 +210,7 @@ fn config(flags: LoadFlags) -> Result<(LoadConfig, bool), String> {
     };
     let config = LoadConfig {
         address,
+        credentials,
         mode,
         connections,
         threads: flags.threads.min(connections),
@@ -218,9 +224,19 @@ fn config(flags: LoadFlags) -> Result<(LoadConfig, bool), String> {
     Ok((config, flags.json))
 }
 
-/// The address of the server, from the flag, the environment or the configuration file.
-fn address(flags: &LoadFlags) -> Result<String, String> {
-    let overrides = flags.address.clone().map(|address| ("loms.address", address));
+/// The address of the server and the credentials for it, from the flags, the environment or the
+/// configuration file.
+fn server(flags: &LoadFlags) -> Result<(String, Credentials), String> {
+    let CredentialFlags { ca, cert, cert_key, token_file } = flags.credentials.clone();
+    let overrides = [
+        ("loms.address", flags.address.clone()),
+        ("loms.ca", ca),
+        ("loms.cert", cert),
+        ("loms.cert_key", cert_key),
+        ("loms.token_file", token_file),
+    ];
+    let overrides: Vec<_> =
+        overrides.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
     #[expect(
         clippy::disallowed_methods,
         reason = "the only place in sim that reads the environment"
@@ -230,9 +246,11 @@ fn address(flags: &LoadFlags) -> Result<String, String> {
         directory: Path::new(""),
         file: flags.config.as_deref(),
         environment,
-        flags: overrides.as_slice(),
+        flags: &overrides,
     };
-    Ok(Loms::load(sources).map_err(|error| error.to_string())?.address)
+    let loms = Loms::load(sources).map_err(|error| error.to_string())?;
+    let Loms { address, ca, cert, cert_key, token_file: token, .. } = loms;
+    Ok((address, Credentials::read(&CredentialFiles { ca, cert, cert_key, token })?))
 }
 
 fn order_generator(flags: &LoadFlags) -> Result<OrderGenerator, String> {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use http::uri::Authority;
 use indicatif::{ProgressBar, ProgressStyle};
+use loms::client::Credentials;
 use loms::signals::{Request, Signals};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
@@ -15,7 +15,7 @@ use tokio::time::{self, Instant, interval};
 
 use super::call_stats::{CallStats, ErrorSamples};
 use super::check::{OrderCheck, read_back};
-use super::connection::{Connection, authority};
+use super::connection::{Connection, Destination};
 use super::loops::{LoopMode, ThreadConfig, share};
 use super::mix::Mix;
 use super::order_log::OrderGenerator;
@@ -32,6 +32,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(crate) struct LoadConfig {
     pub(crate) address: String,
+    pub(crate) credentials: Credentials,
     pub(crate) mode: LoopMode,
     pub(crate) connections: u32,
     /// At most the number of connections.
@@ -67,7 +68,7 @@ struct ThreadResult {
 struct LoadThread {
     config: ThreadConfig,
     check: bool,
-    to: Authority,
+    to: Destination,
     connections: u32,
     start: watch::Receiver<Option<Instant>>,
     stop: watch::Receiver<bool>,
@@ -80,7 +81,7 @@ struct LoadThread {
 /// # Errors
 /// The server is unreachable, or the system has no resources for threads or timers.
 pub(crate) fn run(config: &LoadConfig) -> Result<LoadReport, String> {
-    let to = authority(&config.address)?;
+    let to = Destination::new(&config.address, &config.credentials)?;
     let (messages, received) = mpsc::unbounded_channel();
     let (start, start_received) = watch::channel(None);
     let (stop, stop_received) = watch::channel(false);

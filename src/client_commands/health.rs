@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loms::client::{ClientError, Options, lazy_channel};
+use loms::client::{ClientError, Credentials, Options, lazy_channel};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Request;
 use tonic::transport::Channel;
@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// status.
 pub(super) async fn status(
     address: &str,
+    credentials: &Credentials,
     wait: bool,
     timeout: Option<Duration>,
 ) -> Result<ServingStatus, ClientError> {
@@ -33,7 +34,7 @@ pub(super) async fn status(
     let one_check = options.deadline;
     let limit = timeout.unwrap_or(if wait { WAIT } else { one_check }).min(YEAR);
     let deadline = Instant::now() + limit;
-    let mut health = HealthClient::new(lazy_channel(address, options)?);
+    let mut health = HealthClient::new(lazy_channel(address, options, credentials)?);
     let mut attempts = 1;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

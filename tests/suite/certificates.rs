@@ -33,6 +33,11 @@ impl Authority {
         self.issue_until(name, 2100)
     }
 
+    /// A certificate that has expired.
+    pub(crate) fn issue_expired(&self, name: &str) -> Identity {
+        self.issue_until(name, 2001)
+    }
+
     fn issue_until(&self, name: &str, year: i32) -> Identity {
         let names = ["localhost", "127.0.0.1"].map(ToOwned::to_owned);
         let mut params = CertificateParams::new(names).unwrap();

@@ -34,5 +34,7 @@ mod sim_pages;
 mod stories;
 mod story;
 mod tidy;
+mod tls;
 mod wiring;
+mod wiring_access;
 mod workers;

@@ -22,6 +22,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::foreign::Foreign;
 use crate::process::{Process, isolate};
 use crate::script::create_request;
+use crate::wiring_access::{self, AccessFiles};
 
 /// A source of the configuration, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,9 @@ fn probe(key: &Key, place: &Place) -> Probe {
         key.default.unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/data/stock-data.json"));
     let cores = thread::available_parallelism().unwrap().get();
     let another_count = cores % 255 + 1;
+    let access = wiring_access::probe(key.name, &place.access);
     let (other, observed): (String, [String; 2]) = match key.name {
+        _ if access.is_some() => access.unwrap(),
         "grpc.listen" => {
             ("127.0.0.1:0".into(), ["0.0.0.0:50051".into(), "a free port of 127.0.0.1".into()])
         }
@@ -98,6 +101,10 @@ fn probe(key: &Key, place: &Place) -> Probe {
 fn observe(key: &Key, given: &[(Source, &str)], place: &Place) -> String {
     if key.name == "loms.address" {
         return place.called_server(key, given);
+    }
+    if wiring_access::probe(key.name, &place.access).is_some() {
+        let (mut command, _folder) = loms(key, given, wiring_access::command(key.name));
+        return wiring_access::observe(key.name, &mut command, &place.access);
     }
     let mut server = Server::start(key, given);
     match key.name {
@@ -140,19 +147,7 @@ fn observe(key: &Key, given: &[(Source, &str)], place: &Place) -> String {
             Ok(created) => format!("Ok {}", created.status),
             Err(refusal) => format!("{:?}", refusal.code()),
         },
-        "log.level" => {
-            server.create(&["1002:1"]).unwrap();
-            let Server { mut process, runtime } = server;
-            // Closes the connection, so that the server ends at once.
-            drop(runtime);
-            process.signal("TERM");
-            let (log, _) = process.end();
-            let mut levels: Vec<_> =
-                log.iter().map(|line| line["level"].as_str().unwrap()).collect();
-            levels.sort_unstable();
-            levels.dedup();
-            levels.join(", ")
-        }
+        "log.level" => server.logged_levels(),
         "log.format" => {
             let is_json = server.process.start.starts_with('{');
             if is_json { "JSON" } else { "text" }.to_owned()
@@ -315,6 +310,20 @@ impl Server {
         })
     }
 
+    /// The levels of what the server logs until it ends.
+    fn logged_levels(self) -> String {
+        self.create(&["1002:1"]).unwrap();
+        let Self { mut process, runtime } = self;
+        // Closes the connection, so that the server ends at once.
+        drop(runtime);
+        process.signal("TERM");
+        let (log, _) = process.end();
+        let mut levels: Vec<_> = log.iter().map(|line| line["level"].as_str().unwrap()).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        levels.join(", ")
+    }
+
     /// What is available of a SKU.
     fn stock(&self, sku: u32) -> String {
         match self.call(async |loms| loms.stocks_info(StocksInfoRequest { sku }).await) {
@@ -329,6 +338,7 @@ struct Place {
     folder: TempDir,
     /// A server whose stock no other one has.
     server: Process,
+    access: AccessFiles,
 }
 
 impl Place {
@@ -337,7 +347,7 @@ impl Place {
         let path = folder.path().join("stock.json");
         fs::write(&path, r#"[{"sku": 7, "total_count": 42, "reserved": 2}]"#).unwrap();
         let server = Process::start(&["--stock", path.to_str().unwrap()]);
-        Self { folder, server }
+        Self { folder, server, access: AccessFiles::new() }
     }
 
     /// The path of the stock file.

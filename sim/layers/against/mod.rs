@@ -28,6 +28,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use loms::client::Credentials;
 use loms::opening_stock;
 use loms::state_machine::OpeningStock;
 
@@ -38,6 +39,7 @@ use self::random_programs::run_random;
 use self::session::Session;
 use self::situation::Situation;
 use crate::clock::Stopwatch;
+use crate::credentials::CredentialFlags;
 use crate::exit::Exit;
 use crate::layers::wire::Reply;
 use crate::model::World;
@@ -78,14 +80,24 @@ struct Findings {
 
 /// Checks the server at this address. With a stock file, the opening stock is checked too; without
 /// one, the default file names the SKUs.
-pub(crate) fn run(address: &str, seed: u64, stock: Option<&Path>) -> (String, Exit) {
+pub(crate) fn run(
+    address: &str,
+    credentials: CredentialFlags,
+    seed: u64,
+    stock: Option<&Path>,
+) -> (String, Exit) {
     let opening = match stock.map(opening_stock::load) {
         None => opening_stock::embedded(),
         Some(Ok(opening)) => opening,
         Some(Err(error)) => return (format!("sim: {error}\n"), Exit::Usage),
     };
+    let credentials = match credentials.read() {
+        Ok(credentials) => credentials,
+        Err(error) => return (format!("sim: {error}\n"), Exit::Usage),
+    };
     let timer = Stopwatch::start();
-    let (mut text, exit) = check_server(address, seed, &opening, stock.is_some(), EFFORT);
+    let (mut text, exit) =
+        check_server(address, &credentials, seed, &opening, stock.is_some(), EFFORT);
     eprintln!("sim: against {address} took {:.2?}", timer.elapsed());
     if exit == Exit::Oracle {
         let stock = stock.map_or_else(String::new, |file| format!(" --stock {}", file.display()));
@@ -97,18 +109,19 @@ pub(crate) fn run(address: &str, seed: u64, stock: Option<&Path>) -> (String, Ex
 
 fn check_server(
     address: &str,
+    credentials: &Credentials,
     seed: u64,
     opening: &OpeningStock,
     compare: bool,
     effort: Effort,
 ) -> (String, Exit) {
     let skus = opening.records().iter().take(MOST_SKUS).map(|record| record.sku.get()).collect();
-    let mut session = match Session::connect(address, skus) {
+    let mut session = match Session::connect(address, credentials, skus) {
         Ok(session) => session,
         Err(error) => {
             let text = format!(
                 "sim: cannot call {address}: {error}; is a server running there? The address is \
-                 http://HOST:PORT\n"
+                 http://HOST:PORT or https://HOST:PORT\n"
             );
             return (text, Exit::Usage);
         }

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tonic::transport::Channel;
-
 use super::compare::{Facet, differences};
-use super::session::{Session, client, in_time};
+use super::session::{Rpc, Session, in_time};
 use super::situation::Situation;
 use crate::layers::concurrent::{CallRecord, SearchResult, report, search};
 use crate::layers::wire::{Received, Reply};
@@ -130,13 +128,12 @@ async fn play(
             (Step { number, op: create, items: vec![(sku, count)], ..Step::default() }, 0)
         })
         .collect();
-    let channel = session.endpoint.connect().await.ok()?;
-    let mut history = calls(channel, before, Arc::clone(&logical_clock)).await;
+    let mut history = calls(session.another().await?, before, Arc::clone(&logical_clock)).await;
     let mut running = Vec::new();
     for client in 0..CLIENTS {
         let plan = plan.iter().filter(|(step, _)| step.client == client).cloned().collect();
-        let channel = session.endpoint.connect().await.ok()?;
-        running.push(tokio::spawn(calls(channel, plan, Arc::clone(&logical_clock))));
+        let rpc = session.another().await?;
+        running.push(tokio::spawn(calls(rpc, plan, Arc::clone(&logical_clock))));
     }
     for client in running {
         history.extend(client.await.ok()?);
@@ -145,11 +142,10 @@ async fn play(
 }
 
 async fn calls(
-    channel: Channel,
+    mut rpc: Rpc,
     plan: Vec<(Step, i64)>,
     logical_clock: Arc<AtomicU64>,
 ) -> Vec<CallRecord> {
-    let mut rpc = client(channel);
     let mut history = Vec::new();
     for (step, order) in plan {
         let received = Received { index: None, reply: Reply::Done };

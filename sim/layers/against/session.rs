@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use loms::client::Credentials;
 use loms::grpc::proto::loms_client::LomsClient;
 use tokio::runtime::Runtime;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 use super::compare::{Facet, differences};
@@ -30,8 +32,9 @@ pub(crate) const MAX_LINES: u32 = 1_000;
 pub(crate) struct Session {
     pub(crate) runtime: Runtime,
     /// The address.
-    pub(crate) endpoint: Endpoint,
-    rpc: LomsClient<Channel>,
+    endpoint: Endpoint,
+    rpc: Rpc,
+    credentials: Credentials,
     /// The SKUs in use.
     pub(crate) skus: Vec<u32>,
     /// The id of the newest order, once it is known.
@@ -47,18 +50,24 @@ impl Session {
     ///
     /// # Errors
     /// There is no connection.
-    pub(crate) fn connect(address: &str, skus: Vec<u32>) -> io::Result<Self> {
+    pub(crate) fn connect(
+        address: &str,
+        credentials: &Credentials,
+        skus: Vec<u32>,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let endpoint = Endpoint::from_shared(address.to_owned())
             .map_err(io::Error::other)?
             .tcp_nodelay(true)
             .http2_max_header_list_size(1 << 20)
             .connect_timeout(DEADLINE);
+        let endpoint = credentials.secure(endpoint).map_err(io::Error::other)?;
         let channel = runtime.block_on(endpoint.connect()).map_err(io::Error::other)?;
         let since_1970 = now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let user = i64::try_from(since_1970.as_micros()).unwrap_or(1);
         Ok(Self {
-            rpc: client(channel),
+            rpc: client(channel, credentials),
+            credentials: credentials.clone(),
             runtime,
             endpoint,
             skus,
@@ -94,6 +103,11 @@ impl Session {
         }
     }
 
+    /// A client on a new connection.
+    pub(crate) async fn another(&self) -> Option<Rpc> {
+        Some(client(self.endpoint.connect().await.ok()?, &self.credentials))
+    }
+
     /// The first of sixteen new user ids and keys.
     pub(crate) fn new_users(&mut self) -> i64 {
         self.user = self.user.wrapping_add(16).max(1);
@@ -101,13 +115,15 @@ impl Session {
     }
 }
 
-/// A client that accepts long error details.
-pub(crate) fn client(channel: Channel) -> LomsClient<Channel> {
-    LomsClient::new(channel)
+/// A client that sends its token, if it has one.
+pub(crate) type Rpc = LomsClient<InterceptedService<Channel, Credentials>>;
+
+fn client(channel: Channel, credentials: &Credentials) -> Rpc {
+    LomsClient::with_interceptor(channel, credentials.clone())
 }
 
 /// A call with a timeout.
-pub(crate) async fn in_time(rpc: &mut LomsClient<Channel>, call: Call<'_>) -> Received {
+pub(crate) async fn in_time(rpc: &mut Rpc, call: Call<'_>) -> Received {
     let given_up =
         || Received { index: None, reply: Reply::Nothing("no answer in 5 s".to_owned()) };
     progress::step(0);

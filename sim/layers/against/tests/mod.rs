@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use loms::client::Credentials;
 use loms::grpc::proto::loms_client::LomsClient;
 use loms::grpc::proto::loms_server::{Loms, LomsServer};
 use loms::grpc::proto::{
@@ -206,7 +207,14 @@ fn check_service(service: impl Loms, effort: Effort) -> (String, Exit) {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder().add_service(LomsServer::new(service));
     let server = runtime.spawn(server.serve_with_incoming(incoming));
-    let result = check_server(&address, 1, &opening_stock::embedded(), true, effort);
+    let result = check_server(
+        &address,
+        &Credentials::default(),
+        1,
+        &opening_stock::embedded(),
+        true,
+        effort,
+    );
     server.abort();
     result
 }
