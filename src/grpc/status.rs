@@ -138,6 +138,7 @@ pub fn rate_limited(caller: &str, key: &str, limit: u32, wait: Duration) -> Stat
     let facts = [("caller", caller.to_owned()), ("limit", key.to_owned())];
     refuse_for(wait, Code::ResourceExhausted, "RATE_LIMITED", message, facts)
 }
+
 /// Maximum number of shortages in a refusal. Details are sent in the trailers, and many clients
 /// (gRPC's C core and Java) reject trailers over 8 KiB with an error of their own. OrderInfo
 /// returns all shortages.
