@@ -149,24 +149,45 @@ impl fmt::Display for DemandError {
 /// A name that a client gives to one create, so that repeating the create makes no second order:
 /// 1 to 255 bytes. Keys of different users are independent.
 #[derive(Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(Vec<u8>);
+pub struct IdempotencyKey(KeyBytes);
+
+/// Most keys are UUIDs. A short key has no memory of its own.
+#[derive(Clone, PartialEq, Eq)]
+enum KeyBytes {
+    Short { bytes: [u8; SHORT_KEY], len: u8 },
+    Long(Box<[u8]>),
+}
+
+/// The longest short key, in bytes.
+const SHORT_KEY: usize = 64;
 
 impl IdempotencyKey {
     /// The longest key, in bytes. The length of a key fits one byte.
     pub const MAX_BYTES: usize = 255;
 
-    /// The key of these bytes, which are not copied if they are owned; `None` for an empty one and
-    /// for one over [`IdempotencyKey::MAX_BYTES`].
+    /// The key of these bytes; `None` for an empty one and for one over
+    /// [`IdempotencyKey::MAX_BYTES`].
     #[must_use]
-    pub fn new(key: impl Into<Vec<u8>>) -> Option<Self> {
-        let key = key.into();
-        (1..=Self::MAX_BYTES).contains(&key.len()).then_some(Self(key))
+    pub fn new(key: impl AsRef<[u8]>) -> Option<Self> {
+        let key = key.as_ref();
+        let len = u8::try_from(key.len()).ok().filter(|&len| len > 0)?;
+        let mut bytes = [0; SHORT_KEY];
+        Some(Self(match bytes.get_mut(..key.len()) {
+            Some(short) => {
+                short.copy_from_slice(key);
+                KeyBytes::Short { bytes, len }
+            }
+            None => KeyBytes::Long(key.into()),
+        }))
     }
 
     /// The key's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            KeyBytes::Short { bytes, len } => bytes.split_at(usize::from(*len)).0,
+            KeyBytes::Long(bytes) => bytes,
+        }
     }
 }
 
