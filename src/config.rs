@@ -42,7 +42,7 @@ pub const DEFAULT_FILE: &str = "config/config.yaml";
 pub struct Config {
     /// `grpc.*`
     pub grpc: Grpc,
-    /// `tls.*`
+    /// `grpc.tls.*`
     pub tls: Tls,
     /// `auth.tokens`: the file of callers; `None`: everybody may do everything.
     pub callers: Option<PathBuf>,
@@ -219,9 +219,9 @@ impl Config {
                 stop_delay: parsed(values, "grpc.stop_delay", keys::span)?,
             },
             tls: Tls {
-                cert: optional_file(values, "tls.cert", directory)?,
-                key: optional_file(values, "tls.key", directory)?,
-                client_ca: optional_file(values, "tls.client_ca", directory)?,
+                cert: optional_file(values, "grpc.tls.cert", directory)?,
+                key: optional_file(values, "grpc.tls.key", directory)?,
+                client_ca: optional_file(values, "grpc.tls.client_ca", directory)?,
             },
             callers: optional_file(values, "auth.tokens", directory)?,
             limits: Limits {

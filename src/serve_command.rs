@@ -118,9 +118,9 @@ fn warn_if_open(address: SocketAddr, access: &Access) {
     let missing = match (access.has_tls(), access.has_roles()) {
         _ if address.ip().to_canonical().is_loopback() => return,
         (true, true) => return,
-        (false, true) => "TLS (tls.cert)",
+        (false, true) => "TLS (grpc.tls.cert)",
         (true, false) => "roles (auth.tokens)",
-        (false, false) => "TLS (tls.cert) and no roles (auth.tokens)",
+        (false, false) => "TLS (grpc.tls.cert) and no roles (auth.tokens)",
     };
     warn!("other machines can reach the server, which has no {missing}");
 }
@@ -138,10 +138,10 @@ fn tls_files(tls: &config::Tls) -> Result<Option<TlsFiles>, String> {
     let missing = match (cert, key) {
         (Some(cert), Some(key)) => return Ok(Some(TlsFiles { cert, key, client_ca })),
         (None, None) if client_ca.is_none() => return Ok(None),
-        (Some(_), None) => "tls.key",
-        (None, _) => "tls.cert",
+        (Some(_), None) => "grpc.tls.key",
+        (None, _) => "grpc.tls.cert",
     };
-    Err(format!("{missing}: not set; TLS needs tls.cert and tls.key"))
+    Err(format!("{missing}: not set; TLS needs grpc.tls.cert and grpc.tls.key"))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, String> {

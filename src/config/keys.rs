@@ -12,7 +12,7 @@ use crate::state_machine::Span;
 /// A setting.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name: `section.key`, as in the file.
+    /// Its name: its sections and its key in the file, such as `grpc.tls.cert`.
     pub name: &'static str,
     /// The environment variable that sets it.
     pub variable: &'static str,
@@ -93,6 +93,30 @@ pub static KEYS: [Key; 26] = [
         expected: "a duration of at most 584 years, such as 5s, or 0",
     },
     Key {
+        name: "grpc.tls.cert",
+        variable: "LOMS_GRPC_TLS_CERT",
+        flag: None,
+        default: Some("none"),
+        about: "Certificate of the server with its chain, PEM. none: no TLS.",
+        expected: "the path of a PEM file, or none",
+    },
+    Key {
+        name: "grpc.tls.key",
+        variable: "LOMS_GRPC_TLS_KEY",
+        flag: None,
+        default: Some("none"),
+        about: "Private key of grpc.tls.cert, PEM.",
+        expected: "the path of a PEM file, or none",
+    },
+    Key {
+        name: "grpc.tls.client_ca",
+        variable: "LOMS_GRPC_TLS_CLIENT_CA",
+        flag: None,
+        default: Some("none"),
+        about: "Authorities of client certificates, PEM. none: clients need no certificate.",
+        expected: "the path of a PEM file, or none",
+    },
+    Key {
         name: "loms.address",
         variable: "LOMS_ADDRESS",
         flag: Some("--address"),
@@ -131,30 +155,6 @@ pub static KEYS: [Key; 26] = [
         default: Some("none"),
         about: "File with the token that commands send to the server.",
         expected: "the path of a file, or none",
-    },
-    Key {
-        name: "tls.cert",
-        variable: "LOMS_TLS_CERT",
-        flag: None,
-        default: Some("none"),
-        about: "Certificate of the server with its chain, PEM. none: no TLS.",
-        expected: "the path of a PEM file, or none",
-    },
-    Key {
-        name: "tls.key",
-        variable: "LOMS_TLS_KEY",
-        flag: None,
-        default: Some("none"),
-        about: "Private key of tls.cert, PEM.",
-        expected: "the path of a PEM file, or none",
-    },
-    Key {
-        name: "tls.client_ca",
-        variable: "LOMS_TLS_CLIENT_CA",
-        flag: None,
-        default: Some("none"),
-        about: "Authorities of client certificates, PEM. none: clients need no certificate.",
-        expected: "the path of a PEM file, or none",
     },
     Key {
         name: "auth.tokens",
@@ -240,10 +240,10 @@ pub static KEYS: [Key; 26] = [
 ];
 
 impl Key {
-    /// The section and the key within it.
+    /// The section, such as `grpc` or `grpc.tls`, and the key within it.
     #[must_use]
     pub fn parts(&self) -> (&'static str, &'static str) {
-        self.name.split_once('.').expect("every name in the table has a section")
+        self.name.rsplit_once('.').expect("every name in the table has a section")
     }
 }
 

@@ -1,5 +1,4 @@
-//! Reads the configuration file: YAML with two levels, sections and keys. Values stay text; `keys`
-//! parses them.
+//! Reads the configuration file: YAML with sections and keys. Values stay text; `keys` parses them.
 
 use std::fmt;
 use std::path::Path;
@@ -31,15 +30,8 @@ pub(super) fn read(
         merge_keys: MergeKeyPolicy::AsOrdinary,
         with_snippet: false,
     };
-    let mut reading = Reading {
-        file,
-        is_used,
-        values: Vec::new(),
-        keys: Vec::new(),
-        sections: Vec::new(),
-        at: None,
-        found: None,
-    };
+    let mut reading =
+        Reading { file, is_used, values: Vec::new(), entered: Vec::new(), at: None, found: None };
     let level = Level { reading: &mut reading, section: None };
     match with_deserializer_from_str_with_options(text, options, |yaml| level.deserialize(yaml)) {
         Ok(()) => Ok(reading.values),
@@ -55,9 +47,8 @@ struct Reading<'a> {
     file: &'a Path,
     is_used: fn(&Key) -> bool,
     values: Vec<Value>,
-    /// The keys so far, also those that are not used.
-    keys: Vec<(&'static str, u64)>,
-    sections: Vec<(&'static str, u64)>,
+    /// The sections and keys so far with their lines, also those that are not used.
+    entered: Vec<(&'static str, u64)>,
     /// The section or key that is being read; `None` between sections.
     at: Option<Entry>,
     /// The problem that this module found; `None` if the YAML reader found one.
@@ -71,6 +62,24 @@ enum Entry {
     Key { key: &'static Key, line: u64 },
 }
 
+impl Entry {
+    /// Its name with all sections around it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Section { name, .. } => name,
+            Self::Key { key, .. } => key.name,
+        }
+    }
+}
+
+/// The section with this name, with all sections around it.
+fn section_named(path: &str) -> Option<&'static str> {
+    let key = KEYS
+        .iter()
+        .find(|key| key.name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))?;
+    Some(&key.name[..path.len()])
+}
+
 impl Reading<'_> {
     fn place(&self, line: u64) -> Place {
         Place::File { file: self.file.to_owned(), line }
@@ -78,26 +87,30 @@ impl Reading<'_> {
 
     /// The section or key of a name. `None` if it is unknown or a duplicate; `found` says which.
     fn enter(&mut self, section: Option<&'static str>, name: &str, line: u64) -> Option<Entry> {
-        let found = match section {
-            None => KEYS.iter().map(|key| key.parts().0).find(|known| *known == name).map(|name| {
-                let first = self.sections.iter().find(|(known, _)| *known == name);
-                (Entry::Section { name, line }, name, first.map(|(_, line)| *line))
-            }),
-            Some(section) => KEYS.iter().find(|key| key.parts() == (section, name)).map(|key| {
-                let first = self.keys.iter().find(|(known, _)| *known == key.name);
-                (Entry::Key { key, line }, key.name, first.map(|(_, line)| *line))
-            }),
+        let path = match section {
+            // In the file, a dot does not separate names.
+            _ if name.contains('.') => String::new(),
+            None => name.to_owned(),
+            Some(section) => format!("{section}.{name}"),
         };
-        match found {
-            Some((entry, _, None)) => return Some(entry),
-            Some((_, name, Some(first))) => {
-                self.found = Some(ConfigError::Duplicate { place: self.place(line), name, first });
-            }
+        let of_key = KEYS.iter().find(|key| key.name == path).map(|key| Entry::Key { key, line });
+        let Some(entry) =
+            of_key.or_else(|| section_named(&path).map(|name| Entry::Section { name, line }))
+        else {
+            self.found = Some(ConfigError::unknown_key(self.place(line), section, name));
+            return None;
+        };
+        let name = entry.name();
+        match self.entered.iter().find(|(known, _)| *known == name) {
             None => {
-                self.found = Some(ConfigError::unknown_key(self.place(line), section, name));
+                self.entered.push((name, line));
+                Some(entry)
+            }
+            Some(&(_, first)) => {
+                self.found = Some(ConfigError::Duplicate { place: self.place(line), name, first });
+                None
             }
         }
-        None
     }
 
     /// What an error of the YAML reader means at this place.
@@ -172,7 +185,6 @@ impl<'de> Visitor<'de> for Level<'_, '_> {
             self.reading.at = Some(entry);
             match entry {
                 Entry::Key { key, line } => {
-                    self.reading.keys.push((key.name, line));
                     if (self.reading.is_used)(key) {
                         let text = map.next_value::<String>()?;
                         let place = self.reading.place(line);
@@ -181,8 +193,7 @@ impl<'de> Visitor<'de> for Level<'_, '_> {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Entry::Section { name, line } => {
-                    self.reading.sections.push((name, line));
+                Entry::Section { name, .. } => {
                     let section = Some(name);
                     map.next_value_seed(Level { reading: &mut *self.reading, section })?;
                 }

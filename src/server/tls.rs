@@ -25,12 +25,12 @@ use super::repeated::Repeated;
 /// The files of TLS, all in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// `tls.cert`: the certificate of the server, then those between it and its authority.
+    /// `grpc.tls.cert`: the certificate of the server, then those between it and its authority.
     pub cert: PathBuf,
-    /// `tls.key`: its private key.
+    /// `grpc.tls.key`: its private key.
     pub key: PathBuf,
-    /// `tls.client_ca`: the authorities of client certificates. With it, every client must have a
-    /// certificate.
+    /// `grpc.tls.client_ca`: the authorities of client certificates. With it, every client must
+    /// have a certificate.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -83,10 +83,10 @@ impl Tls {
 /// TLS 1.2 or 1.3 with these certificates.
 fn config(files: &TlsFiles) -> Result<ServerConfig, String> {
     let TlsFiles { cert, key, client_ca } = files;
-    let chain = certificates("tls.cert", cert)?;
+    let chain = certificates("grpc.tls.cert", cert)?;
     warn_if_expired(cert, &chain);
-    let refuse_key = |problem: String| format!("tls.key: {}: {problem}", key.display());
-    let private = PrivateKeyDer::from_pem_slice(&read("tls.key", key)?).map_err(|error| {
+    let refuse_key = |problem: String| format!("grpc.tls.key: {}: {problem}", key.display());
+    let private = PrivateKeyDer::from_pem_slice(&read("grpc.tls.key", key)?).map_err(|error| {
         refuse_key(format!("no private key in PEM without a password: {error}"))
     })?;
     let provider = Arc::new(ring::default_provider());
@@ -97,10 +97,10 @@ fn config(files: &TlsFiles) -> Result<ServerConfig, String> {
         None => builder.with_no_client_auth(),
         Some(file) => {
             let refuse = |problem: &dyn std::fmt::Display| {
-                format!("tls.client_ca: {}: {problem}", file.display())
+                format!("grpc.tls.client_ca: {}: {problem}", file.display())
             };
             let mut roots = RootCertStore::empty();
-            for authority in certificates("tls.client_ca", file)? {
+            for authority in certificates("grpc.tls.client_ca", file)? {
                 roots.add(authority).map_err(|error| refuse(&error))?;
             }
             let verifier =
@@ -110,9 +110,9 @@ fn config(files: &TlsFiles) -> Result<ServerConfig, String> {
     };
     let mut config = builder.with_single_cert(chain, private).map_err(|error| {
         if matches!(error, Error::InconsistentKeys(_)) {
-            refuse_key(format!("not the key of the certificate {} (tls.cert)", cert.display()))
+            refuse_key(format!("not the key of the certificate {} (grpc.tls.cert)", cert.display()))
         } else {
-            format!("tls.cert: {}: {error}", cert.display())
+            format!("grpc.tls.cert: {}: {error}", cert.display())
         }
     })?;
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -141,7 +141,7 @@ fn warn_if_expired(file: &Path, chain: &[CertificateDer<'_>]) {
     if let Some(last) = chain.first().and_then(|first| certificate::last_second(first))
         && last < now
     {
-        warn!(tls.cert = %file.display(), expired = last, "the certificate has expired: clients \
-              refuse it");
+        warn!(grpc.tls.cert = %file.display(), expired = last, "the certificate has expired: \
+              clients refuse it");
     }
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroU8;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use loms::config::keys::KEYS;
+use loms::config::keys::{KEYS, Key};
 use loms::config::{
     Config, ConfigError, Grpc, Limits, Log, LogFormat, Loms, Orders, Sources, StockSource, Tls,
 };
@@ -155,10 +155,14 @@ fn shipped_file_holds_every_key_at_its_default() {
     for key in &KEYS {
         let (section, name) = key.parts();
         let default = key.default.unwrap_or("../data/stock-data.json");
-        let entry = format!("\n  # {}\n  {name}: {default}\n", key.about);
+        let depth = section.matches('.').count() + 1;
+        let indent = "  ".repeat(depth);
+        let entry = format!("\n{indent}# {}\n{indent}{name}: {default}\n", key.about);
         let start = text.find(&entry).unwrap_or_else(|| panic!("missing:{entry}"));
         let mut sections = text[..start].lines().filter(|line| line.ends_with(':'));
-        assert_eq!(sections.next_back().unwrap(), format!("{section}:"), "{name}");
+        let (_, last) = section.rsplit_once('.').unwrap_or(("", section));
+        let line = format!("{}{last}:", "  ".repeat(depth - 1));
+        assert_eq!(sections.next_back().unwrap(), line, "{name}");
     }
 }
 
@@ -172,14 +176,14 @@ const TEXTS: [(&str, &str); 26] = [
     ("grpc.max_connection_age", "1h"),
     ("grpc.max_connection_age_grace", "1m"),
     ("grpc.stop_delay", "5s"),
+    ("grpc.tls.cert", "/srv/cert.pem"),
+    ("grpc.tls.key", "/srv/key.pem"),
+    ("grpc.tls.client_ca", "/srv/ca.pem"),
     ("loms.address", "https://loms.example:80/"),
     ("loms.ca", "/srv/loms-ca.pem"),
     ("loms.cert", "/srv/loms-cert.pem"),
     ("loms.cert_key", "/srv/loms-key.pem"),
     ("loms.token_file", "/srv/token"),
-    ("tls.cert", "/srv/cert.pem"),
-    ("tls.key", "/srv/key.pem"),
-    ("tls.client_ca", "/srv/ca.pem"),
     ("auth.tokens", "/srv/callers"),
     ("limits.calls_per_second", "100"),
     ("limits.creates_per_second", "4294967295"),
@@ -229,12 +233,15 @@ fn every_source_sets_every_key() {
     for (key, (name, text)) in KEYS.iter().zip(TEXTS) {
         assert_eq!(key.name, name);
         let (section, leaf) = key.parts();
+        let indent = "  ".repeat(section.matches('.').count());
         if section != before {
-            writeln!(file, "{section}:").unwrap();
+            // The sections around it are those of the key before it.
+            let (_, last) = section.rsplit_once('.').unwrap_or(("", section));
+            writeln!(file, "{indent}{last}:").unwrap();
             before = section;
         }
         let quote = if text.starts_with('[') { "'" } else { "" };
-        writeln!(file, "  {leaf}: {quote}{text}{quote}").unwrap();
+        writeln!(file, "{indent}  {leaf}: {quote}{text}{quote}").unwrap();
         environment = environment.variable(key.variable, text);
         flags = flags.flag(key.name, text);
     }
@@ -252,6 +259,12 @@ fn every_source_sets_every_key() {
     }
 }
 
+/// A file with this value of a key, which is YAML itself.
+pub(crate) fn yaml(key: &Key, value: &str) -> String {
+    let names = key.name.rsplit('.');
+    names.fold(value.to_owned(), |inner, name| format!("{{{name}: {inner}}}"))
+}
+
 #[test]
 fn command_checks_only_the_keys_that_it_uses() {
     let not_utf8 = |name: &str| {
@@ -260,10 +273,10 @@ fn command_checks_only_the_keys_that_it_uses() {
         start
     };
     for key in &KEYS {
-        let ((section, leaf), variable) = (key.parts(), key.variable);
+        let (section, variable) = (key.parts().0, key.variable);
         let starts = [
-            from_file(&format!("{section}: {{{leaf}: ''}}")),
-            from_file(&format!("{section}: {{{leaf}: [1, 2]}}")),
+            from_file(&yaml(key, "''")),
+            from_file(&yaml(key, "[1, 2]")),
             Start::new().variable(variable, "\n"),
             not_utf8(variable),
         ];
@@ -372,7 +385,7 @@ fn file_errors_name_the_line() {
         "orders:\n  max_lines: 5\n  listen: 0.0.0.0:1",
         "payment_timeout: 5m",
         "orders.payment_timeout: 5m",
-        "tls:\n  certificate: x",
+        "grpc:\n  tls:\n    certificate: x",
         "orders: &base {max_lines: 5}\nlog: {<<: *base}",
         "log: {\"lev\\nel\": info}",
         "orders:\n  max_lines: 5\n  max_lines: 6",

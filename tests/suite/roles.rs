@@ -168,17 +168,17 @@ fn server_without_tls_or_roles_warns_if_others_can_reach_it() {
     authority.issue("server").write(folder.path());
     fs::write(folder.path().join("callers"), "").unwrap();
     let config = folder.path().join("config.yaml");
-    let tls = "tls: {cert: cert.pem, key: key.pem}\n";
+    let tls = "  tls: {cert: cert.pem, key: key.pem}\n";
     let roles = "auth: {tokens: callers}\n";
-    let neither = "TLS (tls.cert) and no roles (auth.tokens)";
+    let neither = "TLS (grpc.tls.cert) and no roles (auth.tokens)";
     for (listen, text, missing) in [
         ("0.0.0.0:0", String::new(), Some(neither)),
         ("[::]:0", tls.to_owned(), Some("roles (auth.tokens)")),
-        ("0.0.0.0:0", roles.to_owned(), Some("TLS (tls.cert)")),
+        ("0.0.0.0:0", roles.to_owned(), Some("TLS (grpc.tls.cert)")),
         ("0.0.0.0:0", [tls, roles].concat(), None),
         ("127.0.0.1:0", String::new(), None),
     ] {
-        let listen = format!("grpc: {{listen: '{listen}'}}\nlog: {{format: json}}\n");
+        let listen = format!("log: {{format: json}}\ngrpc:\n  listen: '{listen}'\n");
         fs::write(&config, listen + &text).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_loms"));
         let command = crate::process::isolate(&mut command);

@@ -67,7 +67,8 @@ impl Files {
 
     /// A server as a process.
     fn start(&self) -> Process {
-        let config = "tls: {cert: cert.pem, key: key.pem, client_ca: ca.pem}\nlog: {level: info}\n";
+        let config = "grpc: {tls: {cert: cert.pem, key: key.pem, client_ca: ca.pem}}\n\
+                      log: {level: info}\n";
         fs::write(self.path().join("config.yaml"), config).unwrap();
         Process::start(&["--config", &self.text("config.yaml")])
     }
@@ -175,19 +176,23 @@ fn wrong_files_are_refused_by_key_and_file() {
     let [cert, key, ca] = ["cert.pem", "key.pem", "ca.pem"].map(|name| files.text(name));
     let another = files.authority.issue("another");
     fs::write(&key, &another.key).unwrap();
-    let expected = format!("tls.key: {key}: not the key of the certificate {cert} (tls.cert)");
+    let expected =
+        format!("grpc.tls.key: {key}: not the key of the certificate {cert} (grpc.tls.cert)");
     assert_eq!(refusal(&files), expected);
     fs::write(&key, &another.cert).unwrap();
     let refused = refusal(&files);
-    assert!(refused.starts_with(&format!("tls.key: {key}: no private key in PEM")), "{refused}");
+    assert!(
+        refused.starts_with(&format!("grpc.tls.key: {key}: no private key in PEM")),
+        "{refused}"
+    );
     fs::write(&cert, &another.key).unwrap();
-    assert_eq!(refusal(&files), format!("tls.cert: {cert}: no certificates in PEM"));
+    assert_eq!(refusal(&files), format!("grpc.tls.cert: {cert}: no certificates in PEM"));
     another.write(files.path());
     fs::write(&ca, "").unwrap();
-    assert_eq!(refusal(&files), format!("tls.client_ca: {ca}: no certificates in PEM"));
+    assert_eq!(refusal(&files), format!("grpc.tls.client_ca: {ca}: no certificates in PEM"));
     fs::remove_file(&ca).unwrap();
     let refused = refusal(&files);
-    assert!(refused.starts_with(&format!("tls.client_ca: {ca}: No such file")), "{refused}");
+    assert!(refused.starts_with(&format!("grpc.tls.client_ca: {ca}: No such file")), "{refused}");
 }
 
 /// Calls on one connection until `stop`, and fails if one fails.
@@ -226,7 +231,7 @@ async fn certificate_changes_under_load_and_a_wrong_one_is_ignored() {
     // Nobody else uses the process meanwhile, and the calls are on other threads.
     fs::write(files.path().join("cert.pem"), "nonsense").unwrap();
     let refused = message(Some("HUP"));
-    assert!(refused.starts_with("WARN not reloaded, the old one stays in use: tls.cert:"));
+    assert!(refused.starts_with("WARN not reloaded, the old one stays in use: grpc.tls.cert:"));
     assert_eq!(call(&address, &files.authority, Some(&shown)).await, Ok(180));
     let other = Authority::new();
     for (signal, authority) in [(Some("HUP"), &other), (None, &files.authority)] {
@@ -248,15 +253,20 @@ async fn certificate_changes_under_load_and_a_wrong_one_is_ignored() {
 fn start_without_the_key_of_the_certificate_fails() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config.yaml");
-    for (given, missing) in [("cert", "tls.key"), ("key", "tls.cert"), ("client_ca", "tls.cert")] {
-        fs::write(&config, format!("tls: {{{given}: x.pem}}")).unwrap();
+    for (given, missing) in
+        [("cert", "grpc.tls.key"), ("key", "grpc.tls.cert"), ("client_ca", "grpc.tls.cert")]
+    {
+        fs::write(&config, format!("grpc: {{tls: {{{given}: x.pem}}}}")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
         let Output { status, stderr, .. } = isolate(&mut command)
             .args(["serve", "--config", config.to_str().unwrap()])
             .output()
             .unwrap();
         let stderr = String::from_utf8(stderr).unwrap();
-        assert_eq!(stderr, format!("loms: {missing}: not set; TLS needs tls.cert and tls.key\n"));
+        assert_eq!(
+            stderr,
+            format!("loms: {missing}: not set; TLS needs grpc.tls.cert and grpc.tls.key\n")
+        );
         assert_eq!(status.code(), Some(1));
     }
 }

@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::config::yaml;
 use crate::foreign::Foreign;
 use crate::process::{Process, isolate};
 use crate::script::create_request;
@@ -162,8 +163,7 @@ fn loms(key: &Key, given: &[(Source, &str)], words: &[&str]) -> (Command, TempDi
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let (section, leaf) = key.parts();
-        fs::write(path, format!("{section}:\n  {leaf}: '{text}'\n")).unwrap();
+        fs::write(path, yaml(key, &format!("'{text}'"))).unwrap();
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
     isolate(&mut command).current_dir(folder.path());

@@ -34,8 +34,8 @@ impl AccessFiles {
         fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
         fs::write(folder.path().join("token"), "secret\n").unwrap();
         fs::write(folder.path().join("callers"), CALLERS).unwrap();
-        let config =
-            "tls: {cert: cert.pem, key: key.pem, client_ca: ca.pem}\nauth: {tokens: callers}";
+        let config = "grpc: {tls: {cert: cert.pem, key: key.pem, client_ca: ca.pem}}\n\
+                      auth: {tokens: callers}";
         fs::write(folder.path().join("config.yaml"), config).unwrap();
         let config = folder.path().join("config.yaml");
         let server = Process::start(&["--config", config.to_str().unwrap()]);
@@ -51,9 +51,9 @@ impl AccessFiles {
 /// other value. `None` if the key is about something else.
 pub(crate) fn probe(name: &str, files: &AccessFiles) -> Option<(String, [String; 2])> {
     let (other, observed) = match name {
-        "tls.cert" => (files.path("cert.pem"), ["tls.cert: not set", "TLS"]),
-        "tls.key" => (files.path("key.pem"), ["tls.key: not set", "TLS"]),
-        "tls.client_ca" => (files.path("ca.pem"), ["TLS", "mutual TLS"]),
+        "grpc.tls.cert" => (files.path("cert.pem"), ["grpc.tls.cert: not set", "TLS"]),
+        "grpc.tls.key" => (files.path("key.pem"), ["grpc.tls.key: not set", "TLS"]),
+        "grpc.tls.client_ca" => (files.path("ca.pem"), ["TLS", "mutual TLS"]),
         "auth.tokens" => (files.path("callers"), ["TLS", "TLS, Unauthenticated"]),
         "limits.calls_per_second" => {
             ("1".to_owned(), ["all", "limited by limits.calls_per_second"])
@@ -82,9 +82,9 @@ pub(crate) fn observe(name: &str, command: &mut Command, files: &AccessFiles) ->
     }
     let others: &[_] = match name {
         "limits.calls_per_second" | "limits.creates_per_second" => &[],
-        "tls.cert" => &[("LOMS_TLS_KEY", "key.pem")],
-        "tls.key" => &[("LOMS_TLS_CERT", "cert.pem")],
-        _ => &[("LOMS_TLS_CERT", "cert.pem"), ("LOMS_TLS_KEY", "key.pem")],
+        "grpc.tls.cert" => &[("LOMS_GRPC_TLS_KEY", "key.pem")],
+        "grpc.tls.key" => &[("LOMS_GRPC_TLS_CERT", "cert.pem")],
+        _ => &[("LOMS_GRPC_TLS_CERT", "cert.pem"), ("LOMS_GRPC_TLS_KEY", "key.pem")],
     };
     command.env("LOMS_GRPC_LISTEN", "127.0.0.1:0").env("LOMS_LOG_FORMAT", "json");
     command.envs(others.iter().map(|(variable, file)| (variable, files.path(file))));
