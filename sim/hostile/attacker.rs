@@ -142,7 +142,7 @@ impl Peer {
         self.seen.closed.get()
     }
 
-    /// Waits until so many streams have ended, or the connection. False if neither happens in time.
+    /// Waits until this number of streams or the connection has ended. False if it takes too long.
     pub(crate) async fn has_ended(&self, streams: u64, within: Duration) -> bool {
         let ended = async {
             while self.seen.ended.get() < streams && !self.is_closed() {

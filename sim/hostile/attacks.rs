@@ -33,11 +33,11 @@ enum Way {
     Flood(Unit),
     /// The same, and they never read.
     DeafFlood(Unit),
-    /// So many connections, each with so many streams, stay open.
+    /// This number of connections, each with this number of streams, stays open.
     Hold(u32, u32, Unit),
     /// The same, with a window of 0 for the answers.
     HoldWithoutWindow(u32, u32, Unit),
-    /// So many connections send these bytes and stay open.
+    /// This number of connections sends these bytes and stays open.
     Silent(u32, fn() -> Vec<u8>),
     /// Calls of a correct client.
     Calls(fn(Rc<Attacker>) -> Calls),

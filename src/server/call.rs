@@ -22,7 +22,7 @@ pub enum CallKind {
     Unary,
     /// Several messages.
     Stream,
-    /// A watch of the health, which lasts as long as its client wishes.
+    /// A watch of the health. It has no time limit.
     Watch,
 }
 

@@ -290,7 +290,7 @@ fn command_checks_only_the_keys_that_it_uses() {
             assert_eq!((server, client), (section == "loms", section != "loms"), "{}", key.name);
         }
     }
-    // An unknown key and a second key are a mistake in the file, whoever reads it.
+    // An unknown key and a duplicate key are errors for every command.
     for text in ["orders: {max_line: 5}", "orders: {max_lines: 5, max_lines: 5}"] {
         assert_eq!(from_file(text).refusal(), from_file(text).client_refusal());
     }
