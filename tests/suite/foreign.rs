@@ -124,9 +124,9 @@ pub(crate) fn nested(field: u8, bytes: &[u8]) -> Vec<u8> {
 pub(crate) struct Wire(TcpStream);
 
 /// Frames of HTTP/2, as bytes.
-pub(crate) fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+    [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A frame of the server.
@@ -137,15 +137,15 @@ pub(crate) struct Received {
     pub(crate) payload: Vec<u8>,
 }
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 /// The frames of a gRPC request. Without an end, the client could send more data.
 pub(crate) fn request(stream: u8, path: &str, message: &[u8], ends: bool) -> Vec<u8> {
@@ -167,8 +167,8 @@ pub(crate) fn request(stream: u8, path: &str, message: &[u8], ends: bool) -> Vec
         }
     }
     let end = if ends { END_STREAM } else { 0 };
-    let data = frame(DATA, end, stream, &prefixed(0, message));
-    [frame(HEADERS, END_HEADERS, stream, &block), data].concat()
+    let data = frame(DATA, end, stream.into(), &prefixed(0, message));
+    [frame(HEADERS, END_HEADERS, stream.into(), &block), data].concat()
 }
 
 /// The answer to a PING.
@@ -178,7 +178,7 @@ pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
 
 /// A frame that resets a stream.
 pub(crate) fn reset(stream: u8, reason: h2::Reason) -> Vec<u8> {
-    frame(RST_STREAM, 0, stream, &u32::from(reason).to_be_bytes())
+    frame(RST_STREAM, 0, stream.into(), &u32::from(reason).to_be_bytes())
 }
 
 impl Wire {

@@ -23,7 +23,9 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::foreign::{self, Foreign, Wire, int};
+use crate::foreign::{
+    self, DATA, END_HEADERS, END_STREAM, Foreign, GOAWAY, HEADERS, PING, RST_STREAM, Wire, int,
+};
 use crate::script::{Shop, create_request, opening};
 
 /// A server on one thread, so that everything happens on the clock of the test.
@@ -63,23 +65,8 @@ fn begin(client: &mut SendRequest<Bytes>) -> (h2::client::ResponseFuture, SendSt
 /// The start of HTTP/2: the preface and empty settings.
 const START: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Types of frames.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
+/// The type of a frame.
 const SETTINGS_FRAME: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-
-/// Flags of frames.
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// A frame of HTTP/2.
-fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
 
 /// The number of orders that were created so far.
 async fn orders(shop: &mut Shop) -> i64 {
@@ -191,13 +178,13 @@ async fn call_that_is_cancelled_at_once_has_no_effect() {
         let mut frames = START.to_vec();
         let message = frame(&create_request(&["user=1", "1:1"]));
         for stream in (1..40_u32).step_by(2) {
-            frames.extend(http2_frame(HEADERS, END_HEADERS, stream, &headers));
-            frames.extend(http2_frame(DATA, END_STREAM, stream, &message));
+            frames.extend(foreign::frame(HEADERS, END_HEADERS, stream, &headers));
+            frames.extend(foreign::frame(DATA, END_STREAM, stream, &message));
             if cancelled {
-                frames.extend(http2_frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+                frames.extend(foreign::frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
             }
         }
-        frames.extend(http2_frame(PING, 0, 0, b"the last"));
+        frames.extend(foreign::frame(PING, 0, 0, b"the last"));
         let before = orders(&mut shop).await;
         let mut socket = socket(&shop).await;
         socket.write_all(&frames).await.unwrap();
@@ -266,7 +253,7 @@ async fn client_that_makes_the_server_reset_streams_is_disconnected() {
     for stream in (1..20_000_u32).step_by(2) {
         // POST, http, /, and a field that HTTP/2 forbids.
         let headers = [&[0x83, 0x86, 0x84, 0, 10], &b"connection"[..], &[5], b"close"].concat();
-        frames.extend(http2_frame(HEADERS, END_HEADERS | END_STREAM, stream, &headers));
+        frames.extend(foreign::frame(HEADERS, END_HEADERS | END_STREAM, stream, &headers));
     }
     let (mut read, mut write) = socket.split();
     let mut answer = Vec::new();
