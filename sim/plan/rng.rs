@@ -97,17 +97,21 @@ impl Purpose {
     }
 }
 
-/// Number of words that ChaCha8 generates at once: a page. The last one is cached.
+/// Number of words that ChaCha8 generates at once: a page.
 const PAGE: u16 = 32;
+
+/// The bytes of a page.
+type Page = [u8; 8 * PAGE as usize];
 
 /// The draws of one command.
 #[derive(Clone, Debug)]
 pub(crate) struct Draws {
-    /// The generator at the start of stream 0.
-    start: ChaCha8Rng,
     rng: ChaCha8Rng,
-    /// A page of the command's keystream, and its number.
-    cached: [u8; 8 * PAGE as usize],
+    /// The first page of the command's keystream. Every command needs it, and an order with many
+    /// lines needs it again for each line.
+    first: Page,
+    /// The last page that was read after the first one, and its number; 0 for none.
+    later: Page,
     page: u16,
     /// An injected fault: every purpose gets the same word.
     blind: bool,
@@ -121,8 +125,8 @@ impl Draws {
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&domain.tag());
         let rng = ChaCha8Rng::from_seed(key);
-        let mut draws =
-            Self { start: rng.clone(), rng, cached: [0; 8 * PAGE as usize], page: 0, blind: false };
+        let empty = [0; 8 * PAGE as usize];
+        let mut draws = Self { rng, first: empty, later: empty, page: 0, blind: false };
         draws.turn_to(0);
         draws
     }
@@ -135,10 +139,10 @@ impl Draws {
 
     /// Moves to the draws of another command.
     pub(crate) fn turn_to(&mut self, command: u64) {
-        // Faster than resetting the generator.
-        self.rng = self.start.clone();
+        // In this order: at the start of a block, a change of the stream generates nothing.
+        self.rng.set_word_pos(0);
         self.rng.set_stream(command);
-        self.rng.fill_bytes(&mut self.cached);
+        self.rng.fill_bytes(&mut self.first);
         self.page = 0;
     }
 
@@ -146,13 +150,19 @@ impl Draws {
     #[must_use]
     pub(crate) fn draw(&mut self, purpose: Purpose) -> Draw {
         let place = if self.blind { 0 } else { purpose.0 };
-        if place / PAGE != self.page {
-            self.page = place / PAGE;
+        let page = if place < PAGE { &self.first } else { self.later_page(place / PAGE) };
+        Draw(u64::from_le_bytes(page.as_chunks().0[usize::from(place % PAGE)]))
+    }
+
+    /// A page of the command's keystream after the first one.
+    fn later_page(&mut self, page: u16) -> &Page {
+        if page != self.page {
+            self.page = page;
             // A word of 64 bits is two words of ChaCha.
-            self.rng.set_word_pos(2 * u128::from(self.page * PAGE));
-            self.rng.fill_bytes(&mut self.cached);
+            self.rng.set_word_pos(2 * u128::from(page * PAGE));
+            self.rng.fill_bytes(&mut self.later);
         }
-        Draw(u64::from_le_bytes(self.cached.as_chunks().0[usize::from(place % PAGE)]))
+        &self.later
     }
 }
 
