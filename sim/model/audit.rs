@@ -1,14 +1,12 @@
 //! The audit: derives everything that the model stores for speed from the orders alone, and
 //! compares.
 
-use std::collections::BTreeMap;
-
 use super::records::OrderRecord;
 use super::{Model, id_of};
 use crate::model::contract::{Reason, Status};
 
 /// Units of one SKU, by the status of the orders that contain them.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Derived {
     awaiting: i128,
     paid: i128,
@@ -92,11 +90,20 @@ impl Model {
     }
 
     fn audit_stock(&self) -> Result<(), String> {
-        let mut derived = BTreeMap::<u32, Derived>::new();
+        // Beside the accounts, and in the same order. A search in a list of numbers is faster than
+        // one in the accounts or in a map: this is done for each line of each order.
+        let skus: Vec<u32> = self.accounts.iter().map(|account| account.sku).collect();
+        let mut derived = vec![Derived::default(); skus.len()];
         for place in 0..self.records.len() {
             let status = self.records.entry(place).status;
+            if status == Status::Failed {
+                continue;
+            }
             for &(sku, count) in self.records.lines(place) {
-                let of = derived.entry(sku).or_default();
+                let of = skus.binary_search(&sku).ok().map(|place| &mut derived[place]);
+                let Some(of) = of else {
+                    return Err(format!("units held of unknown SKUs: {sku}"));
+                };
                 match status {
                     Status::AwaitingPayment => of.awaiting += i128::from(count),
                     Status::Paid => of.paid += i128::from(count),
@@ -105,8 +112,7 @@ impl Model {
                 }
             }
         }
-        for account in &self.accounts {
-            let of = derived.remove(&account.sku).unwrap_or_default();
+        for (account, of) in self.accounts.iter().zip(derived) {
             let derived = (account.opening - of.paid, account.base + of.awaiting);
             let kept = (account.total(), account.reserved());
             check(derived == kept, || {
@@ -121,25 +127,21 @@ impl Model {
                 format!("SKU {}: returned {}, sold {}", account.sku, account.returned, account.sold)
             })?;
         }
-        let held = derived.iter().find(|(_, of)| of.awaiting + of.paid + of.cancelled != 0);
-        check(held.is_none(), || format!("units held of unknown SKUs: {:?}", held.map(|it| it.0)))
+        Ok(())
     }
 
     fn audit_keys(&self) -> Result<(), String> {
-        let mut newest = BTreeMap::new();
         for place in 0..self.records.len() {
             let entry = self.records.entry(place);
-            if let Some(key) = &entry.key {
-                newest.insert((entry.user, &**key), place);
-            }
-        }
-        for ((user, key), place) in newest {
-            let hash = self.records.entry(place).key_hash;
-            let found = self.records.newest_with_key(hash, |entry| {
-                entry.user == user && entry.key.as_deref() == Some(key)
-            });
-            check(found == Some(place), || {
-                format!("key {key:?} of user {user}: order at {place}, not {found:?}")
+            let Some(key) = entry.key.as_deref() else { continue };
+            let same =
+                |other: &OrderRecord| other.user == entry.user && other.key.as_deref() == Some(key);
+            let found = self.records.newest_with_key(entry.key_hash, same);
+            // Each order with this key finds one that has it and is not older: so all of them find
+            // the newest one.
+            let newest = found.is_some_and(|found| found >= place);
+            check(newest, || {
+                format!("key {key:?} of user {}: order at {place}, not {found:?}", entry.user)
             })?;
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! Invariants of the whole state: they hold after every sequence of entries.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::ids::{OrderId, Sku, Timestamp};
@@ -96,42 +95,52 @@ impl<S: Sizes> LomsState<S> {
     /// # Errors
     /// The first [`Violation`] found. If the state machine has no bug, there is none.
     pub fn check_invariants(&self) -> Result<(), Violation> {
-        let mut claims: BTreeMap<Sku, Claims> = BTreeMap::new();
+        // By ascending SKU.
+        let mut claims: Vec<(StockView, Claims)> =
+            self.stock().map(|view| (view, Claims::default())).collect();
         let mut previous = None;
         let mut transitions: u64 = 0;
         for order in self.orders() {
             let order_changed = check_order(self, &order, previous)?;
             transitions = transitions.checked_add(order_changed).expect("few for each order");
             previous = Some(order.created());
-            for line in order.lines() {
-                let claim = claims.entry(line.sku).or_default();
-                let claimed = match order.status() {
-                    OrderStatus::AwaitingPayment => &mut claim.awaiting,
-                    OrderStatus::Paid => &mut claim.paid,
-                    OrderStatus::New | OrderStatus::Failed | OrderStatus::Cancelled => continue,
-                };
-                let sum = claimed.checked_add(u128::from(line.count.get()));
-                *claimed = sum.expect("2⁶⁴ lines of 32 bits fit 128 bits");
-                if self.available(line.sku).is_none() {
-                    return Err(Violation::UnknownSku { order: order.id(), sku: line.sku });
-                }
+            if matches!(order.status(), OrderStatus::AwaitingPayment | OrderStatus::Paid) {
+                add_claims(&order, &mut claims)?;
             }
         }
         if self.events() < transitions {
             return Err(Violation::Index { what: "the orders have more events than the machine" });
         }
-        check_stock(self, &claims)?;
+        check_stock(&claims)?;
         check_indexes(self)
     }
 }
 
-fn check_stock<S: Sizes>(
-    state: &LomsState<S>,
-    claims: &BTreeMap<Sku, Claims>,
+/// Adds what an order has reserved or bought.
+fn add_claims<S: Sizes>(
+    order: &OrderView<'_, S>,
+    claims: &mut [(StockView, Claims)],
 ) -> Result<(), Violation> {
-    for StockView { opening, total, reserved } in state.stock() {
+    order.lines().try_for_each(|line| {
+        let place = claims.binary_search_by_key(&line.sku, |(view, _)| view.opening.sku);
+        let claim = place.ok().and_then(|place| claims.get_mut(place));
+        let Some((_, claim)) = claim else {
+            return Err(Violation::UnknownSku { order: order.id(), sku: line.sku });
+        };
+        let claimed = match order.status() {
+            OrderStatus::AwaitingPayment => &mut claim.awaiting,
+            OrderStatus::Paid => &mut claim.paid,
+            OrderStatus::New | OrderStatus::Failed | OrderStatus::Cancelled => return Ok(()),
+        };
+        let sum = claimed.checked_add(u128::from(line.count.get()));
+        *claimed = sum.expect("2⁶⁴ lines of 32 bits fit 128 bits");
+        Ok(())
+    })
+}
+
+fn check_stock(stock: &[(StockView, Claims)]) -> Result<(), Violation> {
+    for (StockView { opening, total, reserved }, claims) in stock.iter().copied() {
         let sku = opening.sku;
-        let claims = claims.get(&sku).copied().unwrap_or_default();
         let held = claims.awaiting.checked_add(claims.paid).expect("both are far below 2¹²⁷");
         // The opening stock can be reserved in excess by another system. Then no order holds any.
         let most = opening.total.saturating_sub(opening.reserved);
