@@ -3,12 +3,14 @@
 //!
 //! | when | what must agree |
 //! |---|---|
-//! | every command | the full answer, every changed order, the whole stock, the next deadline |
+//! | every command | the full answer, every changed order, the stock, the next deadline |
 //! | | the transitions: numbered without gaps, and consistent with the statuses of the orders |
 //! | steps 64, 1,024, 16,384 | the digest: it changes if and only if there is an event |
-//! | the same steps, the end, and around | every order; the invariants of both sides |
-//! | 1,024, 2,048 ... orders | |
+//! | the same steps, the end, and around | every order, the whole stock; the invariants of both |
+//! | 1,024, 2,048 ... orders | sides |
 //! | the end | every order reaches a final status, and only the opening reservation is left |
+//!
+//! The stock is compared as a whole, unless there are many SKUs: see [`state`].
 
 mod drain;
 mod state;
@@ -64,8 +66,8 @@ pub(crate) struct Checker<S: Sizes> {
     orders: Vec<FoldedOrder>,
     sequence: u64,
     marker: Marker,
-    /// Available units of each SKU.
-    available: Vec<u64>,
+    /// The SKUs that a call can have changed; a scratch buffer.
+    touched: Vec<u32>,
     last_at: u64,
     last_number: u32,
     last_kind: Option<Kind>,
@@ -117,7 +119,7 @@ impl<S: Sizes> Checker<S> {
             orders: Vec::new(),
             sequence: 0,
             marker: Marker::default(),
-            available: world.stock.iter().map(|&(_, total, base)| total.max(base) - base).collect(),
+            touched: Vec::new(),
             last_at: 0,
             last_number: 0,
             last_kind: None,
@@ -175,7 +177,7 @@ impl<S: Sizes> Checker<S> {
         } else if let (Some(order), false) = (about, matches!(call, Call::Info(_))) {
             self.compare_order(Compared::OrderOfCall, comparison, order)?;
         }
-        self.compare_stock(comparison)?;
+        self.compare_stock(comparison, call)?;
         self.compare_deadlines(comparison)?;
         if let Some(digest) = digest {
             self.compare_digests(comparison, digest)?;
@@ -239,7 +241,6 @@ impl<S: Sizes> Checker<S> {
             expired_at_different_times: expiries.at_different_times,
             widest_expiry_gap: expiries.widest_gap,
             subject: &self.subject,
-            available: &self.available,
         });
         self.counts.marks = self.marker.reached;
     }
@@ -384,7 +385,7 @@ impl<S: Sizes> Checker<S> {
                 return self.fail(at, None, actual, expected);
             }
         }
-        Ok(())
+        self.compare_whole_stock(None)
     }
 
     /// The failure for a panic of the subject.

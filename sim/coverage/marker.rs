@@ -1,6 +1,6 @@
 //! Finds which marks a call reaches.
 
-use loms::state_machine::{OrderId, OrderStatus, Sizes};
+use loms::state_machine::{OrderId, OrderStatus, Sizes, Sku};
 
 use crate::check::subject::Subject;
 use crate::coverage::marks::{Mark, MarkSet, OrderState, cell};
@@ -31,8 +31,6 @@ pub(crate) struct Observation<'a, S: Sizes> {
     pub(crate) widest_expiry_gap: i64,
     /// The subject, after the call.
     pub(crate) subject: &'a Subject<S>,
-    /// Available units after the call, by ascending SKU as in the world.
-    pub(crate) available: &'a [u64],
 }
 
 /// Observes calls and stores the marks that they reach.
@@ -267,7 +265,9 @@ impl Marker {
             OrderState::Expired | OrderState::Due => self.reached.insert(Mark::KeyRepeatedExpired),
             OrderState::Missing | OrderState::Invalid => {}
         }
-        self.mark_if(has_duplicates(items), Mark::KeyRepeatedSplit);
+        if !self.reached.has(Mark::KeyRepeatedSplit) {
+            self.mark_if(has_duplicates(items), Mark::KeyRepeatedSplit);
+        }
     }
 
     fn observe_reserved<S: Sizes>(
@@ -276,10 +276,14 @@ impl Marker {
         items: &[(u32, u32)],
     ) {
         self.reached.insert(Mark::CreateReserved);
-        self.mark_if(items.len() > 500 && distinct(items) > 500, Mark::SizeLines);
-        let duplicates = items.len() > 1 && has_duplicates(items);
-        self.mark_if(duplicates, Mark::CreateMerged);
-        self.mark_if(!duplicates && items.len() >= 4, Mark::CreateFourLines);
+        if items.len() > 500 && !self.reached.has(Mark::SizeLines) {
+            self.mark_if(distinct(items) > 500, Mark::SizeLines);
+        }
+        if !self.reached.has(Mark::CreateMerged) || !self.reached.has(Mark::CreateFourLines) {
+            let duplicates = items.len() > 1 && has_duplicates(items);
+            self.mark_if(duplicates, Mark::CreateMerged);
+            self.mark_if(!duplicates && items.len() >= 4, Mark::CreateFourLines);
+        }
         let most =
             usize::try_from(observation.world.max_lines).is_ok_and(|most| items.len() == most);
         self.mark_if(most, Mark::CreateMostLines);
@@ -291,8 +295,9 @@ impl Marker {
             return;
         }
         let first = items.iter().map(|item| item.0).min();
-        for (&(sku, ..), &left) in observation.world.stock.iter().zip(observation.available) {
-            if left == 0 && items.iter().any(|item| item.0 == sku) {
+        for &(sku, _) in items {
+            let left = Sku::new(sku).and_then(|sku| observation.subject.state.available(sku));
+            if left == Some(0) {
                 self.reached.insert(Mark::CreateExactFit);
                 self.mark_if(first < Some(sku), Mark::CreateExactFitInside);
             }
@@ -305,6 +310,8 @@ impl Marker {
         self.mark_if(shortages.len() > 100, Mark::SizeShortages);
         let first = items.iter().map(|item| item.0).min();
         self.mark_if(shortages.first().map(|short| short.sku) > first, Mark::CreateShortLater);
+        // If each SKU has one line, no shortage is of a sum.
+        let split = !self.reached.has(Mark::CreateShortMerged) && has_duplicates(items);
         for short in shortages {
             let stock = &observation.world.stock;
             let Ok(place) = stock.binary_search_by_key(&short.sku, |&(sku, ..)| sku) else {
@@ -315,7 +322,7 @@ impl Marker {
             let missing = short.requested - short.available;
             self.mark_if(missing == 1, Mark::CreateShortByOne);
             self.mark_if(missing <= base, Mark::CreateShortBase);
-            if self.reached.has(Mark::CreateShortMerged) {
+            if !split {
                 continue;
             }
             let biggest =

@@ -214,9 +214,16 @@ impl Model {
 
     /// SKU, total and reserved (with the base), by ascending SKU.
     pub(crate) fn stock(&self) -> impl Iterator<Item = (u32, u64, u64)> {
-        self.accounts.iter().map(|account| {
-            (account.sku, self.reported(account.total()), self.reported(account.reserved()))
-        })
+        self.accounts.iter().map(|account| self.record(account))
+    }
+
+    /// The same of one SKU; `None` for a SKU without a stock record.
+    pub(crate) fn stock_record(&self, sku: u32) -> Option<(u32, u64, u64)> {
+        self.account(sku).map(|account| self.record(account))
+    }
+
+    fn record(&self, account: &SkuAccount) -> (u32, u64, u64) {
+        (account.sku, self.reported(account.total()), self.reported(account.reserved()))
     }
 
     /// Ids of the orders that await payment, ascending.

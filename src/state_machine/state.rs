@@ -212,6 +212,12 @@ impl<S: Sizes> LomsState<S> {
         self.stock.views()
     }
 
+    /// The stock of this SKU; `None` for a SKU without a stock record.
+    #[must_use]
+    pub fn stock_of(&self, sku: Sku) -> Option<StockView> {
+        self.stock.view(sku)
+    }
+
     /// How many SKUs have a stock record.
     #[must_use]
     pub fn stock_len(&self) -> usize {

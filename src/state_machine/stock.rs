@@ -142,11 +142,18 @@ impl<S: Sizes> Stock<S> {
 
     /// All SKUs, ascending.
     pub(super) fn views(&self) -> impl Iterator<Item = StockView> {
-        self.opening.values().map(|opening| {
-            let slot = self.find(opening.sku).expect("every recorded SKU is in the table");
-            let Units { total, reserved } = *self.units.at(slot);
-            StockView { opening: *opening, total, reserved }
-        })
+        self.opening.values().map(|opening| self.view_of(opening))
+    }
+
+    /// The stock of this SKU; `None` for a SKU without a record.
+    pub(super) fn view(&self, sku: Sku) -> Option<StockView> {
+        self.opening.get(&sku).map(|opening| self.view_of(opening))
+    }
+
+    fn view_of(&self, opening: &StockRecord) -> StockView {
+        let slot = self.find(opening.sku).expect("every recorded SKU is in the table");
+        let Units { total, reserved } = *self.units.at(slot);
+        StockView { opening: *opening, total, reserved }
     }
 
     #[inline(always)]

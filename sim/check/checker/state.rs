@@ -1,30 +1,116 @@
 //! The comparisons of the state after a command: the stock, the deadlines and counts, the digest.
 
-use loms::state_machine::{Digest, Sizes, StockView};
+use loms::state_machine::{Digest, Fact, Sizes, Sku, StockView, Transition};
 
 use super::{Checker, Comparison, Verdict};
 use crate::check::compared::Compared;
 use crate::check::subject::Subject;
+use crate::model::OrderFields;
+use crate::model::contract::{Answer, Call};
+
+/// The whole stock is compared after every command if there are at most this many SKUs, and
+/// whenever a command touches more of them.
+const FEW_SKUS: usize = 16;
+
+/// With more SKUs, the whole stock is compared after one step of this many, and in every audit.
+/// After the other steps only the SKUs that the call can have changed are compared.
+const SWEEP: u32 = 64;
 
 impl<S: Sizes> Checker<S> {
-    pub(super) fn compare_stock(&mut self, comparison: Comparison<'_>) -> Verdict {
-        self.available.clear();
+    pub(super) fn compare_stock(&mut self, comparison: Comparison<'_>, call: Call<'_>) -> Verdict {
+        let many = self.world.stock.len() > FEW_SKUS;
+        // A probe is a multiple of the sweep: what its first tick touched is compared too.
+        let sweep = comparison.step.number.is_multiple_of(SWEEP);
+        if !many || sweep || !self.touches_few(comparison, call) {
+            return self.compare_whole_stock(Some(comparison));
+        }
+        for &sku in &self.touched {
+            let record = Sku::new(sku).and_then(|sku| self.subject.state.stock_of(sku));
+            let expected = self.model.stock_record(sku);
+            if let Some(wrong) = self.wrong_record(record, expected) {
+                return self.stock_differs(wrong, record, expected, Some(comparison));
+            }
+        }
+        Ok(())
+    }
+
+    /// Collects the SKUs that this call can have changed: those of its lines, of its order, and of
+    /// each order with an event. Returns false if they are many.
+    fn touches_few(&mut self, comparison: Comparison<'_>, call: Call<'_>) -> bool {
+        let touched = &mut self.touched;
+        touched.clear();
+        let mut last = match (call, comparison.answer) {
+            (Call::Create { items, .. }, _) if items.len() > FEW_SKUS => return false,
+            (Call::Create { items, .. }, answer) => {
+                touched.extend(items.iter().map(|item| item.0));
+                if let Answer::Created { order, .. } = answer { *order } else { 0 }
+            }
+            (Call::Info(order) | Call::Pay(order) | Call::Cancel(order), _) => order,
+            (Call::Stock(sku), _) => {
+                touched.push(sku);
+                0
+            }
+            (Call::Tick | Call::ChangeRules { .. }, _) => 0,
+        };
+        let add = |touched: &mut Vec<u32>, order| {
+            let skus = |fields: OrderFields<'_>| touched.extend(fields.items.iter().map(|it| it.0));
+            self.model.with_order(order, skus);
+            touched.len() <= 2 * FEW_SKUS
+        };
+        if !add(touched, last) {
+            return false;
+        }
+        for event in &self.subject.events {
+            let Fact::Order(Transition { order, .. }) = event.fact else { continue };
+            // The events of one order follow each other.
+            if order.get() != std::mem::replace(&mut last, order.get())
+                && !add(touched, order.get())
+            {
+                return false;
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        true
+    }
+
+    /// Compares the stock of every SKU.
+    pub(super) fn compare_whole_stock(&self, comparison: Option<Comparison<'_>>) -> Verdict {
         let mut model = self.model.stock();
-        let mut differing = None;
         for record in self.subject.state.stock() {
             let expected = model.next();
-            let seen = StockSeen::of(record, self.injected.altered);
-            if !seen.agrees(expected) {
-                differing = Some((seen.wrong(expected), Some(record), expected));
-                break;
+            if let Some(wrong) = self.wrong_record(Some(record), expected) {
+                return self.stock_differs(wrong, Some(record), expected, comparison);
             }
-            self.available.push(record.available());
         }
         let more = self.injected.alter(Compared::StockLength, model.next(), |_| Some((0, 0, 0)));
-        if let (None, Some(more)) = (differing, more) {
-            differing = Some((Compared::StockLength, None, Some(more)));
+        match self.wrong_record(None, more) {
+            None => Ok(()),
+            Some(wrong) => self.stock_differs(wrong, None, more, comparison),
         }
-        let Some((wrong, actual, expected)) = differing else { return Ok(()) };
+    }
+
+    /// The comparison in which a stock record differs from the model's.
+    fn wrong_record(
+        &self,
+        record: Option<StockView>,
+        expected: Option<(u32, u64, u64)>,
+    ) -> Option<Compared> {
+        let Some(record) = record else {
+            return expected.is_some().then_some(Compared::StockLength);
+        };
+        let seen = StockSeen::of(record, self.injected.altered);
+        if seen.agrees(expected) { None } else { Some(seen.wrong(expected)) }
+    }
+
+    #[cold]
+    fn stock_differs(
+        &self,
+        wrong: Compared,
+        actual: Option<StockView>,
+        expected: Option<(u32, u64, u64)>,
+        comparison: Option<Comparison<'_>>,
+    ) -> Verdict {
         let describe = |record: Option<(u32, u64, u64)>| {
             record.map_or("no such SKU".to_owned(), |(sku, total, reserved)| {
                 format!("SKU {sku}: total {total}, reserved {reserved}")
@@ -32,7 +118,7 @@ impl<S: Sizes> Checker<S> {
         };
         let actual = actual
             .map(|StockView { opening, total, reserved }| (opening.sku.get(), total, reserved));
-        self.fail(wrong, Some(comparison), describe(actual), describe(expected))
+        self.fail(wrong, comparison, describe(actual), describe(expected))
     }
 
     pub(super) fn compare_deadlines(&self, comparison: Comparison<'_>) -> Verdict {
