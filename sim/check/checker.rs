@@ -40,9 +40,11 @@ const fn is_probe(number: u32) -> bool {
 }
 
 /// Whether the whole state is compared when there are this many orders: containers change at powers
-/// of two.
+/// of two. Around the higher powers once, after the change: an audit reads all orders, and a run
+/// would take twice as long with three of them.
 fn is_probe_size(orders: usize) -> bool {
-    orders >= 1_023 && (orders - 1..=orders + 1).any(usize::is_power_of_two)
+    let after = orders >= 1_025 && (orders - 1).is_power_of_two();
+    after || (1_023..=4_096).contains(&orders) && (orders..=orders + 1).any(usize::is_power_of_two)
 }
 
 /// The result of a check. The failure is boxed to keep the success path small.
