@@ -128,6 +128,14 @@ impl<S: Sizes> Checker<S> {
         }
     }
 
+    /// Makes room for this many steps, so that long runs do not copy their lists as they grow.
+    pub(crate) fn reserve(&mut self, steps: u32) {
+        let steps = usize::try_from(steps).expect("usize has at least 32 bits");
+        self.model.reserve(steps);
+        self.orders.reserve(steps);
+        self.created.reserve(steps);
+    }
+
     /// Sends a step to both sides and compares them.
     ///
     /// # Errors

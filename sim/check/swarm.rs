@@ -74,6 +74,7 @@ fn play_with<S: Sizes, O: Sizes>(
     let blind = injected.has(SimulatorFault::DrawsIgnorePurpose);
     let _watched = watched(seed, length, injected);
     let mut checker = Checker::<S>::open(&workload.world, workload.start, injected);
+    checker.reserve(length);
     let verdict = catch_panic(&mut checker, |checker| {
         let mut generator = Generator::new(seed, workload.clone(), blind);
         let mut step = Step::default();

@@ -145,6 +145,11 @@ impl Model {
         }
     }
 
+    /// Makes room for this many orders.
+    pub(crate) fn reserve(&mut self, orders: usize) {
+        self.records.reserve(orders);
+    }
+
     /// The right answer to a call at this time, in nanoseconds since 1970.
     ///
     /// A call that fails validation changes nothing and makes nothing expire: it does not reach the

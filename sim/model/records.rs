@@ -62,6 +62,12 @@ impl OrderRecords {
         OrderRecords { entries: Vec::new(), lines: Vec::new(), heads: vec![NONE; 16] }
     }
 
+    /// Makes room for this many orders.
+    pub(super) fn reserve(&mut self, orders: usize) {
+        self.entries.reserve(orders);
+        self.lines.reserve(orders);
+    }
+
     /// Number of orders.
     pub(super) fn len(&self) -> usize {
         self.entries.len()

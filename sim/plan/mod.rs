@@ -274,6 +274,11 @@ pub(crate) struct CreatedOrders {
 }
 
 impl CreatedOrders {
+    /// Makes room for this many steps.
+    pub(crate) fn reserve(&mut self, steps: usize) {
+        self.orders.reserve(steps);
+    }
+
     /// Stores the order that this create was answered with.
     pub(crate) fn note(&mut self, number: u32, order: i64) {
         let place = usize::try_from(number).expect("32 bits fit");
