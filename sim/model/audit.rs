@@ -20,12 +20,17 @@ impl Model {
     /// # Errors
     /// A description of the first difference. Only a planted bug causes one.
     pub(crate) fn audit(&self) -> Result<(), String> {
-        self.audit_orders()?;
-        self.audit_stock()?;
-        self.audit_keys()
+        // Beside the accounts, and in the same order. A search in a list of numbers is faster than
+        // one in the accounts or in a map: this is done for each line of each order.
+        let skus: Vec<u32> = self.accounts.iter().map(|account| account.sku).collect();
+        let mut derived = vec![Derived::default(); skus.len()];
+        self.audit_orders(&skus, &mut derived)?;
+        self.audit_stock(&derived)
     }
 
-    fn audit_orders(&self) -> Result<(), String> {
+    /// Checks each order, and adds the units of its lines to what is derived for each SKU. One
+    /// pass: the orders of a large run do not fit the cache.
+    fn audit_orders(&self, skus: &[u32], derived: &mut [Derived]) -> Result<(), String> {
         let mut transitions = self.rule_changes;
         let mut oldest = self.records.len();
         let mut created_at = 0;
@@ -35,6 +40,8 @@ impl Model {
             self.audit_order(place, entry).map_err(|what| format!("order {id}: {what}"))?;
             check(created_at <= entry.created_at, || format!("order {id}: before the last"))?;
             created_at = entry.created_at;
+            self.derive(place, entry.status, skus, derived)?;
+            self.audit_key(place, entry)?;
             transitions += match entry.status {
                 Status::AwaitingPayment | Status::Failed => 2,
                 Status::Paid | Status::Cancelled => 3,
@@ -89,29 +96,31 @@ impl Model {
         })
     }
 
-    fn audit_stock(&self) -> Result<(), String> {
-        // Beside the accounts, and in the same order. A search in a list of numbers is faster than
-        // one in the accounts or in a map: this is done for each line of each order.
-        let skus: Vec<u32> = self.accounts.iter().map(|account| account.sku).collect();
-        let mut derived = vec![Derived::default(); skus.len()];
-        for place in 0..self.records.len() {
-            let status = self.records.entry(place).status;
-            if status == Status::Failed {
-                continue;
-            }
-            for &(sku, count) in self.records.lines(place) {
-                let of = skus.binary_search(&sku).ok().map(|place| &mut derived[place]);
-                let Some(of) = of else {
-                    return Err(format!("units held of unknown SKUs: {sku}"));
-                };
-                match status {
-                    Status::AwaitingPayment => of.awaiting += i128::from(count),
-                    Status::Paid => of.paid += i128::from(count),
-                    Status::Cancelled => of.cancelled += i128::from(count),
-                    Status::Failed => {}
-                }
+    /// Adds the units of an order.
+    fn derive(
+        &self,
+        place: usize,
+        status: Status,
+        skus: &[u32],
+        derived: &mut [Derived],
+    ) -> Result<(), String> {
+        if status == Status::Failed {
+            return Ok(());
+        }
+        for &(sku, count) in self.records.lines(place) {
+            let of = skus.binary_search(&sku).ok().map(|place| &mut derived[place]);
+            let of = of.ok_or_else(|| format!("units held of unknown SKUs: {sku}"))?;
+            match status {
+                Status::AwaitingPayment => of.awaiting += i128::from(count),
+                Status::Paid => of.paid += i128::from(count),
+                Status::Cancelled => of.cancelled += i128::from(count),
+                Status::Failed => {}
             }
         }
+        Ok(())
+    }
+
+    fn audit_stock(&self, derived: &[Derived]) -> Result<(), String> {
         for (account, of) in self.accounts.iter().zip(derived) {
             let derived = (account.opening - of.paid, account.base + of.awaiting);
             let kept = (account.total(), account.reserved());
@@ -130,21 +139,17 @@ impl Model {
         Ok(())
     }
 
-    fn audit_keys(&self) -> Result<(), String> {
-        for place in 0..self.records.len() {
-            let entry = self.records.entry(place);
-            let Some(key) = entry.key.as_deref() else { continue };
-            let same =
-                |other: &OrderRecord| other.user == entry.user && other.key.as_deref() == Some(key);
-            let found = self.records.newest_with_key(entry.key_hash, same);
-            // Each order with this key finds one that has it and is not older: so all of them find
-            // the newest one.
-            let newest = found.is_some_and(|found| found >= place);
-            check(newest, || {
-                format!("key {key:?} of user {}: order at {place}, not {found:?}", entry.user)
-            })?;
-        }
-        Ok(())
+    /// The index finds the newest order with this key.
+    fn audit_key(&self, place: usize, entry: &OrderRecord) -> Result<(), String> {
+        let Some(key) = entry.key.as_deref() else { return Ok(()) };
+        let same =
+            |other: &OrderRecord| other.user == entry.user && other.key.as_deref() == Some(key);
+        let found = self.records.newest_with_key(entry.key_hash, same);
+        // Each order with this key finds one that has it and is not older: so all of them find the
+        // newest one.
+        check(found.is_some_and(|found| found >= place), || {
+            format!("key {key:?} of user {}: order at {place}, not {found:?}", entry.user)
+        })
     }
 }
 

@@ -192,9 +192,9 @@ pub(crate) fn seed(seed: u64, workload: &Workload, run: &Run) -> String {
         text,
         "\norders {orders}: {paid} paid, {cancelled} cancelled, {expired} expired, {failed} failed"
     );
-    stock(&mut text, &run.stock);
+    stock(&mut text, &run.state.stock());
     let _ = writeln!(text, "marks  {} of {}", counts.marks.count(), Mark::ALL.len());
-    let _ = writeln!(text, "digest {}", run.digest);
+    let _ = writeln!(text, "digest {}", run.state.digest());
     text
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn seeds() -> Vec<Page> {
             *count += u64::from(counts.marks.has(mark));
         }
         let &Counts { commands, orders, paid, cancelled, expired, .. } = counts;
-        let digest = run.digest.to_string();
+        let digest = run.state.digest().to_string();
         if seed >= OVERVIEW - LISTED {
             let _ = writeln!(
                 lines,

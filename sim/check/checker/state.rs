@@ -100,7 +100,7 @@ impl<S: Sizes> Checker<S> {
             return expected.is_some().then_some(Compared::StockLength);
         };
         let seen = StockSeen::of(record, self.injected.altered);
-        if seen.agrees(expected) { None } else { Some(seen.wrong(expected)) }
+        (!seen.agrees(expected)).then(|| seen.wrong(expected))
     }
 
     #[cold]
