@@ -313,4 +313,21 @@ mod tests {
         assert_eq!(failure.actual, "SKU 1: total 1, reserved 0");
         assert_eq!(failure.expected, "SKU 1: total 2, reserved 0");
     }
+
+    #[test]
+    fn every_sku_of_a_large_stock_is_compared() {
+        // A tick changes no SKU, so only comparisons of the whole stock can find a difference.
+        let stock: Vec<String> = (1..=20).map(|sku| format!("{sku}=5")).collect();
+        let failure_of = |number| {
+            let world = "plan v1\nworld timeout=600s window=1s max_lines=9 start=0s";
+            let text = format!("{world}\nstock {}\n{number} @0s c0 tick\n", stock.join(" "));
+            let injected = InjectedFaults::altering(Compared::StockTotal);
+            let run = play_plan(&Plan::parse(&text).unwrap(), injected, Ending::Drained);
+            let failure = run.verdict.unwrap_err();
+            (failure.compared, failure.number)
+        };
+        assert_eq!(failure_of(64), (Compared::StockTotal, 64));
+        // The audit at the end finds it.
+        assert_eq!(failure_of(63), (Compared::StockTotal, 0));
+    }
 }
