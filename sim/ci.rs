@@ -126,7 +126,7 @@ pub(crate) fn run_exhaustive(injected: InjectedFaults) -> (String, Exit) {
     explore(None, None, cores(), injected)
 }
 
-/// Runs the exhaustive layer, first with fixed and then with changing rules. `time` is for both.
+/// Runs the exhaustive layer, each scope after the other. `time` is for all of them.
 #[must_use]
 pub(crate) fn explore(
     steps: Option<u32>,
@@ -136,10 +136,8 @@ pub(crate) fn explore(
 ) -> (String, Exit) {
     let mut text = String::new();
     let began = Stopwatch::start();
-    for (orders, scope, rules) in [
-        (exhaustive::ORDERS, Scope::FixedRules, "fixed rules"),
-        (exhaustive::ORDERS_WITH_CHANGES, Scope::ChangingRules, "changing rules"),
-    ] {
+    for scope in Scope::ALL {
+        let (orders, rules) = (scope.orders(), scope.name());
         let time = time.map(|time| time.saturating_sub(began.elapsed()));
         let options = ExploreOptions { orders, scope, jobs, steps, time, injected };
         let exploration = exhaustive::explore(&options);
@@ -162,14 +160,14 @@ pub(crate) fn explore(
 /// Runs the regression plans.
 #[must_use]
 pub(crate) fn regressions() -> (String, Exit) {
-    match regressions::replay(InjectedFaults::default()) {
-        Err((regression, failure)) => runner::report_failure(
+    match regressions::first_failure(InjectedFaults::default()) {
+        Some((regression, failure)) => runner::report_failure(
             &failure,
             &format!("regression {}", regression.name),
             &regression.plan,
             InjectedFaults::default(),
         ),
-        Ok(_) => {
+        None => {
             let mut text = String::new();
             for regression in regressions::all() {
                 let steps = regression.plan.steps.len();

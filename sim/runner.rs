@@ -141,7 +141,7 @@ fn failing_regression(injected: InjectedFaults) -> Option<(String, Exit)> {
     if injected.bug.is_some() {
         return None;
     }
-    let (regression, failure) = regressions::replay(injected).err()?;
+    let (regression, failure) = regressions::first_failure(injected)?;
     Some(report_failure(
         &failure,
         &format!("regression {}", regression.name),

@@ -107,13 +107,15 @@ pub struct Tls {
     pub client_ca: Option<PathBuf>,
 }
 
-/// What one caller may do in a second. 0: no limit.
+/// What one caller may do in a second, and one user at any time. 0: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum number of calls.
     pub calls_per_second: u32,
     /// Maximum number of creates.
     pub creates_per_second: u32,
+    /// Maximum number of orders of one user that await payment, at any time.
+    pub open_orders: u32,
 }
 
 /// Where the opening stock comes from.
@@ -134,8 +136,25 @@ pub struct Orders {
     pub payment_timeout: Span,
     /// How long an idempotency key is remembered; zero: not at all.
     pub idempotency_window: Span,
+    /// How long a paid or cancelled order is kept; zero: without limit.
+    pub keep: Span,
+    /// How long a failed order is kept; zero: without limit.
+    pub keep_failed: Span,
+    /// Whether a repeated create of a failed order is a new order.
+    pub retry_failed: bool,
+    /// The memory for orders and keys.
+    pub max_bytes: MaxBytes,
     /// How a failed create is answered.
     pub failed_create: FailedCreate,
+}
+
+/// The memory for orders and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxBytes {
+    /// Half of the memory that the process may use.
+    Half,
+    /// This many bytes; 0: no limit.
+    Bytes(u64),
 }
 
 /// Settings of the log.
@@ -227,6 +246,7 @@ impl Config {
             limits: Limits {
                 calls_per_second: parsed(values, "limits.calls_per_second", keys::number)?,
                 creates_per_second: parsed(values, "limits.creates_per_second", keys::number)?,
+                open_orders: parsed(values, "limits.open_orders", keys::number)?,
             },
             stock: last(values, "stock.file", |value| path(value, directory))?
                 .map_or(StockSource::Embedded, StockSource::File),
@@ -234,6 +254,17 @@ impl Config {
                 max_lines: parsed(values, "orders.max_lines", keys::positive)?,
                 payment_timeout: parsed(values, "orders.payment_timeout", keys::span)?,
                 idempotency_window: parsed(values, "orders.idempotency_window", keys::span)?,
+                keep: parsed(values, "orders.keep", keys::span)?,
+                keep_failed: parsed(values, "orders.keep_failed", keys::span)?,
+                retry_failed: parsed(values, "orders.retry_failed", |text| match text {
+                    "keep" => Some(false),
+                    "retry" => Some(true),
+                    _ => None,
+                })?,
+                max_bytes: parsed(values, "orders.max_bytes", |text| match text {
+                    "half" => Some(MaxBytes::Half),
+                    bytes => keys::bytes(bytes).map(MaxBytes::Bytes),
+                })?,
                 failed_create: parsed(values, "orders.failed_create", |text| match text {
                     "ok" => Some(FailedCreate::Ok),
                     "failed_precondition" => Some(FailedCreate::FailedPrecondition),

@@ -2,6 +2,7 @@
 //! configuration and runs one command with it.
 
 mod client_commands;
+mod memory;
 mod serve_command;
 
 use std::panic;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use loms::config::{self, Config, Grpc, StockSource};
+use loms::config::{self, Config, Grpc, MaxBytes, StockSource};
 use loms::grpc::service::ServiceOptions;
 use loms::opening_stock;
 use loms::sequencer::{Sequencer, wall_clock};
@@ -22,6 +22,8 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tracing::field::{Value, display};
 use tracing::{info, warn};
+
+use crate::memory;
 
 /// Reads the configuration again, from the same sources.
 pub(crate) type Reload = Box<dyn Fn() -> Result<Config, String> + Send>;
@@ -63,10 +65,7 @@ async fn serve(
 ) -> Result<(), String> {
     let listener = listen(config.grpc.listen)?;
     let address = listener.local_addr().map_err(|error| format!("grpc.listen: {error}"))?;
-    let rules = Rules {
-        payment_timeout: config.orders.payment_timeout,
-        idempotency_window: config.orders.idempotency_window,
-    };
+    let rules = rules(config);
     let state = LomsState::new(rules, stock, rand::random());
     let sequencer = Arc::new(Sequencer::new(state, wall_clock()));
     let threads = match config.grpc.threads {
@@ -92,7 +91,8 @@ async fn serve(
         StockSource::File(path) => path.display().to_string(),
     };
     let skus = stock.records().len();
-    info!(%address, threads, stock = file, skus, units = &*units, "serving");
+    let max_bytes = rules.max_bytes;
+    info!(%address, threads, stock = file, skus, units = &*units, max_bytes, "serving");
     warn_if_open(address, &access);
     if max_connections < wanted {
         warn!(max_connections, "the limit of open files (ulimit -n) allows fewer connections");
@@ -102,6 +102,25 @@ async fn serve(
     let drained = drained.map_err(|error| format!("serving on {address} failed: {error}"))?;
     info!(?drained, "stopped");
     Ok(())
+}
+
+/// The rules of the configuration.
+fn rules(config: &Config) -> Rules {
+    let config::Orders { payment_timeout, idempotency_window, keep, keep_failed, .. } =
+        config.orders;
+    Rules {
+        payment_timeout,
+        idempotency_window,
+        keep,
+        keep_failed,
+        retry_failed: config.orders.retry_failed,
+        max_bytes: match config.orders.max_bytes {
+            // Without limit if the system does not report its memory.
+            MaxBytes::Half => memory::available().map_or(0, |bytes| bytes / 2),
+            MaxBytes::Bytes(bytes) => bytes,
+        },
+        open_orders: config.limits.open_orders,
+    }
 }
 
 fn load_stock(source: &StockSource) -> Result<OpeningStock, String> {
@@ -127,7 +146,7 @@ fn warn_if_open(address: SocketAddr, access: &Access) {
 
 /// Loads who may call the server.
 fn access(config: &Config) -> Result<Access, String> {
-    let config::Limits { calls_per_second: calls, creates_per_second: creates } = config.limits;
+    let config::Limits { calls_per_second: calls, creates_per_second: creates, .. } = config.limits;
     let rates = RateLimits { calls, creates };
     Access::load(tls_files(&config.tls)?, config.callers.clone(), rates)
 }

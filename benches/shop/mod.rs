@@ -93,6 +93,7 @@ impl World {
         Rules {
             payment_timeout: Span::from_nanos(self.timeout * PACE),
             idempotency_window: Span::from_nanos(self.window * PACE),
+            ..Rules::default()
         }
     }
 }

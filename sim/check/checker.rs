@@ -15,7 +15,7 @@
 mod drain;
 mod state;
 
-use loms::state_machine::{Cause, Event, Fact, OrderStatus, Sizes, Transition};
+use loms::state_machine::{Cause, Event, Fact, OrderId, OrderStatus, Sizes, Timestamp, Transition};
 
 use crate::check::compared::Compared;
 use crate::check::expiries::Expiries;
@@ -152,7 +152,7 @@ impl<S: Sizes> Checker<S> {
             Call::Info(order) | Call::Pay(order) | Call::Cancel(order) => Some(order),
             Call::Create { .. } | Call::Stock(_) | Call::Tick | Call::ChangeRules { .. } => None,
         };
-        let mut before = about.map_or(OrderState::Missing, |order| self.order_state(order));
+        let mut before = about.map_or(OrderState::Missing, |order| self.order_state(order, at));
         let mut expiries = Expiries::default();
         let probe = is_probe(step.number);
         let digest = if probe {
@@ -178,7 +178,7 @@ impl<S: Sizes> Checker<S> {
         }
         if let Answer::Created { order, .. } = answer {
             self.created.note(step.number, order);
-            before = self.order_state(order);
+            before = self.order_state(order, at);
         }
         self.fold(comparison, &mut expiries)?;
         let new_order = self.orders.len() > orders_before;
@@ -217,12 +217,15 @@ impl<S: Sizes> Checker<S> {
         self.orders.len()
     }
 
-    fn order_state(&self, order: i64) -> OrderState {
-        if order <= 0 {
-            return OrderState::Invalid;
-        }
+    fn order_state(&self, order: i64, at: u64) -> OrderState {
+        let Some(id) = OrderId::new(order) else { return OrderState::Invalid };
         let found = usize::try_from(order - 1).ok().and_then(|place| self.orders.get(place));
-        found.map_or(OrderState::Missing, |found| found.order_state())
+        let is_kept = || self.subject.state.order_at(id, Timestamp::from_nanos(at)).is_some();
+        match found {
+            None => OrderState::Missing,
+            Some(_) if !is_kept() => OrderState::Forgotten,
+            Some(found) => found.order_state(),
+        }
     }
 
     /// Records the marks that this call reaches.
@@ -359,7 +362,8 @@ impl<S: Sizes> Checker<S> {
             folded.map(|(status, expired)| (status, !expired))
         });
         let expected = status.map(|(status, expired)| (Some(status), expired));
-        if expected == folded {
+        // A forgotten order has transitions and no status.
+        if expected == folded || expected.is_none() {
             return Ok(());
         }
         let same_status = expected.map(|(status, _)| status) == folded.map(|(status, _)| status);

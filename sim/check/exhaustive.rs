@@ -1,29 +1,33 @@
 //! The exhaustive layer: every sequence of commands in a tiny world, until no new state appears.
 //!
-//! The world has two SKUs, at most [`ORDERS`] orders, a payment timeout of 2 ns and an idempotency
-//! window of 3 ns. In each state every command is tried: creates that fit, that fail and that can
-//! never fit, with and without a key; payment and cancellation of every order and of a missing one;
-//! reads; and time steps, alone and with a call. The checker compares both sides after each
-//! command, and their whole state once for every new state. The state machine has the smallest
-//! containers, so that even these few orders cross their boundaries.
+//! The world has two SKUs, a few orders ([`Scope::orders`]), a payment timeout of 2 ns and an
+//! idempotency window of 3 ns. In each state every command is tried: creates that fit, that fail
+//! and that can never fit, with and without a key; payment and cancellation of every order and of a
+//! missing one; reads; and time steps, alone and with a call. The checker compares both sides after
+//! each command, and their whole state once for every new state. The state machine has the
+//! smallest containers, so that even these few orders cross their boundaries.
 //!
-//! In [`Scope::ChangingRules`] the operator also changes the rules, at any time.
+//! In [`Scope::ChangingRules`] the operator also changes the rules, at any time. In
+//! [`Scope::Forgetting`] finished orders are forgotten, room and open orders are limited, and the
+//! operator changes these limits.
 //!
-//! States that behave the same count as one ([`Behavior`]). The details of finished orders do not
-//! matter, and of the time only the rest until the deadlines does. The search is breadth first, so
-//! a counterexample has the fewest possible commands.
+//! States that behave the same count as one ([`Behavior`]). The details of finished orders matter
+//! only if they are forgotten, and of the time only the rest until the deadlines does. The search
+//! is breadth first, so a counterexample has the fewest possible commands.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loms::state_machine::{Cause, OrderStatus, Tiny};
+use loms::state_machine::Tiny;
 
+use crate::check::behavior::{Behavior, Keys, OLD, behavior, keys_after};
 use crate::check::checker::Checker;
 use crate::check::compared::Compared;
 use crate::check::failure::Failure;
 use crate::clock::Stopwatch;
+use crate::model::contract::Limits;
 use crate::model::{ContainerSizes, World};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::{Key, Op, Plan, Step, Target};
@@ -31,18 +35,19 @@ use crate::progress::{self, Watched};
 use crate::report::screen;
 use crate::runner;
 
-/// Maximum number of orders in [`Scope::FixedRules`].
-pub(crate) const ORDERS: usize = 4;
-/// Maximum number of orders in [`Scope::ChangingRules`].
-pub(crate) const ORDERS_WITH_CHANGES: usize = 3;
 /// Payment timeout, in nanoseconds.
 const TIMEOUT: u64 = 2;
 /// Idempotency window, in nanoseconds.
 const WINDOW: u64 = 3;
 /// Timeouts and windows that the rules change between, in [`Scope::ChangingRules`].
 const RULES: [(u64, u64); 3] = [(TIMEOUT, WINDOW), (1, 1), (0, WINDOW + 1)];
-/// From this age on, no timeout and no window of [`RULES`] makes a difference.
-const OLD: u64 = WINDOW + 2;
+/// The limits that the rules change between, in [`Scope::Forgetting`]. There is room for two orders
+/// and a key, or for three orders.
+const LIMITS: [Limits; 2] = [
+    Limits { keep: 2, keep_failed: 1, retry_failed: false, max_bytes: 170, open_orders: 0 },
+    Limits { keep: 1, keep_failed: 3, retry_failed: true, max_bytes: 0, open_orders: 1 },
+];
+const _: () = assert!(OLD > WINDOW + 1, "every timeout, window and time to keep is shorter");
 
 /// What may happen in the tiny world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +56,30 @@ pub(crate) enum Scope {
     FixedRules,
     /// The rules change as well: each of [`RULES`], at any time.
     ChangingRules,
+    /// Finished orders are forgotten, and the limits change: each of [`LIMITS`], at any time.
+    Forgetting,
+}
+
+impl Scope {
+    /// Every scope.
+    pub(crate) const ALL: [Self; 3] = [Self::FixedRules, Self::ChangingRules, Self::Forgetting];
+
+    /// The name on pages.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::FixedRules => "fixed rules",
+            Self::ChangingRules => "changing rules",
+            Self::Forgetting => "forgotten orders",
+        }
+    }
+
+    /// The maximum number of orders that `sim ci` tries.
+    pub(crate) const fn orders(self) -> usize {
+        match self {
+            Self::FixedRules => 4,
+            Self::ChangingRules | Self::Forgetting => 3,
+        }
+    }
 }
 
 /// The result of an exploration.
@@ -66,39 +95,6 @@ pub(crate) struct Exploration {
     pub(crate) closed: bool,
     /// The first failure, with its plan.
     pub(crate) failed: Option<(Plan, Box<Failure>)>,
-}
-
-/// Everything in a state that decides its answers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Behavior {
-    /// The timeout and the window.
-    rules: (u64, u64),
-    orders: Vec<OrderBehavior>,
-    stock: Vec<(u64, u64)>,
-    /// The key of each user.
-    keys: [Option<KeyBehavior>; 2],
-}
-
-/// What decides the answers to a key: its order, that order's lines, and the order's age.
-type KeyBehavior = (u8, Vec<(u32, u32)>, u64);
-
-/// The order and the time of each user's key.
-type Keys = [Option<(u8, u64)>; 2];
-
-/// Decides how calls on an order are answered.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum OrderBehavior {
-    /// `left`: nanoseconds until it expires, or `None` if it never does. `age`: nanoseconds since
-    /// its create; it matters when the rules change.
-    Awaiting {
-        left: Option<u64>,
-        age: u64,
-        lines: Vec<(u32, u32)>,
-    },
-    Failed,
-    Paid,
-    Cancelled,
-    Expired,
 }
 
 /// A visited state: the command and the state before it.
@@ -127,7 +123,11 @@ fn commands(orders: i64, scope: Scope) -> Vec<Command> {
         (1, key, vec![(2, 2)]),
         (1, none, vec![(1, 1), (3, 1)]),
     ] {
-        commands.push((0, Op::Create { user, key }, items));
+        // The others differ only in what they reserve, which does not decide what is forgotten.
+        let matters = key != none || items.len() == 1 || items.iter().any(|(sku, _)| *sku == 3);
+        if scope != Scope::Forgetting || matters {
+            commands.push((0, Op::Create { user, key }, items));
+        }
     }
     for order in 1..=orders + 1 {
         for op in [Op::Pay, Op::Cancel, Op::Info] {
@@ -145,12 +145,18 @@ fn commands(orders: i64, scope: Scope) -> Vec<Command> {
     }
     commands.push((1, Op::Stock(1), Vec::new()));
     commands.push((1, Op::Create { user: 1, key: none }, vec![(1, 2)]));
-    if scope == Scope::ChangingRules {
-        for (timeout, window) in RULES {
-            for gap in [0, 1] {
-                commands.push((gap, Op::Rules { timeout, window }, Vec::new()));
-            }
+    let rules: Vec<Op> = match scope {
+        Scope::FixedRules => Vec::new(),
+        Scope::ChangingRules => RULES
+            .map(|(timeout, window)| Op::Rules { timeout, window, limits: Limits::default() })
+            .into(),
+        Scope::Forgetting => {
+            LIMITS.map(|limits| Op::Rules { timeout: TIMEOUT, window: WINDOW, limits }).into()
         }
+    };
+    for op in rules {
+        let gaps = if scope == Scope::Forgetting { 0..1 } else { 0..2 };
+        commands.extend(gaps.map(|gap| (gap, op, Vec::new())));
     }
     commands
 }
@@ -181,6 +187,10 @@ pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
         payment_timeout: TIMEOUT,
         idempotency_window: WINDOW,
         max_lines: 3,
+        limits: match options.scope {
+            Scope::FixedRules | Scope::ChangingRules => Limits::default(),
+            Scope::Forgetting => LIMITS[0],
+        },
         sizes: ContainerSizes::Tiny,
     };
     let orders = i64::try_from(options.orders).expect("there are a few orders");
@@ -188,6 +198,7 @@ pub(crate) fn explore(options: &ExploreOptions) -> Exploration {
         known: BTreeSet::new(),
         visited: vec![Visited { from: 0, command: usize::MAX, depth: 0, keys: [None; 2] }],
         orders: options.orders,
+        scope: options.scope,
         commands: Arc::new(commands(orders, options.scope)),
         world,
         injected: options.injected,
@@ -221,6 +232,7 @@ fn usize_of(steps: u32) -> usize {
 struct Search {
     /// Maximum number of orders.
     orders: usize,
+    scope: Scope,
     known: BTreeSet<Behavior>,
     visited: Vec<Visited>,
     commands: Arc<Vec<Command>>,
@@ -309,7 +321,8 @@ impl Search {
             let keys = keys_after(keys, op, orders, &checker, (window, step.at));
             let changed = checker.subject.state.events() != before || gap > 0;
             if changed {
-                let behavior = behavior(&checker, keys, step.at);
+                let forgets = self.scope == Scope::Forgetting;
+                let behavior = behavior(&checker, keys, step.at, forgets);
                 if !self.known.contains(&behavior) {
                     expanded.next.push((command, behavior, keys));
                 }
@@ -373,62 +386,6 @@ fn step_after(steps: &[Step], (gap, op, items): &Command) -> Step {
     Step { number, at, client: 0, op: *op, items: items.clone() }
 }
 
-/// The order of each user's key after a command.
-fn keys_after(
-    mut keys: Keys,
-    op: Op,
-    orders: usize,
-    checker: &Checker<Tiny>,
-    (window, now): (u64, u64),
-) -> Keys {
-    // A key stays here at the first nanosecond at which it is forgotten, because bugs are likely at
-    // this limit. A change of the rules removes it there: a forgotten key stays forgotten.
-    let rules_change = matches!(op, Op::Rules { .. });
-    keys = keys.map(|key| {
-        key.filter(
-            |&(_, since)| if rules_change { now < since + window } else { now <= since + window },
-        )
-    });
-    if let Op::Create { user, key } = op
-        && key.name > 0
-        && checker.orders() > orders
-    {
-        let place = usize::from(user == 2);
-        keys[place] = Some((u8::try_from(orders + 1).expect("there are a few orders"), now));
-    }
-    keys
-}
-
-fn behavior(checker: &Checker<Tiny>, keys: Keys, now: u64) -> Behavior {
-    let state = &checker.subject.state;
-    let rules = state.rules();
-    let timeout = rules.payment_timeout.as_nanos();
-    let orders = state.orders().map(|order| match (order.status(), order.cause()) {
-        (OrderStatus::New | OrderStatus::AwaitingPayment, _) => OrderBehavior::Awaiting {
-            left: (timeout > 0).then(|| {
-                let deadline = order.created().as_nanos() + timeout;
-                deadline.max(state.rules_since().as_nanos()) - now
-            }),
-            age: (now - order.created().as_nanos()).min(OLD),
-            lines: order.lines().map(|line| (line.sku.get(), line.count.get())).collect(),
-        },
-        (OrderStatus::Failed, _) => OrderBehavior::Failed,
-        (OrderStatus::Paid, _) => OrderBehavior::Paid,
-        (OrderStatus::Cancelled, Cause::PaymentTimeout) => OrderBehavior::Expired,
-        (OrderStatus::Cancelled, _) => OrderBehavior::Cancelled,
-    });
-    let key = |(order, since): (u8, u64)| {
-        let info = checker.subject.order(i64::from(order)).expect("a key refers to an order");
-        (order, info.items, (now - since).min(OLD))
-    };
-    Behavior {
-        rules: (timeout, rules.idempotency_window.as_nanos()),
-        orders: orders.collect(),
-        stock: state.stock().map(|record| (record.total, record.reserved)).collect(),
-        keys: keys.map(|known| known.map(key)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -480,6 +437,15 @@ mod tests {
         assert!(exploration.failed.is_none(), "{:?}", exploration.failed);
         assert!(exploration.closed);
         assert_eq!((exploration.states, exploration.depth), (4_646, 8));
+    }
+
+    #[test]
+    fn a_tiny_world_that_forgets_orders_closes() {
+        let fixed = options(InjectedFaults::default());
+        let exploration = explore(&ExploreOptions { scope: Scope::Forgetting, ..fixed });
+        assert!(exploration.failed.is_none(), "{:?}", exploration.failed);
+        assert!(exploration.closed);
+        assert_eq!((exploration.states, exploration.depth), (6_500, 12));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Runs that are checked: the state machine and the model get the same commands and are compared
 //! after each one.
 
+mod behavior;
 pub(crate) mod checker;
 pub(crate) mod compared;
 pub(crate) mod exhaustive;

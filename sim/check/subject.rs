@@ -11,18 +11,24 @@ use loms::state_machine::{
 };
 
 use crate::check::compared::Compared;
-use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
+use crate::model::contract::{Answer, Call, Limits, OrderInfo, Reason, Refusal, Shortage, Status};
 use crate::model::{Model, OrderFields, World};
 
 /// The secret of every state machine under test. No answer depends on it.
 pub(crate) const KEY_HASH_SECRET: u64 = 0x5eed;
 
-/// The rules of these durations, in nanoseconds.
+/// The rules of these durations, in nanoseconds, and of these limits.
 #[must_use]
-pub(crate) fn rules(timeout: u64, window: u64) -> Rules {
+pub(crate) fn rules(timeout: u64, window: u64, limits: Limits) -> Rules {
+    let Limits { keep, keep_failed, retry_failed, max_bytes, open_orders } = limits;
     Rules {
         payment_timeout: Span::from_nanos(timeout),
         idempotency_window: Span::from_nanos(window),
+        keep: Span::from_nanos(keep),
+        keep_failed: Span::from_nanos(keep_failed),
+        retry_failed,
+        max_bytes,
+        open_orders,
     }
 }
 
@@ -69,7 +75,7 @@ impl<S: Sizes> Subject<S> {
             })
             .collect();
         let opening = OpeningStock::new(records).expect("a world's stock is valid");
-        let rules = rules(world.payment_timeout, world.idempotency_window);
+        let rules = rules(world.payment_timeout, world.idempotency_window, world.limits);
         Self {
             state: LomsState::with_sizes(rules, &opening, KEY_HASH_SECRET),
             events: Vec::new(),
@@ -105,7 +111,7 @@ impl<S: Sizes> Subject<S> {
             Call::Info(order) => {
                 let order = convert::order_id(order)?;
                 self.expire_until(at);
-                Ok(match self.state.order(order) {
+                Ok(match self.state.order_at(order, at) {
                     Some(_) => SubjectReply::Order(order),
                     None => SubjectReply::Refused(Refusal::OrderNotFound),
                 })
@@ -118,8 +124,8 @@ impl<S: Sizes> Subject<S> {
                     .map_or(SubjectReply::Refused(Refusal::SkuNotFound), SubjectReply::Stock))
             }
             Call::Tick => Ok(self.submit(at, Command::Tick)),
-            Call::ChangeRules { timeout, window } => {
-                Ok(self.submit(at, Command::ChangeRules(rules(timeout, window))))
+            Call::ChangeRules { timeout, window, limits } => {
+                Ok(self.submit(at, Command::ChangeRules(rules(timeout, window, limits))))
             }
         }
     }
@@ -152,6 +158,8 @@ impl<S: Sizes> Subject<S> {
             Err(Rejection::KeyReused { order }) => {
                 SubjectReply::Refused(Refusal::IdempotencyKeyReused(order.get()))
             }
+            Err(Rejection::TooManyOpenOrders) => SubjectReply::Refused(Refusal::TooManyOpenOrders),
+            Err(Rejection::NoRoom) => SubjectReply::Refused(Refusal::NoRoom),
             Err(Rejection::UnknownOrder(_)) => SubjectReply::Refused(Refusal::OrderNotFound),
             Err(Rejection::OrderExpired(_)) => SubjectReply::Refused(Refusal::OrderExpired),
             Err(rejection @ Rejection::NotAwaitingPayment { status, .. }) => status_of(status)

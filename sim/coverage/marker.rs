@@ -1,6 +1,6 @@
 //! Finds which marks a call reaches.
 
-use loms::state_machine::{OrderId, OrderStatus, Sizes, Sku};
+use loms::state_machine::{OrderId, OrderStatus, Sizes, Sku, Timestamp};
 
 use crate::check::subject::Subject;
 use crate::coverage::marks::{Mark, MarkSet, OrderState, cell};
@@ -46,6 +46,8 @@ pub(crate) struct Marker {
     new_keys: (u64, u32),
     /// The last change of the rules.
     change: Option<Change>,
+    /// Whether a create was refused for lack of room.
+    was_full: bool,
 }
 
 /// A change of the rules.
@@ -81,7 +83,7 @@ impl Marker {
                 });
                 self.mark_if(observation.expired_at_different_times, Mark::TickInTurn);
             }
-            Call::ChangeRules { timeout, window } => {
+            Call::ChangeRules { timeout, window, .. } => {
                 self.observe_change(observation, timeout, window);
             }
         }
@@ -154,6 +156,9 @@ impl Marker {
         if let Some(mark) = cell(kind, observation.before) {
             self.reached.insert(mark);
         }
+        if kind == Kind::Info {
+            self.observe_end(observation);
+        }
         if observation.before != OrderState::Awaiting {
             return;
         }
@@ -169,6 +174,20 @@ impl Marker {
             let last_moment = deadline.is_some() && deadline == observation.at.checked_add(1);
             self.mark_if(last_moment, Mark::PayLastMoment);
         }
+    }
+
+    /// An OrderInfo just before or just after its order is forgotten.
+    fn observe_end<S: Sizes>(&mut self, observation: &Observation<'_, S>) {
+        let (Call::Info(order), Some(before)) = (observation.call, observation.at.checked_sub(1))
+        else {
+            return;
+        };
+        let state = &observation.subject.state;
+        let is_kept = |at| OrderId::new(order).is_some_and(|id| state.order_at(id, at).is_some());
+        let [before, now, after] = [before, observation.at, observation.at.saturating_add(1)]
+            .map(|at| is_kept(Timestamp::from_nanos(at)));
+        self.mark_if(before && !now, Mark::JustForgotten);
+        self.mark_if(now && !after, Mark::StillKept);
     }
 
     fn observe_stock<S: Sizes>(&mut self, observation: &Observation<'_, S>) {
@@ -201,6 +220,7 @@ impl Marker {
         match observation.answer {
             Answer::Created { order, status, .. } => {
                 if observation.new_order {
+                    self.mark_if(self.was_full, Mark::RoomAgain);
                     self.mark_if(*order > 1 << 17, Mark::SizeOrders);
                     self.mark_if(observation.world.stock.len() > 500, Mark::SizeSkus);
                     if !key.is_empty() {
@@ -236,11 +256,21 @@ impl Marker {
         }
         self.mark_if(self.new_keys.1 > 10_000, Mark::SizeKeys);
         self.observe_forgotten(observation, user, key);
-        if self.reached.has(Mark::KeyOfAnother) && self.reached.has(Mark::KeyForgotten) {
+        let rules = observation.subject.state.rules();
+        let no_retry = rules.keep_failed.as_nanos() == 0 && !rules.retry_failed;
+        let all_seen = self.reached.has(Mark::KeyOfAnother) && self.reached.has(Mark::KeyForgotten);
+        if all_seen && (no_retry || self.reached.has(Mark::KeyRetried)) {
             return;
         }
         let mut known = false;
-        for (owner, text, _) in &self.keys {
+        for (owner, text, seen) in &self.keys {
+            let age = observation.at - seen;
+            let keep = rules.keep.as_nanos();
+            let is_kept = self.change.is_none() && (keep == 0 || age < keep);
+            if text == key && *owner == user && age < window && is_kept {
+                // Only the key of a failed order is not remembered for that long.
+                self.reached.insert(Mark::KeyRetried);
+            }
             if text == key {
                 known |= *owner == user;
                 let mark = if *owner == user { Mark::KeyForgotten } else { Mark::KeyOfAnother };
@@ -263,7 +293,7 @@ impl Marker {
             OrderState::Paid => self.reached.insert(Mark::KeyRepeatedPaid),
             OrderState::Cancelled => self.reached.insert(Mark::KeyRepeatedCancelled),
             OrderState::Expired | OrderState::Due => self.reached.insert(Mark::KeyRepeatedExpired),
-            OrderState::Missing | OrderState::Invalid => {}
+            OrderState::Forgotten | OrderState::Missing | OrderState::Invalid => {}
         }
         if !self.reached.has(Mark::KeyRepeatedSplit) {
             self.mark_if(has_duplicates(items), Mark::KeyRepeatedSplit);
@@ -355,6 +385,11 @@ impl Marker {
             Refusal::CountOverflow(_) => Mark::CreateSumOverflow,
             Refusal::KeyTooLong => Mark::CreateKeyTooLong,
             Refusal::IdempotencyKeyReused(_) => Mark::KeyReused,
+            Refusal::TooManyOpenOrders => Mark::OpenOrders,
+            Refusal::NoRoom => {
+                self.was_full = true;
+                Mark::NoRoom
+            }
             Refusal::InvalidOrderId
             | Refusal::InvalidSku
             | Refusal::OrderNotFound

@@ -144,6 +144,17 @@ marks! {
         RulesKeyForgotten "rules-key-forgotten" "a shorter window: a key is forgotten earlier",
         RulesKeyNotBack "rules-key-not-back" "a longer window brings no forgotten key back",
     }
+    "forgotten" {
+        PayForgotten "pay-forgotten" "paying a forgotten order: there is no such order",
+        CancelForgotten "cancel-forgotten" "cancelling a forgotten order",
+        InfoForgotten "info-forgotten" "a forgotten order",
+        JustForgotten "just-forgotten" "an order exactly when its time is over",
+        StillKept "still-kept" "a finished order in its last nanosecond",
+        KeyRetried "key-retried" "the key of a failed order makes a new one in its window",
+        NoRoom "no-room" "a create is refused for lack of room",
+        RoomAgain "room-again" "an order is placed after that",
+        OpenOrders "open-orders" "a user has too many open orders",
+    }
     "sizes" {
         SizeOrders "size-orders" "more than 131,072 orders",
         SizeSkus "size-skus" "more than 500 SKUs in stock",
@@ -206,6 +217,8 @@ pub(crate) enum OrderState {
     Cancelled,
     /// It expired.
     Expired,
+    /// It was forgotten some time after it ended.
+    Forgotten,
     /// There is no such order.
     Missing,
     /// The id is 0 or below.
@@ -214,13 +227,14 @@ pub(crate) enum OrderState {
 
 impl OrderState {
     /// Every state, in the order of the matrix.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Awaiting,
         Self::Due,
         Self::Failed,
         Self::Paid,
         Self::Cancelled,
         Self::Expired,
+        Self::Forgotten,
         Self::Missing,
         Self::Invalid,
     ];
@@ -235,6 +249,7 @@ impl OrderState {
             Self::Paid => "paid",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
+            Self::Forgotten => "forgotten",
             Self::Missing => "missing",
             Self::Invalid => "invalid",
         }
@@ -251,6 +266,7 @@ pub(crate) const fn cell(kind: Kind, state: OrderState) -> Option<Mark> {
         (Kind::Pay, OrderState::Paid) => Mark::PayPaid,
         (Kind::Pay, OrderState::Cancelled) => Mark::PayCancelled,
         (Kind::Pay, OrderState::Expired) => Mark::PayExpired,
+        (Kind::Pay, OrderState::Forgotten) => Mark::PayForgotten,
         (Kind::Pay, OrderState::Missing) => Mark::PayMissing,
         (Kind::Pay, OrderState::Invalid) => Mark::PayInvalid,
         (Kind::Cancel, OrderState::Awaiting) => Mark::CancelAwaiting,
@@ -259,6 +275,7 @@ pub(crate) const fn cell(kind: Kind, state: OrderState) -> Option<Mark> {
         (Kind::Cancel, OrderState::Paid) => Mark::CancelPaid,
         (Kind::Cancel, OrderState::Cancelled) => Mark::CancelCancelled,
         (Kind::Cancel, OrderState::Expired) => Mark::CancelExpired,
+        (Kind::Cancel, OrderState::Forgotten) => Mark::CancelForgotten,
         (Kind::Cancel, OrderState::Missing) => Mark::CancelMissing,
         (Kind::Cancel, OrderState::Invalid) => Mark::CancelInvalid,
         (Kind::Info, OrderState::Awaiting) => Mark::InfoAwaiting,
@@ -267,6 +284,7 @@ pub(crate) const fn cell(kind: Kind, state: OrderState) -> Option<Mark> {
         (Kind::Info, OrderState::Paid) => Mark::InfoPaid,
         (Kind::Info, OrderState::Cancelled) => Mark::InfoCancelled,
         (Kind::Info, OrderState::Expired) => Mark::InfoExpired,
+        (Kind::Info, OrderState::Forgotten) => Mark::InfoForgotten,
         (Kind::Info, OrderState::Missing) => Mark::InfoMissing,
         (Kind::Info, OrderState::Invalid) => Mark::InfoInvalid,
         (Kind::Create | Kind::Stock | Kind::Tick | Kind::Rules, _) => return None,

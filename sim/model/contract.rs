@@ -32,7 +32,24 @@ pub(crate) enum Call<'a> {
         timeout: u64,
         /// The idempotency window in nanoseconds; 0 means that keys are not stored.
         window: u64,
+        /// How long finished orders are kept, and how much room there is.
+        limits: Limits,
     },
+}
+
+/// How long finished orders are kept, and how much room there is. 0 means no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// How long paid and cancelled orders are kept, in nanoseconds.
+    pub(crate) keep: u64,
+    /// How long failed orders are kept, in nanoseconds.
+    pub(crate) keep_failed: u64,
+    /// Whether the keys of failed orders are not stored.
+    pub(crate) retry_failed: bool,
+    /// What orders and keys may count for, in bytes.
+    pub(crate) max_bytes: u64,
+    /// How many orders of a user may await payment.
+    pub(crate) open_orders: u32,
 }
 
 /// The response to a call.

@@ -84,7 +84,9 @@ impl Model {
         if keyed && let Some(first) = self.remembered(user, key, key_hash) {
             return self.repeat(first);
         }
+        self.check_open_orders(user)?;
         let shortages = self.shortages(items)?;
+        self.check_room(!shortages.is_empty(), keyed.then_some(key))?;
         if self.has(Bug::IdReusedAfterFailure) {
             self.forget_failed();
         }
@@ -166,10 +168,10 @@ impl Model {
         let newest = self.records.newest_with_key(key_hash, |entry| {
             (entry.user == user || anyone) && entry.key.as_deref() == Some(key)
         })?;
-        if newest < self.forgotten {
+        let entry = self.records.entry(newest);
+        if entry.key_gone {
             return None;
         }
-        let entry = self.records.entry(newest);
         if entry.status == Status::Failed && self.has(Bug::KeyForgottenOnFailure) {
             return None;
         }
@@ -178,10 +180,11 @@ impl Model {
             since = self.quirks.repeated.get(&newest).copied().unwrap_or(since);
         }
         let age = self.now - since;
+        let window = self.key_window(entry.status == Status::Failed);
         let remembered = match self.bug {
-            Some(Bug::KeyForgottenEarly) => age < self.window.saturating_sub(1),
-            Some(Bug::KeyForgottenLate) => age <= self.window,
-            _ => age < self.window,
+            Some(Bug::KeyForgottenEarly) => age < window.saturating_sub(1),
+            Some(Bug::KeyForgottenLate) => age <= window,
+            _ => age < window,
         };
         remembered.then_some(newest)
     }

@@ -7,12 +7,13 @@
 //! the simulator detects it.
 //!
 //! Start at [`Model::answer`]. `create.rs` handles OrderCreate, `time.rs` expiry and changes of the
-//! rules, `audit.rs` the audit.
+//! rules, `keeping.rs` what is forgotten and how much room there is, `audit.rs` the audit.
 
 mod accounts;
 mod audit;
 pub(crate) mod contract;
 mod create;
+mod keeping;
 mod records;
 pub(crate) mod refusal;
 pub(crate) mod status;
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 
 use self::accounts::SkuAccount;
 use self::records::OrderRecords;
-use crate::model::contract::{Answer, Call, OrderInfo, Reason, Refusal, Shortage, Status};
+use crate::model::contract::{Answer, Call, Limits, OrderInfo, Reason, Refusal, Shortage, Status};
 use crate::mutation::planted_bugs::Bug;
 
 /// The initial state and the rules of a run.
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) idempotency_window: u64,
     /// Maximum number of lines of a create, counted before lines of the same SKU are merged.
     pub(crate) max_lines: u32,
+    /// How long finished orders are kept, and how much room there is.
+    pub(crate) limits: Limits,
     /// How the state machine under test stores it. The model ignores this.
     pub(crate) sizes: ContainerSizes,
 }
@@ -59,13 +62,14 @@ pub(crate) struct Model {
     bug: Option<Bug>,
     timeout: u64,
     window: u64,
+    limits: Limits,
     max_lines: usize,
     /// Time of the last command that passed validation. Reads do not move it.
     now: u64,
     /// When the rules last changed; 0 if never.
     rules_since: u64,
-    /// The keys of the orders before this place were forgotten under earlier rules.
-    forgotten: usize,
+    /// All orders before this place are forgotten; there may be more.
+    first_kept: usize,
     /// Number of entries in the server's log. A command that changes something is one entry. All
     /// orders that expire before a call are one more.
     entries: u64,
@@ -130,10 +134,11 @@ impl Model {
             bug,
             timeout: world.payment_timeout,
             window: world.idempotency_window,
+            limits: world.limits,
             max_lines: usize::try_from(world.max_lines).expect("usize has at least 32 bits"),
             now: 0,
             rules_since: 0,
-            forgotten: 0,
+            first_kept: 0,
             entries: 0,
             accounts,
             records: OrderRecords::new(),
@@ -173,7 +178,7 @@ impl Model {
                 if !self.has(Bug::InfoSeesExpired) {
                     self.pass(at);
                 }
-                Ok(Answer::Order(self.shown(self.place(id)?)))
+                Ok(Answer::Order(self.shown(self.place_at(id, at)?)))
             }
             Call::Pay(id) => {
                 let id = valid_order(id)?;
@@ -191,8 +196,8 @@ impl Model {
                 self.stock_of(sku)
             }
             Call::Tick => self.command(at, |_| Ok(Answer::Done)),
-            Call::ChangeRules { timeout, window } => self.command(at, |model| {
-                model.change_rules(timeout, window);
+            Call::ChangeRules { timeout, window, limits } => self.command(at, |model| {
+                model.change_rules(timeout, window, limits);
                 Ok(Answer::Done)
             }),
         }
@@ -420,8 +425,15 @@ impl Model {
     }
 
     fn place(&self, id: i64) -> Result<usize, Refusal> {
+        self.place_at(id, self.now)
+    }
+
+    /// The place of an order that is not forgotten at this time.
+    fn place_at(&self, id: i64, at: u64) -> Result<usize, Refusal> {
         let place = id.checked_sub(1).and_then(|place| usize::try_from(place).ok());
-        place.filter(|&place| place < self.records.len()).ok_or(Refusal::OrderNotFound)
+        let is_kept =
+            |place: &usize| self.records.get(*place).is_some_and(|entry| !self.is_gone(entry, at));
+        place.filter(is_kept).ok_or(Refusal::OrderNotFound)
     }
 
     fn shown(&self, place: usize) -> OrderInfo {

@@ -1,5 +1,5 @@
 //! All orders by id, without gaps, with their lines and an index of their keys. Records are never
-//! removed; only the status, its reason and its time change.
+//! removed, not even those of forgotten orders.
 
 use crate::model::contract::{Reason, Shortage, Status};
 
@@ -21,6 +21,10 @@ pub(super) struct OrderRecord {
     pub(super) key: Option<Box<str>>,
     /// [`hash`] of the user and the key, if there is a key.
     pub(super) key_hash: u32,
+    /// Forgotten under earlier rules.
+    pub(super) gone: bool,
+    /// Its key was forgotten under earlier rules.
+    pub(super) key_gone: bool,
     /// The previous record in the same bucket of the key index.
     older: u32,
     /// End of its lines in the list of all lines; they start at the end of the previous record's
@@ -41,6 +45,8 @@ impl OrderRecord {
             shortages: shortages.into(),
             key: None,
             key_hash: 0,
+            gone: false,
+            key_gone: false,
             older: NONE,
             lines_end: 0,
         }

@@ -139,6 +139,10 @@ refusals! {
     OrderExpired 13 FailedPrecondition "ORDER_EXPIRED" "";
     /// The user sent this key before, with other lines; that create made this order.
     IdempotencyKeyReused(order: i64) 14 AlreadyExists "IDEMPOTENCY_KEY_REUSED" "";
+    /// As many orders of the user await payment as the rules allow.
+    TooManyOpenOrders 15 ResourceExhausted "TOO_MANY_OPEN_ORDERS" "";
+    /// Orders and keys take all the room that the rules allow.
+    NoRoom 16 ResourceExhausted "NO_ROOM" "";
 }
 
 impl Refusal {

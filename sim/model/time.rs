@@ -1,7 +1,7 @@
 //! Time: when orders expire and keys are forgotten, changes of the rules, and log entries.
 
 use super::{Bug, Model};
-use crate::model::contract::{Answer, Reason, Refusal, Status};
+use crate::model::contract::{Answer, Limits, Reason, Refusal, Status};
 
 impl Model {
     /// Executes a command. Time passes first; if the command then changes something, this is a log
@@ -49,28 +49,20 @@ impl Model {
     }
 
     /// The rules change now. The new timeout counts from an order's create, but no order expires
-    /// earlier than now. Keys that are already forgotten stay forgotten.
-    pub(super) fn change_rules(&mut self, timeout: u64, window: u64) {
-        if (timeout, window) == (self.timeout, self.window) && !self.has(Bug::RulesSameIsChange) {
+    /// earlier than now. Keys and orders that are already forgotten stay forgotten.
+    pub(super) fn change_rules(&mut self, timeout: u64, window: u64, limits: Limits) {
+        let same = (timeout, window, limits) == (self.timeout, self.window, self.limits);
+        if same && !self.has(Bug::RulesSameIsChange) {
             return;
         }
-        while let Some(entry) = self.records.get(self.forgotten)
-            && self.is_forgotten(entry.created_at)
-            && !self.has(Bug::RulesBringKeysBack)
-        {
-            self.forgotten += 1;
-        }
+        self.forget_for_good();
         (self.timeout, self.window, self.rules_since) = (timeout, window, self.now);
+        self.limits = limits;
         self.transitions += 1;
         self.rule_changes += 1;
         if !self.has(Bug::RulesExpireLate) {
             self.expire();
         }
-    }
-
-    /// Whether the key of an order created at this time is forgotten now.
-    pub(super) fn is_forgotten(&self, created_at: u64) -> bool {
-        self.now - created_at >= self.window
     }
 
     /// Deadline of the next order to expire; `None` if no order awaits payment or the deadline is

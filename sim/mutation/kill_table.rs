@@ -69,10 +69,7 @@ fn kill(bug: Bug) -> KillResult {
     let explore = |scope| {
         exhaustive::explore(&ExploreOptions { orders: ORDERS, scope, jobs, steps, time, injected })
     };
-    let mut exploration = explore(Scope::FixedRules);
-    if exploration.failed.is_none() {
-        exploration = explore(Scope::ChangingRules);
-    }
+    let failed = Scope::ALL.into_iter().find_map(|scope| explore(scope).failed);
     let mut trials: Vec<Option<u64>> = Vec::new();
     let mut counterexample = None;
     for trial in 0..TRIALS {
@@ -88,7 +85,7 @@ fn kill(bug: Bug) -> KillResult {
     trials.sort_by_key(|commands| commands.unwrap_or(u64::MAX));
     KillResult {
         bug,
-        exhaustive: exploration.failed.map(|(plan, _)| plan.steps.len()),
+        exhaustive: failed.map(|(plan, _)| plan.steps.len()),
         commands: trials[trials.len() / 2],
         seeds: kills(0..ci::SEEDS, injected).nth(KILLS - 1).map(|kill| kill.seed + 1),
         budget: budget(bug),

@@ -1,6 +1,7 @@
 //! Extreme workloads: values at the limits of the contract, and unusual clients. Every seed omits
 //! many features, so that it uses the others more often (swarm testing, Groce et al. 2012).
 
+use crate::model::contract::Limits;
 use crate::model::{ContainerSizes, World};
 use crate::plan::Kind;
 use crate::plan::rng::{Draw, Draws, Purpose, Weights};
@@ -46,6 +47,7 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
             payment_timeout: timeout,
             idempotency_window: window,
             max_lines,
+            limits: Limits::default(),
             sizes: ContainerSizes::Shipped,
         },
         start,

@@ -14,6 +14,7 @@
 //! | 2 | shops; changes of the rules |
 //! | 3 | large workloads; half of the other seeds run with tiny containers |
 //! | 4 | keys of up to 255 bytes |
+//! | 5 | finished orders are forgotten; limits of room and of open orders |
 //!
 //! To change what seeds mean, for example to add a kind of command:
 //!
@@ -25,12 +26,12 @@
 use crate::model::World;
 use crate::plan::rng::{Domain, Draw, Draws, Purpose, Weights};
 use crate::plan::workload::{Gap, Style, TargetChoice, Units, Workload};
-use crate::plan::{Key, Kind, Op, Plan, Step, Target, shop};
+use crate::plan::{Key, Kind, Op, Plan, Step, Target, limits, shop};
 
 const SECOND: u64 = 1_000_000_000;
 
 /// The version of the generator: what a seed means. See the top of this file.
-pub(crate) const GENERATOR: u32 = 4;
+pub(crate) const GENERATOR: u32 = 5;
 
 /// The name of a seed's run in reports.
 #[must_use]
@@ -135,7 +136,7 @@ impl Generator {
         } else {
             self.draw_step(step);
         }
-        if let Op::Rules { timeout, window } = step.op {
+        if let Op::Rules { timeout, window, .. } = step.op {
             (self.timeout, self.window) = (timeout, window);
         }
         step.number = self.number;
@@ -226,7 +227,9 @@ impl Generator {
             Style::Extreme => (around(payment_timeout), around(idempotency_window)),
             Style::Shop | Style::Large => shop::draw_rules(draw),
         };
-        Op::Rules { timeout, window }
+        let draw = self.draw(Purpose::LIMITS);
+        let limits = limits::changed(draw, self.workload.world.limits);
+        Op::Rules { timeout, window, limits }
     }
 
     fn draw_target(&mut self, among: Weights<{ TargetChoice::ALL.len() }>) -> Target {

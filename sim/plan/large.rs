@@ -1,6 +1,7 @@
 //! Large workloads: few seeds, but with sizes that the others never reach. Each variant makes one
 //! thing large, so that a run stays short. The state machine always has the shipped containers.
 
+use crate::model::contract::Limits;
 use crate::model::{ContainerSizes, World};
 use crate::plan::Kind;
 use crate::plan::rng::{Draw, Draws, Purpose};
@@ -96,6 +97,7 @@ fn common(draw: Draw) -> Workload {
             payment_timeout: TIMEOUT,
             idempotency_window: DAY,
             max_lines: MAX_LINES,
+            limits: Limits::default(),
             sizes: ContainerSizes::Shipped,
         },
         start: START,

@@ -6,6 +6,7 @@ mod extreme;
 mod fill;
 pub(crate) mod generator;
 mod large;
+mod limits;
 pub(crate) mod rng;
 mod seed;
 mod shop;
@@ -13,7 +14,7 @@ pub(crate) mod text;
 pub(crate) mod workload;
 
 pub(crate) use self::fill::Fill;
-use crate::model::contract::Call;
+use crate::model::contract::{Call, Limits};
 use crate::model::{ContainerSizes, World};
 
 /// A world and its steps. The text form is in [`crate::plan::text`].
@@ -36,6 +37,7 @@ impl Plan {
             payment_timeout: 0,
             idempotency_window: 0,
             max_lines: 0,
+            limits: Limits::default(),
             sizes: ContainerSizes::Shipped,
         };
         Self { world, start: 0, steps: Vec::new() }
@@ -47,6 +49,15 @@ impl Plan {
         let shorter =
             |step: &Step| matches!(step.op, Op::Rules { window, .. } if window < u64::MAX);
         self.world.idempotency_window == u64::MAX && !self.steps.iter().any(shorter)
+    }
+
+    /// Whether orders of different SKUs compete at any time: for room, or for the open orders of a
+    /// user.
+    #[must_use]
+    pub(crate) fn limits_creates(&self) -> bool {
+        let limits = |limits: Limits| limits.max_bytes > 0 || limits.open_orders > 0;
+        let changed = |step: &Step| matches!(step.op, Op::Rules { limits: new, .. } if limits(new));
+        limits(self.world.limits) || self.steps.iter().any(changed)
     }
 }
 
@@ -92,6 +103,8 @@ pub(crate) enum Op {
         timeout: u64,
         /// The idempotency window in nanoseconds; 0 means that keys are not stored.
         window: u64,
+        /// How long finished orders are kept, and how much room there is.
+        limits: Limits,
     },
 }
 
@@ -315,7 +328,7 @@ impl Step {
             Op::Cancel(target) => Call::Cancel(created.find(target)),
             Op::Stock(sku) => Call::Stock(sku),
             Op::Tick => Call::Tick,
-            Op::Rules { timeout, window } => Call::ChangeRules { timeout, window },
+            Op::Rules { timeout, window, limits } => Call::ChangeRules { timeout, window, limits },
         }
     }
 

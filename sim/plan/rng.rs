@@ -66,6 +66,8 @@ impl Purpose {
     pub(crate) const RULES: Self = Self(9);
     /// Whether the customer abandons the order.
     pub(crate) const ABANDON: Self = Self(10);
+    /// The new limits of a change of the rules.
+    pub(crate) const LIMITS: Self = Self(11);
     /// The first position for lines; each line takes two: SKU and count.
     const FIRST_LINE: u16 = 12;
 

@@ -3,7 +3,7 @@
 use crate::model::ContainerSizes;
 use crate::plan::rng::{Domain, Draws, Purpose};
 use crate::plan::workload::Workload;
-use crate::plan::{extreme, large, shop};
+use crate::plan::{extreme, large, limits, shop};
 
 impl Workload {
     /// The workload of a seed.
@@ -18,6 +18,7 @@ impl Workload {
         } else {
             extreme::workload(&mut draws)
         };
+        workload.world.limits = limits::of_world(&mut draws, &workload.world, workload.style);
         if draws.draw(Purpose::SIZES).chance(1, 2) {
             workload.world.sizes = ContainerSizes::Tiny;
         }

@@ -2,6 +2,7 @@
 //! soon pay or cancel most orders. Some orders expire, some fail for lack of stock, and some
 //! clients send a call again.
 
+use crate::model::contract::Limits;
 use crate::model::{ContainerSizes, World};
 use crate::plan::Kind;
 use crate::plan::rng::{Draw, Draws, Purpose, Weights};
@@ -45,6 +46,7 @@ pub(crate) fn workload(draws: &mut Draws) -> Workload {
             payment_timeout,
             idempotency_window,
             max_lines: 1_000,
+            limits: Limits::default(),
             sizes: ContainerSizes::Shipped,
         },
         start,
@@ -152,7 +154,10 @@ mod tests {
         let settled = |counts: &Counts| counts.paid + counts.cancelled;
         for (seed, counts) in &shops {
             let settled = settled(counts);
-            assert!(5 * settled > 2 * counts.orders, "seed {seed}: {settled} of {}", counts.orders);
+            // Where orders are forgotten and creates retried, more orders fail.
+            let limited = Workload::of(*seed).world.limits != Limits::default();
+            let least = if limited { 5 } else { 8 } * counts.orders / 20;
+            assert!(settled > least, "seed {seed}: {settled} of {}", counts.orders);
             assert!(counts.paid > 0, "seed {seed}");
         }
         let share = |of: &dyn Fn(&Counts) -> bool| {

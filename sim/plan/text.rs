@@ -9,6 +9,7 @@
 //! 9 @599999999999ns c1 pay order#3           ← the order created by step 3
 //! 12 @600s c0 cancel id=-5
 //! 13 @600s c0 rules timeout=30s window=0s    ← the operator changes the rules
+//! 14 @601s c0 rules timeout=30s window=0s keep=60s max_bytes=9000   ← and other limits
 //! ```
 //!
 //! Every plan that was once valid stays valid: if the format changes, it becomes `plan v2`, and v1
@@ -16,6 +17,7 @@
 
 use std::fmt::{self, Display};
 
+use crate::model::contract::Limits;
 use crate::model::{ContainerSizes, World};
 use crate::plan::{Fill, Key, KeyText, Op, Plan, Step, Target};
 
@@ -71,11 +73,49 @@ impl Display for WorldLine<'_> {
         let (timeout, window) = (Nanos(payment_timeout), Nanos(idempotency_window));
         let start = Nanos(self.0.start);
         write!(f, "world timeout={timeout} window={window} max_lines={max_lines} start={start}")?;
+        write!(f, "{}", LimitWords(self.0.world.limits))?;
         match self.0.world.sizes {
             ContainerSizes::Shipped => Ok(()),
             ContainerSizes::Tiny => write!(f, " sizes=tiny"),
         }
     }
+}
+
+/// The limits that are set, each after a space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LimitWords(pub(crate) Limits);
+
+impl Display for LimitWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Limits { keep, keep_failed, retry_failed, max_bytes, open_orders } = self.0;
+        for (name, nanos) in [("keep", keep), ("keep_failed", keep_failed)] {
+            if nanos > 0 {
+                write!(f, " {name}={}", Nanos(nanos))?;
+            }
+        }
+        if retry_failed {
+            write!(f, " retry_failed=true")?;
+        }
+        for (name, number) in [("max_bytes", max_bytes), ("open_orders", open_orders.into())] {
+            if number > 0 {
+                write!(f, " {name}={number}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads one of these words. Returns whether it is one.
+fn read_limit(limits: &mut Limits, name: &str, value: &str) -> Result<bool, String> {
+    match name {
+        "keep" => limits.keep = nanos(value)?,
+        "keep_failed" => limits.keep_failed = nanos(value)?,
+        "retry_failed" => limits.retry_failed = number(value)?,
+        "max_bytes" => limits.max_bytes = number(value)?,
+        "open_orders" => limits.open_orders = number(value)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// The `stock` line of a plan.
@@ -123,8 +163,9 @@ impl Display for Step {
             },
             Op::Stock(sku) => write!(f, " {sku}"),
             Op::Tick => Ok(()),
-            Op::Rules { timeout, window } => {
-                write!(f, " timeout={} window={}", Nanos(timeout), Nanos(window))
+            Op::Rules { timeout, window, limits } => {
+                let (timeout, window) = (Nanos(timeout), Nanos(window));
+                write!(f, " timeout={timeout} window={window}{}", LimitWords(limits))
             }
         }
     }
@@ -179,6 +220,7 @@ fn read_world(plan: &mut Plan, line: &str) -> Result<(), String> {
             "start" => plan.start = nanos(value)?,
             "sizes" if value == "tiny" => plan.world.sizes = ContainerSizes::Tiny,
             "sizes" => return Err(format!("sizes can only be \"tiny\", not {value:?}")),
+            _ if read_limit(&mut plan.world.limits, name, value)? => {}
             _ => return Err(format!("unknown setting {name:?}")),
         }
     }
@@ -232,10 +274,18 @@ fn read_step(plan: &mut Plan, line: &str) -> Result<(), String> {
         "cancel" => Op::Cancel(target(word("the order")?)?),
         "stock" => Op::Stock(number(word("the SKU")?)?),
         "tick" => Op::Tick,
-        "rules" => Op::Rules {
-            timeout: nanos(after(word("the timeout")?, "timeout=")?)?,
-            window: nanos(after(word("the window")?, "window=")?)?,
-        },
+        "rules" => {
+            let timeout = nanos(after(word("the timeout")?, "timeout=")?)?;
+            let window = nanos(after(word("the window")?, "window=")?)?;
+            let mut limits = Limits::default();
+            for word in words.by_ref() {
+                let (name, value) = pair(word, '=')?;
+                if !read_limit(&mut limits, name, value)? {
+                    return Err(format!("unknown setting {name:?}"));
+                }
+            }
+            Op::Rules { timeout, window, limits }
+        }
         other => return Err(format!("unknown call {other:?}")),
     };
     match words.next() {

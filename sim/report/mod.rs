@@ -18,10 +18,10 @@ use crate::check::subject::Subject;
 use crate::check::swarm::{Ending, Run};
 use crate::coverage::marks::Mark;
 use crate::model::ContainerSizes;
-use crate::model::contract::Answer;
+use crate::model::contract::{Answer, Limits};
 use crate::mutation::injected::InjectedFaults;
 use crate::plan::generator::GENERATOR;
-use crate::plan::text::{Nanos, StockLine, WorldLine};
+use crate::plan::text::{LimitWords, Nanos, StockLine, WorldLine};
 use crate::plan::workload::Workload;
 use crate::plan::{CreatedOrders, KeyText, Kind, Plan};
 
@@ -177,6 +177,9 @@ pub(crate) fn seed(seed: u64, workload: &Workload, run: &Run) -> String {
     let start = Nanos(*start);
     let _ =
         writeln!(text, "timeout {timeout} · window {window} · max lines {most} · start {start}");
+    if world.limits != Limits::default() {
+        let _ = writeln!(text, "limits{}", LimitWords(world.limits));
+    }
     let _ = writeln!(text, "{}\n", StockLine(world));
     for kind in Kind::ALL {
         let answers = counts.by_class(kind);

@@ -13,7 +13,7 @@ use crate::mutation::planted_bugs::Bug;
 use crate::mutation::regressions;
 use crate::plan::Plan;
 use crate::plan::generator::plan_of;
-use crate::plan::text::{Nanos, StockLine};
+use crate::plan::text::{LimitWords, Nanos, StockLine};
 use crate::plan::workload::Workload;
 use crate::progress::reproduce;
 use crate::report;
@@ -156,6 +156,7 @@ fn scenario(plan: &Plan) -> String {
     if world.max_lines != DEFAULTS.2 {
         let _ = write!(text, " · max_lines={}", world.max_lines);
     }
+    text.push_str(&LimitWords(world.limits).to_string().replace(' ', " · "));
     let (answers, stock) = report::answers(plan);
     let hidden = answers.len().saturating_sub(SHOWN);
     for (place, (step, answer)) in answers.iter().enumerate() {
@@ -186,6 +187,7 @@ const SCENARIOS: &[&str] = &[
     include_str!("../../snapshots/sim_scenario_create.snap"),
     include_str!("../../snapshots/sim_scenario_create_refused.snap"),
     include_str!("../../snapshots/sim_scenario_create_short.snap"),
+    include_str!("../../snapshots/sim_scenario_forgotten.snap"),
     include_str!("../../snapshots/sim_scenario_info.snap"),
     include_str!("../../snapshots/sim_scenario_key.snap"),
     include_str!("../../snapshots/sim_scenario_pay.snap"),

@@ -147,11 +147,12 @@ mod tests {
             let again =
                 play_plan(&plan, InjectedFaults::with_bug(bug), ending).verdict.unwrap_err();
             assert_eq!(again.signature, failure.signature, "{}", bug.name());
+            // A plan that needs full room or sold-out stock keeps the creates that fill it.
+            assert!(plan.steps.len() <= 12, "{}: {plan}", bug.name());
             sizes.push(plan.steps.len());
         }
         sizes.sort_unstable();
         assert!(sizes[sizes.len() / 2] <= 2, "{sizes:?}");
-        assert!(sizes.iter().all(|&size| size <= 5), "{sizes:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::search::Shrinker;
 use crate::model::ContainerSizes;
+use crate::model::contract::Limits;
 use crate::plan::{Fill, Key, Kind, Op, Plan, Step, Target};
 
 impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
@@ -120,7 +121,38 @@ impl<F: FnMut(&Plan) -> (bool, u64)> Shrinker<F> {
             self.attempt(plan, |plan| plan.world.idempotency_window = 1);
         }
         self.attempt(plan, |plan| plan.world.max_lines = 1_000);
+        self.plain_limits(plan);
         self.remove_ranges(plan, |plan| &mut plan.world.stock);
+    }
+
+    /// No limits, or as few as possible; room for one order, for two or
+    /// for a few.
+    fn plain_limits(&mut self, plan: &mut Plan) {
+        let changes: [fn(&mut Limits); 12] = [
+            |limits| *limits = Limits::default(),
+            |limits| limits.keep = 0,
+            |limits| limits.keep_failed = 0,
+            |limits| limits.retry_failed = false,
+            |limits| limits.open_orders = 0,
+            |limits| limits.max_bytes = 0,
+            |limits| limits.max_bytes = limits.max_bytes.min(56),
+            |limits| limits.max_bytes = limits.max_bytes.min(60),
+            |limits| limits.max_bytes = limits.max_bytes.min(110),
+            |limits| limits.max_bytes = limits.max_bytes.min(170),
+            |limits| limits.max_bytes = limits.max_bytes.min(230),
+            |limits| limits.max_bytes = limits.max_bytes.min(500),
+        ];
+        for change in changes {
+            // The limits of the world and of all changes together, because later ones replace them.
+            self.attempt(plan, |plan| {
+                change(&mut plan.world.limits);
+                for step in &mut plan.steps {
+                    if let Op::Rules { limits, .. } = &mut step.op {
+                        change(limits);
+                    }
+                }
+            });
+        }
     }
 
     fn small_counts(&mut self, plan: &mut Plan) {

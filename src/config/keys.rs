@@ -27,7 +27,7 @@ pub struct Key {
 }
 
 /// All keys, in the order of `config/config.yaml`.
-pub static KEYS: [Key; 26] = [
+pub static KEYS: [Key; 31] = [
     Key {
         name: "grpc.listen",
         variable: "LOMS_GRPC_LISTEN",
@@ -181,6 +181,14 @@ pub static KEYS: [Key; 26] = [
         expected: "a whole number from 0 to 4294967295",
     },
     Key {
+        name: "limits.open_orders",
+        variable: "LOMS_LIMITS_OPEN_ORDERS",
+        flag: None,
+        default: Some("0"),
+        about: "Maximum number of orders of one user that await payment. 0: no limit.",
+        expected: "a whole number from 0 to 4294967295",
+    },
+    Key {
         name: "stock.file",
         variable: "LOMS_STOCK_FILE",
         flag: Some("--stock"),
@@ -211,6 +219,38 @@ pub static KEYS: [Key; 26] = [
         default: Some("24h"),
         about: "Time for which an idempotency key is remembered. 0: not at all.",
         expected: "a duration of at most 584 years, such as 24h or 7days, or 0",
+    },
+    Key {
+        name: "orders.keep",
+        variable: "LOMS_ORDERS_KEEP",
+        flag: None,
+        default: Some("30days"),
+        about: "Time after which a paid or cancelled order is forgotten. 0: never.",
+        expected: "a duration of at most 584 years, such as 30days or 24h, or 0",
+    },
+    Key {
+        name: "orders.keep_failed",
+        variable: "LOMS_ORDERS_KEEP_FAILED",
+        flag: None,
+        default: Some("1h"),
+        about: "Time after which an order that failed for lack of stock is forgotten. 0: never.",
+        expected: "a duration of at most 584 years, such as 1h or 7days, or 0",
+    },
+    Key {
+        name: "orders.retry_failed",
+        variable: "LOMS_ORDERS_RETRY_FAILED",
+        flag: None,
+        default: Some("keep"),
+        about: "A repeated create of a failed order: keep its answer, or retry as a new order.",
+        expected: "keep or retry",
+    },
+    Key {
+        name: "orders.max_bytes",
+        variable: "LOMS_ORDERS_MAX_BYTES",
+        flag: None,
+        default: Some("half"),
+        about: "Memory for orders and keys: bytes, 512MiB, half of what there is. 0: no limit.",
+        expected: "half, or a number of bytes, such as 1000000, 512MiB or 4GiB, or 0",
     },
     Key {
         name: "orders.failed_create",
@@ -271,6 +311,14 @@ pub(super) fn number(text: &str) -> Option<u32> {
 /// 1 to 65535.
 pub(super) fn positive(text: &str) -> Option<u16> {
     text.parse().ok().map(NonZeroU16::get)
+}
+
+/// A number of bytes, with or without a unit of powers of 1,024.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let units = [("KiB", 1_u64 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+    let with_unit = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
+    let (number, size) = with_unit.unwrap_or((text, 1));
+    number.parse::<u64>().ok()?.checked_mul(size)
 }
 
 /// `http` or `https`, a host and an optional port, and nothing else. Host and port without a scheme

@@ -42,7 +42,8 @@ impl From<Rejection> for Status {
         let (code, reason) = match rejection {
             Rejection::ClockWentBack { .. } => (Code::Internal, "CLOCK_WENT_BACK"),
             Rejection::KeyReused { .. } => (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"),
-            Rejection::Full => (Code::ResourceExhausted, "NO_ROOM"),
+            Rejection::TooManyOpenOrders => (Code::ResourceExhausted, "TOO_MANY_OPEN_ORDERS"),
+            Rejection::Full | Rejection::NoRoom => (Code::ResourceExhausted, "NO_ROOM"),
             Rejection::UnknownOrder(_) => (Code::NotFound, "ORDER_NOT_FOUND"),
             Rejection::OrderExpired(_) => (Code::FailedPrecondition, "ORDER_EXPIRED"),
             Rejection::NotAwaitingPayment { .. } => {
@@ -52,6 +53,15 @@ impl From<Rejection> for Status {
         let message = rejection.to_string();
         match rejection {
             Rejection::ClockWentBack { .. } | Rejection::Full => refuse(code, reason, message, []),
+            Rejection::NoRoom => {
+                let message = format!("{message} (orders.max_bytes)");
+                refuse(code, reason, message, [("limit", "orders.max_bytes".to_owned())])
+            }
+            Rejection::TooManyOpenOrders => {
+                let message = format!("{message} (limits.open_orders)");
+                let facts = [("limit", "limits.open_orders".to_owned())];
+                refuse_for(OPEN_ORDERS_DELAY, code, reason, message, facts)
+            }
             Rejection::KeyReused { order } | Rejection::UnknownOrder(order) => {
                 refuse(code, reason, message, [("order_id", order.to_string())])
             }
@@ -82,6 +92,10 @@ pub(super) fn deadline_passed() -> Status {
 
 /// The delay in the RetryInfo. A million orders expire in less time.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// The delay in the RetryInfo of a user with too many open orders. Orders end when people pay or
+/// cancel, so an earlier retry is of little use.
+const OPEN_ORDERS_DELAY: Duration = Duration::from_secs(10);
 
 /// A backlog of orders is still expiring. Nothing was done; the client can retry soon.
 pub(super) fn behind() -> Status {

@@ -195,7 +195,8 @@ impl Present<'_> {
     /// The order with this id.
     #[must_use]
     pub fn order(self, id: OrderId) -> Sequenced<Option<Order>> {
-        self.read(Read::Order(id), |state| state.order(id).map(|order| order.to_order()))
+        let now = self.called.max(self.inner.state.now());
+        self.read(Read::Order(id), |state| state.order_at(id, now).map(|order| order.to_order()))
     }
 
     /// How many units of this SKU can still be reserved; `None` for a SKU without a stock record.

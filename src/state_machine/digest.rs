@@ -4,8 +4,9 @@
 use std::fmt;
 
 use super::lifecycle::{Cause, OrderStatus};
+use super::rules::Rules;
 use super::state::LomsState;
-use super::storage::{Sizes, little_endian, scramble, size};
+use super::storage::{Sizes, little_endian, scramble};
 
 /// A 128-bit fingerprint of a state. Equal states have equal digests. Different states have
 /// different digests with overwhelming probability, but the function is not cryptographic: an
@@ -27,8 +28,7 @@ impl<S: Sizes> LomsState<S> {
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut digester = Digester::new();
-        digester.word(self.rules().payment_timeout.as_nanos());
-        digester.word(self.rules().idempotency_window.as_nanos());
+        digester.rules(self.rules());
         digester.word(self.rules_since().as_nanos());
         digester.word(self.now().as_nanos());
         digester.word(self.events());
@@ -40,8 +40,10 @@ impl<S: Sizes> LomsState<S> {
             digester.word(stock.total);
             digester.word(stock.reserved);
         }
-        digester.length(size(self.order_count()));
+        digester.word(u64::from(self.orders_placed()));
+        digester.length(self.orders().count());
         for order in self.orders() {
+            digester.word(order.id().get().cast_unsigned());
             digester.word(order.user().get().cast_unsigned());
             digester.word(code_of(order.status(), order.cause()));
             digester.word(order.created().as_nanos());
@@ -89,6 +91,24 @@ impl Digester {
     fn new() -> Self {
         // The fractions of the square roots of 2 and 3: constants without a hidden purpose.
         Self { left: 0x6a09_e667_f3bc_c908, right: 0xbb67_ae85_84ca_a73b }
+    }
+
+    fn rules(&mut self, rules: Rules) {
+        let Rules {
+            payment_timeout,
+            idempotency_window,
+            keep,
+            keep_failed,
+            retry_failed,
+            max_bytes,
+            open_orders,
+        } = rules;
+        for span in [payment_timeout, idempotency_window, keep, keep_failed] {
+            self.word(span.as_nanos());
+        }
+        self.word(u64::from(retry_failed));
+        self.word(max_bytes);
+        self.word(u64::from(open_orders));
     }
 
     fn word(&mut self, word: u64) {

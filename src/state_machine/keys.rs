@@ -1,15 +1,12 @@
 //! The remembered idempotency keys, each with the order that it made.
 //!
 //! A queue of keys by age, with a hash index that grows one bucket at a time. A key is forgotten
-//! when its order reaches a certain age, even if it is still in the queue.
-//! Forgotten keys are removed a few at a time, by the commands that follow.
+//! when its order reaches a certain age, even if it is still in the queue. A state has two of these
+//! queues, because the keys of failed orders are forgotten at another age.
 
 use super::command::IdempotencyKey;
 use super::ids::{Span, Timestamp, UserId};
 use super::storage::{Arena, Buckets, ByteQueue, Queue, Sizes, little_endian, scramble};
-
-/// How many forgotten keys a command removes: more than it can add.
-const REMOVALS: u32 = 2;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -31,6 +28,9 @@ struct Link {
     next: u32,
 }
 
+/// What a key counts for in bytes, beside its own.
+const ENTRY_BYTES: u64 = 48;
+
 /// The hash of a user's key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyHash(u32);
@@ -47,6 +47,8 @@ pub(super) struct Keys<S: Sizes> {
     /// that a lookup follows a chain without reading entries.
     links: Queue<Link, S>,
     bytes: ByteQueue<S>,
+    /// The sum of the lengths of all keys.
+    key_bytes: u64,
     buckets: Buckets,
     /// The first link of each bucket.
     heads: Arena<Link, S>,
@@ -59,17 +61,23 @@ impl<S: Sizes> Keys<S> {
         Self { secret, window, ..Self::default() }
     }
 
-    /// The newest order that this key made and that `matches`. The caller checks user and age.
+    /// The order that this key made, if the key is remembered now and the order `matches`: it is
+    /// the user's.
     pub(super) fn find(
         &self,
         KeyHash(hash): KeyHash,
         key: &IdempotencyKey,
+        now: Timestamp,
         matches: impl Fn(u32) -> bool,
     ) -> Option<u32> {
         let mut link = *self.heads.at(self.buckets.of(hash)?);
         while let Some(place) = self.follow(link) {
             if link.hash == hash {
                 let entry = self.entries.at(place);
+                if self.is_forgotten(entry.created, now) {
+                    // The entries that follow are older.
+                    return None;
+                }
                 if self.bytes_of(&entry) == key.as_bytes() && matches(entry.order) {
                     return Some(entry.order);
                 }
@@ -84,8 +92,25 @@ impl<S: Sizes> Keys<S> {
         self.oldest_end
     }
 
+    /// What a key counts for, in bytes: itself and its entry, its link and its bucket.
+    pub(super) fn cost(key: &IdempotencyKey) -> u64 {
+        let len = u64::try_from(key.as_bytes().len()).expect("a key has at most 255 bytes");
+        len.checked_add(ENTRY_BYTES).expect("a key has at most 255 bytes")
+    }
+
+    /// What all stored keys count for, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        let entries = self.len().checked_mul(ENTRY_BYTES);
+        entries.and_then(|entries| entries.checked_add(self.key_bytes)).expect("memory is smaller")
+    }
+
+    /// Whether keys are remembered at all.
+    pub(super) fn remembers(&self) -> bool {
+        self.window != Span::default()
+    }
+
     /// Stores that this key made this order at this time. The order is newer than those of all
-    /// other keys.
+    /// other keys. The caller has checked [`Keys::remembers`].
     pub(super) fn insert(
         &mut self,
         KeyHash(hash): KeyHash,
@@ -99,6 +124,7 @@ impl<S: Sizes> Keys<S> {
         let key = key.as_bytes();
         let len = u8::try_from(key.len()).expect("a key has at most 255 bytes");
         let bytes = self.bytes.push(len, key);
+        self.key_bytes = self.key_bytes.checked_add(u64::from(len)).expect("memory is smaller");
         // As many buckets as keys, so that a chain has one link on average.
         if u64::from(self.buckets.count()) <= self.len() {
             self.split();
@@ -112,16 +138,16 @@ impl<S: Sizes> Keys<S> {
         *head = Link { hash, next };
     }
 
-    /// Removes some of the oldest keys, if they are forgotten by now.
-    #[inline(never)]
-    pub(super) fn remove_some(&mut self, now: Timestamp) {
-        for _ in 0..REMOVALS {
+    /// Removes keys that are forgotten by now, at most this many. Returns whether it removed any.
+    pub(super) fn remove_forgotten(&mut self, now: Timestamp, most: u32) -> bool {
+        for removed in 0..most {
             if self.oldest_end.is_none_or(|end| end > now) {
-                return;
+                return removed > 0;
             }
             let oldest = self.entries.front();
             self.remove_until(oldest.checked_add(1).expect("places are below 2³²"));
         }
+        true
     }
 
     /// Changes the window for all keys. A forgotten key stays forgotten.
@@ -140,7 +166,7 @@ impl<S: Sizes> Keys<S> {
     }
 
     /// Whether a key is forgotten now, if its order was created at this time.
-    pub(super) fn is_forgotten(&self, created: Timestamp, now: Timestamp) -> bool {
+    fn is_forgotten(&self, created: Timestamp, now: Timestamp) -> bool {
         // If the end cannot be represented, the key is never forgotten.
         created.checked_add(self.window).is_some_and(|end| end <= now)
     }
@@ -148,6 +174,12 @@ impl<S: Sizes> Keys<S> {
     /// Removes the keys before this place.
     fn remove_until(&mut self, place: u64) {
         if let Some(last) = place.checked_sub(1).filter(|last| *last >= self.entries.front()) {
+            let mut removed = (self.entries.front()..place).map(|place| {
+                let stored = self.bytes.bytes_from(self.entries.at(place).bytes);
+                u64::from(*stored.first().expect("a key is stored after its length"))
+            });
+            let left = removed.try_fold(self.key_bytes, u64::checked_sub);
+            self.key_bytes = left.expect("these keys were stored");
             self.bytes.drop_until(self.entries.at(last).bytes);
             self.entries.drop_until(place);
             self.links.drop_until(place);
@@ -158,12 +190,12 @@ impl<S: Sizes> Keys<S> {
         };
     }
 
-    /// The keys, oldest first, with the orders that they made.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        (self.entries.front()..self.entries.back()).map(|place| {
-            let entry = self.entries.at(place);
-            (entry.order, self.bytes_of(&entry))
-        })
+    /// The keys that are remembered now, oldest first, with the orders that they made.
+    pub(super) fn remembered(&self, now: Timestamp) -> impl Iterator<Item = (u32, &[u8])> {
+        let entries = (self.entries.front()..self.entries.back()).map(|at| self.entries.at(at));
+        entries
+            .filter(move |entry| !self.is_forgotten(entry.created, now))
+            .map(|entry| (entry.order, self.bytes_of(&entry)))
     }
 
     /// The order that the newest key made.
@@ -271,7 +303,7 @@ mod tests {
                 window = 40;
                 keys.set_window(time, Span::from_nanos(window));
             }
-            keys.remove_some(time);
+            keys.remove_forgotten(time, 2);
             let user = i64::try_from(1 + random.below(3)).unwrap();
             let text = format!(
                 "{:0width$}",
@@ -280,17 +312,14 @@ mod tests {
             );
             let key = IdempotencyKey::new(text.as_bytes()).unwrap();
             let hash = keys.hash(UserId::new(user).unwrap(), &key);
-            let is_valid = |order: u32| {
-                let (owner, created): (i64, u64) = users[usize::try_from(order).unwrap()];
-                owner == user && created + window > now
-            };
-            let found = keys.find(hash, &key, is_valid);
+            let is_users = |order: u32| users[usize::try_from(order).unwrap()] == user;
+            let found = keys.find(hash, &key, time, is_users);
             let remembered = expected.get(&(user, text.clone().into_bytes()));
             let remembered = remembered.filter(|(_, created)| created + window > now);
             assert_eq!(found, remembered.map(|(order, _)| *order), "{text} at {now}");
             if found.is_none() {
                 let order = u32::try_from(users.len()).unwrap();
-                users.push((user, now));
+                users.push(user);
                 keys.insert(hash, &key, order, time);
                 expected.insert((user, text.into_bytes()), (order, now));
             }

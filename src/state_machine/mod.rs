@@ -25,6 +25,8 @@
 //! | `command` | commands and entries |
 //! | `event` | facts about what has happened |
 //! | `outcome` | answers: outcomes and rejections |
+//! | `record` | the record of a stored order |
+//! | `order` | an order as owned data |
 //! | `orders` | the stored orders |
 //! | `stock` | the stock: reserve, release, deduct |
 //! | `keys` | the idempotency keys that are remembered |
@@ -55,8 +57,10 @@ mod ids;
 mod invariants;
 mod keys;
 mod lifecycle;
+mod order;
 mod orders;
 mod outcome;
+mod record;
 mod restore;
 mod rules;
 mod state;
@@ -69,7 +73,8 @@ pub use event::{Event, Fact, Transition};
 pub use ids::{Count, OrderId, Sku, Span, Timestamp, UserId};
 pub use invariants::Violation;
 pub use lifecycle::{Cause, OrderStatus};
-pub use orders::{Order, OrderView};
+pub use order::Order;
+pub use orders::OrderView;
 pub use outcome::{Outcome, Rejection, Shortage};
 pub use restore::Parts;
 pub use rules::Rules;

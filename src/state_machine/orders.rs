@@ -1,146 +1,132 @@
 //! The stored orders.
+//!
+//! An order has the same place from its creation to its removal: its id minus 1. Finished orders
+//! are linked in the order in which they finished, so the next one to be forgotten is the first.
+
+mod restoring;
 
 use super::command::{Demand, Line};
-use super::ids::{OrderId, Sku, Timestamp, UserId};
+use super::ids::{OrderId, Sku, Timestamp, UserId, earlier};
 use super::lifecycle::{Cause, OrderStatus};
+use super::order::Order;
 use super::outcome::Shortage;
-use super::storage::{Arena, BitSet, Shipped, Sizes};
+use super::record::{FailedLine, OrderRecord, Rest, Storage};
+use super::rules::Rules;
+use super::storage::{BitSet, Pages, Shipped, Sizes};
 
-/// An order as owned data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// Its id.
-    pub id: OrderId,
-    /// The user who placed it.
-    pub user: UserId,
-    /// Its status.
-    pub status: OrderStatus,
-    /// Why it has that status.
-    pub cause: Cause,
-    /// When it was placed.
-    pub created: Timestamp,
-    /// When its status last changed.
-    pub updated: Timestamp,
-    /// What was ordered, by ascending SKU.
-    pub lines: Vec<Line>,
-    /// The lines that were short when it was placed, by ascending SKU; none unless it failed.
-    pub shortages: Vec<Shortage>,
+/// Finished orders of one kind, in the order in which they finished.
+#[derive(Clone, Copy, Debug, Default)]
+struct Finished {
+    /// The places of the first and the last.
+    ends: Option<(u32, u32)>,
 }
 
-/// Lines that are stored in the record itself.
-const LINES_WITHIN: u16 = 2;
-
-/// 48 bytes per order, including its first two lines, so that most commands need one record only.
-/// Further lines are stored in a separate arena, 8 bytes each.
+/// What a change of an order's status has changed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OrderRecord {
-    pub(super) user: UserId,
-    pub(super) created: Timestamp,
-    pub(super) updated: Timestamp,
-    first_line: Line,
-    second_line: Option<Line>,
-    /// Where the third line is stored; the lines after it follow.
-    more_lines: u32,
-    line_count: u16,
-    pub(super) status: OrderStatus,
-    pub(super) cause: Cause,
+pub(super) struct Changed {
+    /// The status before.
+    pub(super) from: OrderStatus,
+    /// Whether another order is now the oldest that awaits payment.
+    pub(super) oldest_awaiting: bool,
+    /// Whether the order is now the first among the finished ones of its kind.
+    pub(super) first_finished: bool,
 }
 
-/// A line of a failed order that was short. Stored by order, then by SKU.
-#[derive(Clone, Copy, Debug)]
-struct ShortLine {
-    order: u32,
-    /// The place of the line in its order.
-    line: u16,
-    available: u64,
-}
-
-/// All stored orders, in the order of their creation.
+/// The stored orders, in the order of their creation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Orders<S: Sizes> {
-    records: Arena<OrderRecord, S>,
-    /// The lines that do not fit into their order's record.
-    more_lines: Arena<Line, S>,
-    /// The number of lines of all orders, including the lines in the records.
-    line_count: u32,
-    shortages: Arena<ShortLine, S>,
+    records: Pages<OrderRecord, S>,
+    lines: Pages<Line, S>,
+    /// Apart from `lines`, because failed orders are usually forgotten much earlier.
+    failed_lines: Pages<FailedLine, S>,
     awaiting: BitSet<S>,
+    /// Failed orders.
+    failed: Finished,
+    /// Paid and cancelled orders.
+    finished: Finished,
+    bytes: u64,
 }
 
 impl<S: Sizes> Orders<S> {
+    /// How many orders were ever placed; the place of the next one.
     pub(super) fn len(&self) -> u32 {
-        self.records.len()
+        u32::try_from(self.records.len()).expect("callers check has_room first")
     }
 
-    pub(super) fn has_room_for(&self, demand: &Demand) -> bool {
-        let more = u32::try_from(demand.lines().len());
-        let lines = more.ok().and_then(|more| self.line_count.checked_add(more));
-        self.records.has_room() && lines.is_some()
+    /// Whether there is an id for another order.
+    pub(super) fn has_room(&self) -> bool {
+        self.records.len() < u64::from(u32::MAX)
+    }
+
+    /// What an order counts for, in bytes.
+    pub(super) fn cost(lines: u32, fails: bool) -> u64 {
+        let line = if fails { 12_u64 } else { 8 };
+        let lines = u64::from(lines).checked_mul(line).expect("44 bits");
+        lines.checked_add(48).expect("45 bits")
+    }
+
+    /// What all stored orders count for, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Stores a new order with status [`OrderStatus::New`] and returns its place. The caller has
-    /// checked [`Orders::has_room_for`].
+    /// checked [`Orders::has_room`]. An order that is about to fail has the units that are
+    /// `available` of each of its lines.
     #[inline(always)]
-    pub(super) fn push(&mut self, user: UserId, demand: &Demand, now: Timestamp) -> u32 {
+    pub(super) fn push(
+        &mut self,
+        user: UserId,
+        demand: &Demand,
+        now: Timestamp,
+        available: Option<&[u64]>,
+    ) -> u32 {
         let (first_line, others) = demand.lines().split_first().expect("a demand has a line");
         self.awaiting.push();
-        let more_lines = self.more_lines.len();
-        for line in others.iter().skip(1) {
-            self.more_lines.push(*line);
-        }
+        let rest = match (available, others) {
+            (Some(available), _) => self.push_failed_lines(demand, available),
+            (None, []) => Rest::place(0),
+            (None, [second]) => Rest::line(*second),
+            (None, _) => self.push_lines(others),
+        };
         let line_count =
             u16::try_from(demand.lines().len()).expect("a demand has at most 65,535 lines");
-        let all_lines = self.line_count.checked_add(u32::from(line_count));
-        self.line_count = all_lines.expect("callers check has_room_for first");
-        self.records.push(OrderRecord {
+        let cost = Self::cost(u32::from(line_count), available.is_some());
+        self.bytes = self.bytes.checked_add(cost).expect("memory is smaller");
+        let place = self.records.push(OrderRecord {
             user,
             created: now,
             updated: now,
             first_line: *first_line,
-            second_line: others.first().copied(),
-            more_lines,
+            rest,
+            next_finished: 0,
             line_count,
             status: OrderStatus::New,
             cause: Cause::Placement,
-        })
+        });
+        u32::try_from(place).expect("callers check has_room first")
     }
 
-    /// Stores an order as it was read from another state.
-    ///
-    /// # Errors
-    /// What is wrong with the order.
-    pub(super) fn restore(&mut self, order: Order) -> Result<(), &'static str> {
-        let Order { id, user, status, cause, created, updated, lines, shortages } = order;
-        if id.place() != Some(self.len()) {
-            return Err("its id is not the next one");
+    #[inline(never)]
+    fn push_lines(&mut self, lines: &[Line]) -> Rest {
+        let place = self.lines.len();
+        for line in lines {
+            self.lines.push(*line);
         }
-        let demand = Demand::from_merged(lines)
-            .ok_or("it has no lines, or they are not by ascending SKU")?;
-        if !self.has_room_for(&demand) {
-            return Err("there is no room for it");
-        }
-        let place = self.push(user, &demand, created);
-        let record = self.records.at_mut(place);
-        (record.status, record.cause, record.updated) = (status, cause, updated);
-        if status == OrderStatus::AwaitingPayment {
-            self.awaiting.insert_last();
-        }
-        let mut lines = demand.lines().iter().zip(0..);
-        for Shortage { sku, requested, available } in shortages {
-            let line = lines.find(|(line, _)| line.sku == sku && line.count == requested);
-            let (_, line) = line.ok_or("a shortage is not a line of it")?;
-            self.push_shortage(place, line, available);
-        }
-        Ok(())
+        Rest::place(place)
     }
 
-    /// Stores that this line of the newest order was short.
-    pub(super) fn push_shortage(&mut self, order: u32, line: u16, available: u64) {
-        self.shortages.push(ShortLine { order, line, available });
+    #[inline(never)]
+    fn push_failed_lines(&mut self, demand: &Demand, available: &[u64]) -> Rest {
+        let place = self.failed_lines.len();
+        for (line, available) in demand.lines().iter().zip(available) {
+            let available = u32::try_from(*available).unwrap_or(u32::MAX).min(line.count.get());
+            self.failed_lines.push(FailedLine { line: *line, available });
+        }
+        Rest::place(place)
     }
 
-    /// Changes an order's status. Returns the previous one, and whether another order is now the
-    /// oldest that awaits payment. Only this function sets a status.
+    /// Changes an order's status. Only this function sets a status.
     ///
     /// # Panics
     /// The lifecycle does not allow the change.
@@ -151,8 +137,8 @@ impl<S: Sizes> Orders<S> {
         to: OrderStatus,
         cause: Cause,
         time: Timestamp,
-    ) -> (OrderStatus, bool) {
-        let record = self.records.at_mut(order);
+    ) -> Changed {
+        let record = self.records.at_mut(u64::from(order));
         let from = record.status;
         assert!(
             OrderStatus::may_change(Some(from), to, cause),
@@ -161,23 +147,120 @@ impl<S: Sizes> Orders<S> {
         record.status = to;
         record.cause = cause;
         record.updated = time;
-        if to == OrderStatus::AwaitingPayment {
+        let first_finished = match to {
+            OrderStatus::New | OrderStatus::AwaitingPayment => false,
+            OrderStatus::Failed | OrderStatus::Paid | OrderStatus::Cancelled => {
+                self.finish(order, to)
+            }
+        };
+        let oldest_awaiting = if to == OrderStatus::AwaitingPayment {
             // Only a new order can start to await payment, and a new order is the last one.
-            (from, self.awaiting.insert_last())
-        } else if from == OrderStatus::AwaitingPayment {
-            (from, self.awaiting.remove(order))
+            self.awaiting.insert_last()
         } else {
-            (from, false)
+            from == OrderStatus::AwaitingPayment && self.awaiting.remove(order)
+        };
+        Changed { from, oldest_awaiting, first_finished }
+    }
+
+    /// Puts an order behind those that finished before it. Returns whether there are none.
+    #[inline(always)]
+    fn finish(&mut self, order: u32, status: OrderStatus) -> bool {
+        let list = match status {
+            OrderStatus::Failed => &mut self.failed,
+            OrderStatus::New
+            | OrderStatus::AwaitingPayment
+            | OrderStatus::Paid
+            | OrderStatus::Cancelled => &mut self.finished,
+        };
+        match &mut list.ends {
+            None => {
+                list.ends = Some((order, order));
+                true
+            }
+            Some((_, last)) => {
+                let previous = std::mem::replace(last, order);
+                self.records.at_mut(u64::from(previous)).next_finished = order;
+                false
+            }
         }
     }
 
-    pub(super) fn get(&self, id: OrderId) -> Option<(u32, &OrderRecord)> {
-        let order = id.place()?;
-        self.records.get(order).map(|record| (order, record))
+    /// The failed order that finished first.
+    fn oldest_failed(&self) -> Option<&OrderRecord> {
+        self.failed.ends.map(|(first, _)| self.at(first))
     }
 
+    /// The paid or cancelled order that finished first.
+    fn oldest_finished(&self) -> Option<&OrderRecord> {
+        self.finished.ends.map(|(first, _)| self.at(first))
+    }
+
+    /// Removes orders that are forgotten by now, at most this many of each kind. Returns whether it
+    /// removed any.
+    pub(super) fn remove_forgotten(&mut self, rules: &Rules, now: Timestamp, most: u32) -> bool {
+        let mut is_any = false;
+        for _ in 0..most {
+            let is_over = |order: Option<&OrderRecord>| {
+                let end = order.and_then(|order| rules.kept_until(order.status, order.updated));
+                end.is_some_and(|end| end <= now)
+            };
+            let failed = is_over(self.oldest_failed());
+            let finished = is_over(self.oldest_finished());
+            if failed {
+                self.failed = self.without_first(self.failed);
+            }
+            if finished {
+                self.finished = self.without_first(self.finished);
+            }
+            if !failed && !finished {
+                break;
+            }
+            is_any = true;
+        }
+        is_any
+    }
+
+    /// Removes the first order of a list.
+    fn without_first(&mut self, list: Finished) -> Finished {
+        let (first, last) = list.ends.expect("the caller has looked at it");
+        let next = self.remove(first);
+        Finished { ends: (first != last).then_some((next, last)) }
+    }
+
+    /// When the first order is forgotten.
+    pub(super) fn next_end(&self, rules: &Rules) -> Option<Timestamp> {
+        let end = |order: &OrderRecord| rules.kept_until(order.status, order.updated);
+        earlier(self.oldest_failed().and_then(end), self.oldest_finished().and_then(end))
+    }
+
+    /// Removes an order. Returns the place of the one that finished after it.
+    fn remove(&mut self, order: u32) -> u32 {
+        let place = u64::from(order);
+        let record = self.records.at_mut(place);
+        let (storage, next) = (record.storage(), record.next_finished);
+        let cost = Self::cost(u32::from(record.line_count), record.status == OrderStatus::Failed);
+        record.line_count = 0;
+        self.records.release(place, 1);
+        match storage {
+            Storage::Within => {}
+            Storage::Apart { place, count } => self.lines.release(place, count),
+            Storage::Failed { place, count } => self.failed_lines.release(place, count),
+        }
+        self.bytes = self.bytes.checked_sub(cost).expect("it was added for this order");
+        next
+    }
+
+    /// The stored order with this id. It may be forgotten, and not removed yet.
+    #[inline(always)]
+    pub(super) fn get(&self, id: OrderId) -> Option<(u32, &OrderRecord)> {
+        let order = id.place()?;
+        let record = self.records.get(u64::from(order))?;
+        (!record.is_removed()).then_some((order, record))
+    }
+
+    #[inline(always)]
     pub(super) fn at(&self, order: u32) -> &OrderRecord {
-        self.records.at(order)
+        self.records.at(u64::from(order))
     }
 
     /// The lines of an order, by ascending SKU.
@@ -186,16 +269,34 @@ impl<S: Sizes> Orders<S> {
     }
 
     fn line(&self, record: &OrderRecord, line: u16) -> Line {
-        let within = match line {
-            0 => Some(record.first_line),
-            1 => record.second_line,
-            _ => None,
+        if line == 0 {
+            return record.first_line;
+        }
+        let offset = |place: u64, line: u16| {
+            place.checked_add(u64::from(line)).expect("2⁶⁴ lines are never stored")
         };
-        within.unwrap_or_else(|| {
-            let further =
-                line.checked_sub(LINES_WITHIN).expect("the first lines are in the record");
-            let place = record.more_lines.checked_add(u32::from(further));
-            *self.more_lines.at(place.expect("lines are counted by u32"))
+        match record.storage() {
+            Storage::Within => record.rest.as_line(),
+            Storage::Apart { place, .. } => {
+                let line = line.checked_sub(1).expect("it is not the first line");
+                *self.lines.at(offset(place, line))
+            }
+            Storage::Failed { place, .. } => self.failed_lines.at(offset(place, line)).line,
+        }
+    }
+
+    /// The lines of an order that were short.
+    fn shortages(&self, record: &OrderRecord) -> impl Iterator<Item = Shortage> {
+        let (place, count) = match record.storage() {
+            Storage::Failed { place, count } => (place, count),
+            Storage::Within | Storage::Apart { .. } => (0, 0),
+        };
+        let end = place.checked_add(u64::from(count)).expect("2⁶⁴ lines are never stored");
+        let lines = (place..end).map(|place| self.failed_lines.at(place));
+        lines.filter(|failed| failed.available < failed.line.count.get()).map(|failed| Shortage {
+            sku: failed.line.sku,
+            requested: failed.line.count,
+            available: u64::from(failed.available),
         })
     }
 
@@ -210,30 +311,52 @@ impl<S: Sizes> Orders<S> {
         self.awaiting.iter()
     }
 
+    /// The order at this place, if it is stored.
     pub(super) fn view(&self, order: u32) -> Option<OrderView<'_, S>> {
-        self.records.get(order).map(|record| OrderView { orders: self, order, record })
+        let record = self.records.get(u64::from(order))?;
+        (!record.is_removed()).then_some(OrderView { orders: self, order, record })
     }
 
+    /// All stored orders. Some may be forgotten, and not removed yet.
     pub(super) fn views(&self) -> impl Iterator<Item = OrderView<'_, S>> {
-        (0..).zip(self.records.iter()).map(|(order, record)| OrderView {
-            orders: self,
-            order,
-            record,
+        self.records.iter().filter(|(_, record)| !record.is_removed()).map(|(order, record)| {
+            let order = u32::try_from(order).expect("places of orders have 32 bits");
+            OrderView { orders: self, order, record }
         })
     }
 
-    /// The place of the first shortage of this order or of a later one.
-    fn first_shortage(&self, order: u32) -> u32 {
-        let (mut low, mut high) = (0, self.shortages.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.shortages.at(middle).order < order {
-                low = middle.checked_add(1).expect("it is at most high");
-            } else {
-                high = middle;
-            }
+    /// Whether the lists of finished orders have all finished orders, in the order of time, and the
+    /// bytes are those of the stored orders.
+    pub(super) fn check_lists(&self) -> bool {
+        let mut counted = [0_u64; 2];
+        let mut bytes = 0_u64;
+        for view in self.views() {
+            let fails = view.status() == OrderStatus::Failed;
+            let count = u32::from(view.record.line_count);
+            bytes = bytes.checked_add(Self::cost(count, fails)).expect("memory is smaller");
+            let [failed, finished] = &mut counted;
+            let counter = match view.status() {
+                OrderStatus::New | OrderStatus::AwaitingPayment => continue,
+                OrderStatus::Failed => failed,
+                OrderStatus::Paid | OrderStatus::Cancelled => finished,
+            };
+            *counter = counter.checked_add(1).expect("there are fewer than 2³² orders");
         }
-        low
+        let in_order = |list: Finished, count: u64| {
+            let Some((first, last)) = list.ends else { return count == 0 };
+            let (mut order, mut found) = (first, 1_u64);
+            while order != last && found <= count {
+                let next = self.at(order).next_finished;
+                if self.at(next).is_removed() || self.at(next).updated < self.at(order).updated {
+                    return false;
+                }
+                order = next;
+                found = found.checked_add(1).expect("there are fewer than 2³² orders");
+            }
+            found == count
+        };
+        let [failed, finished] = counted;
+        bytes == self.bytes && in_order(self.failed, failed) && in_order(self.finished, finished)
     }
 }
 
@@ -264,19 +387,18 @@ impl<S: Sizes> Iterator for Lines<'_, S> {
     }
 
     // Most orders have one or two lines. This reads them without a lookup for each.
+    #[inline]
     fn fold<B, F: FnMut(B, Line) -> B>(self, start: B, mut f: F) -> B {
         let Self { orders, record, next } = self;
-        let mut folded = start;
-        if next == 0 {
-            folded = f(folded, record.first_line);
+        match record.lines_within() {
+            Some((first, second)) if next == 0 => {
+                let folded = f(start, first);
+                if let Some(second) = second { f(folded, second) } else { folded }
+            }
+            _ => {
+                (next..record.line_count).fold(start, |all, line| f(all, orders.line(record, line)))
+            }
         }
-        if let (0 | 1, Some(line)) = (next, record.second_line) {
-            folded = f(folded, line);
-        }
-        for line in next.max(LINES_WITHIN)..record.line_count {
-            folded = f(folded, orders.line(record, line));
-        }
-        folded
     }
 }
 
@@ -349,22 +471,7 @@ impl<'a, S: Sizes> OrderView<'a, S> {
 
     /// The lines that were short when it was placed, by ascending SKU; none unless it failed.
     pub fn shortages(&self) -> impl Iterator<Item = Shortage> + use<'a, S> {
-        let Self { orders, order, record } = *self;
-        let from = match record.status {
-            OrderStatus::Failed => orders.first_shortage(order),
-            // Only failed orders have shortages.
-            OrderStatus::New
-            | OrderStatus::AwaitingPayment
-            | OrderStatus::Paid
-            | OrderStatus::Cancelled => orders.shortages.len(),
-        };
-        (from..orders.shortages.len())
-            .map(|place| orders.shortages.at(place))
-            .take_while(move |short| short.order == order)
-            .map(|short| {
-                let line = orders.line(record, short.line);
-                Shortage { sku: line.sku, requested: line.count, available: short.available }
-            })
+        self.orders.shortages(self.record)
     }
 
     /// The SKUs of its lines, ascending.

@@ -65,7 +65,8 @@ impl fmt::Display for Outcome {
 /// A refusal. The command changed nothing; only orders that were due by its time have expired.
 ///
 /// If several refusals apply, the first in this list is returned: [`Rejection::ClockWentBack`];
-/// then for a create [`Rejection::KeyReused`], [`Rejection::Full`]; for a payment or a cancellation
+/// then for a create [`Rejection::KeyReused`], [`Rejection::TooManyOpenOrders`],
+/// [`Rejection::Full`], [`Rejection::NoRoom`]; for a payment or a cancellation
 /// [`Rejection::UnknownOrder`], [`Rejection::OrderExpired`], [`Rejection::NotAwaitingPayment`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
@@ -81,8 +82,12 @@ pub enum Rejection {
         /// The order that the key made.
         order: OrderId,
     },
-    /// There is no room for another order: the state holds 2³² − 1 orders, or 2³² − 1 lines.
+    /// As many orders of the user await payment as the rules allow.
+    TooManyOpenOrders,
+    /// There is no id for another order: 2³² − 1 orders were placed.
     Full,
+    /// Orders and keys take as much room as the rules allow.
+    NoRoom,
     /// No order has this id.
     UnknownOrder(OrderId),
     /// The order was not paid in time and has been cancelled for that.
@@ -105,7 +110,11 @@ impl fmt::Display for Rejection {
             Self::KeyReused { order } => {
                 write!(f, "the idempotency key made order {order}, which has other lines")
             }
-            Self::Full => write!(f, "there is no room for another order"),
+            Self::TooManyOpenOrders => {
+                write!(f, "as many orders of the user await payment as are allowed")
+            }
+            Self::Full => write!(f, "there is no id for another order"),
+            Self::NoRoom => write!(f, "orders and keys take all the room that they may take"),
             Self::UnknownOrder(order) => write!(f, "there is no order {order}"),
             Self::OrderExpired(order) => {
                 write!(f, "order {order} was not paid in time and is cancelled")

@@ -3,7 +3,7 @@
 use super::command::IdempotencyKey;
 use super::ids::{OrderId, Timestamp};
 use super::invariants::Violation;
-use super::orders::Order;
+use super::order::Order;
 use super::rules::Rules;
 use super::state::LomsState;
 use super::stock::StockView;
@@ -25,7 +25,9 @@ pub struct Parts<S, O, K> {
     pub events: u64,
     /// The stock of each SKU, by ascending SKU.
     pub stock: S,
-    /// Every order, by ascending id.
+    /// How many orders were ever placed: the id of the last one.
+    pub orders_placed: u32,
+    /// Every order that is not forgotten, by ascending id.
     pub orders: O,
     /// Every key that is remembered, oldest first, with the order that it made.
     pub keys: K,
@@ -47,6 +49,7 @@ impl<Z: Sizes> LomsState<Z> {
             index: self.index(),
             events: self.events(),
             stock: self.stock(),
+            orders_placed: self.orders_placed(),
             orders: self.orders().map(|order| order.to_order()),
             keys: self.keys(),
         }
@@ -65,7 +68,8 @@ impl<Z: Sizes> LomsState<Z> {
         >,
         key_hash_secret: u64,
     ) -> Result<Self, Violation> {
-        let Parts { rules, rules_since, now, index, events, stock, orders, keys } = parts;
+        let Parts { rules, rules_since, now, index, events, stock, .. } = parts;
+        let Parts { orders_placed, orders, keys, .. } = parts;
         let stock: Vec<StockView> = stock.into_iter().collect();
         let mut state = Self::empty(rules, key_hash_secret, &stock)
             .map_err(|sku| Violation::DuplicateSku { sku })?;
@@ -74,9 +78,12 @@ impl<Z: Sizes> LomsState<Z> {
             let id = order.id;
             state.restore_order(order).map_err(|what| Violation::Order { order: id, what })?;
         }
+        let index = |what| Violation::Index { what };
+        state.restore_count(orders_placed).map_err(index)?;
         for (order, key) in keys {
-            state.restore_key(order, &key).map_err(|what| Violation::Index { what })?;
+            state.restore_key(order, &key).map_err(index)?;
         }
+        state.restore_end();
         state.check_invariants()?;
         Ok(state)
     }

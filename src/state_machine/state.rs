@@ -1,15 +1,26 @@
 //! [`LomsState`], and [`LomsState::apply`], the only function that changes it.
 
-use super::command::{Command, Demand, Entry, IdempotencyKey};
+mod create;
+mod keeping;
+mod whole;
+
+use std::collections::BTreeMap;
+
+use super::command::{Command, Demand, Entry, IdempotencyKey, Line};
 use super::event::{Event, Fact, Transition};
-use super::ids::{OrderId, Sku, Timestamp, UserId};
+use super::ids::{OrderId, Sku, Timestamp, UserId, earlier};
 use super::keys::{KeyHash, Keys};
 use super::lifecycle::{Cause, OrderStatus};
-use super::orders::{Order, OrderView, Orders};
-use super::outcome::{Outcome, Rejection, Shortage};
+use super::order::Order;
+use super::orders::{Changed, OrderView, Orders};
+use super::outcome::{Outcome, Rejection};
+use super::record::OrderRecord;
 use super::rules::Rules;
 use super::stock::{OpeningStock, Stock, StockView};
 use super::storage::{Shipped, Sizes, Slot};
+
+/// How many forgotten orders and keys of each kind a command removes: more than it can add.
+const REMOVALS: u32 = 2;
 
 /// All orders and all stock. The same entries, applied to the same opening stock and rules, always
 /// lead to the same state, with the same answers and the same events.
@@ -24,9 +35,15 @@ pub struct LomsState<S: Sizes = Shipped> {
     events: u64,
     stock: Stock<S>,
     orders: Orders<S>,
+    /// The keys of orders that did not fail.
     keys: Keys<S>,
+    failed_keys: Keys<S>,
+    /// How many orders each user has that await payment; empty if the rules do not limit them.
+    open: BTreeMap<UserId, u32>,
     /// The deadline of the oldest order that awaits payment.
     next_deadline: Option<Timestamp>,
+    /// When the next order or key is forgotten.
+    next_removal: Option<Timestamp>,
     /// Scratch buffer of a create: where the stock of each line is.
     slots: Vec<Slot>,
 }
@@ -72,8 +89,11 @@ impl<S: Sizes> LomsState<S> {
             events: 0,
             stock: Stock::with_room_for(stock.len()),
             orders: Orders::default(),
-            keys: Keys::new(rules.idempotency_window, key_hash_secret),
+            keys: Keys::new(rules.key_window(), key_hash_secret),
+            failed_keys: Keys::new(rules.failed_key_window(), key_hash_secret),
+            open: BTreeMap::new(),
             next_deadline: None,
+            next_removal: None,
             slots: Vec::new(),
         };
         for view in stock {
@@ -108,8 +128,8 @@ impl<S: Sizes> LomsState<S> {
         if self.next_deadline.is_some_and(|deadline| deadline <= *at) {
             self.expire_due(events);
         }
-        if self.keys.oldest_end().is_some_and(|end| end <= *at) {
-            self.keys.remove_some(*at);
+        if self.next_removal.is_some_and(|end| end <= *at) {
+            self.remove_some();
         }
         match command {
             Command::CreateOrder { user, demand, key } => {
@@ -184,21 +204,39 @@ impl<S: Sizes> LomsState<S> {
         }
     }
 
-    /// The order with this id.
+    /// The order with this id; `None` also for an order that is forgotten.
     #[must_use]
     pub fn order(&self, id: OrderId) -> Option<OrderView<'_, S>> {
-        self.orders.view(id.place()?)
+        self.order_at(id, self.now)
     }
 
-    /// All orders, by ascending id.
-    pub fn orders(&self) -> impl Iterator<Item = OrderView<'_, S>> {
-        self.orders.views()
-    }
-
-    /// How many orders are stored: the id of the last one.
+    /// As [`LomsState::order`], at a time that is not before that of the last command.
     #[must_use]
-    pub fn order_count(&self) -> u32 {
+    pub fn order_at(&self, id: OrderId, at: Timestamp) -> Option<OrderView<'_, S>> {
+        let (order, _) = kept(&self.orders, &self.rules, id, at)?;
+        self.orders.view(order)
+    }
+
+    /// All orders that are not forgotten, by ascending id.
+    pub fn orders(&self) -> impl Iterator<Item = OrderView<'_, S>> {
+        self.orders.views().filter(|order| {
+            let end = self.rules.kept_until(order.status(), order.updated());
+            end.is_none_or(|end| end > self.now)
+        })
+    }
+
+    /// How many orders were ever placed: the id of the last one.
+    #[must_use]
+    pub fn orders_placed(&self) -> u32 {
         self.orders.len()
+    }
+
+    /// What the stored orders and keys count for, in bytes; see [`Rules::max_bytes`]. Forgotten
+    /// ones count until they are removed, which happens at the latest when their room is needed.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let keys = self.keys.bytes().checked_add(self.failed_keys.bytes());
+        keys.and_then(|keys| keys.checked_add(self.orders.bytes())).expect("memory is smaller")
     }
 
     /// How many units of this SKU can still be reserved; `None` for a SKU without a stock record.
@@ -226,93 +264,23 @@ impl<S: Sizes> LomsState<S> {
 
     /// The idempotency keys that are remembered, oldest first, with the orders that they made.
     pub fn keys(&self) -> impl Iterator<Item = (OrderId, IdempotencyKey)> {
-        let remembered = self
-            .keys
-            .iter()
-            .filter(|(order, _)| !self.keys.is_forgotten(self.orders.at(*order).created, self.now));
-        remembered.map(|(order, key)| {
+        let mut keys = self.keys.remembered(self.now).peekable();
+        let mut failed = self.failed_keys.remembered(self.now).peekable();
+        let merged = std::iter::from_fn(move || match (keys.peek(), failed.peek()) {
+            (Some((order, _)), Some((failed_order, _))) if order > failed_order => failed.next(),
+            (None, _) => failed.next(),
+            (Some(_), _) => keys.next(),
+        });
+        merged.map(|(order, key)| {
             let key = IdempotencyKey::new(key).expect("stored keys are valid");
             (OrderId::at_place(order), key)
         })
     }
 
     #[inline(never)]
-    fn create(
-        &mut self,
-        user: UserId,
-        demand: &Demand,
-        key: Option<&IdempotencyKey>,
-        events: &mut Vec<Event>,
-    ) -> Result<Outcome, Rejection> {
-        let key = key.map(|key| (self.keys.hash(user, key), key));
-        if let Some(first) = key.and_then(|(hash, key)| self.remembered(user, hash, key)) {
-            return self.repeat(first, demand);
-        }
-        if !self.orders.has_room_for(demand) {
-            return Err(Rejection::Full);
-        }
-        self.slots.clear();
-        let enough = demand.lines().iter().all(|line| {
-            let slot = self.stock.find(line.sku);
-            self.slots.extend(slot);
-            slot.is_some_and(|slot| self.stock.available(slot) >= u64::from(line.count.get()))
-        });
-        // Nothing below can fail.
-        let order = self.orders.push(user, demand, self.now);
-        let id = OrderId::at_place(order);
-        self.emit_change(order, None, OrderStatus::New, Cause::Placement, self.now, events);
-        if let Some((hash, key)) = key {
-            self.keys.insert(hash, key, order, self.now);
-        }
-        if enough {
-            for (line, slot) in demand.lines().iter().zip(&self.slots) {
-                self.stock.reserve(*slot, line.count);
-            }
-            let (to, cause) = (OrderStatus::AwaitingPayment, Cause::Reservation);
-            self.set_status(order, to, cause, self.now, events);
-            Ok(Outcome::Reserved(id))
-        } else {
-            let shortages = self.fail(order, demand, events);
-            Ok(Outcome::OutOfStock { order: id, shortages })
-        }
-    }
-
-    /// Fails a new order for lack of stock, and returns its shortages.
-    #[inline(never)]
-    fn fail(&mut self, order: u32, demand: &Demand, events: &mut Vec<Event>) -> Vec<Shortage> {
-        let mut shortages = Vec::new();
-        for (line, place) in demand.lines().iter().zip(0..) {
-            let available = self.available(line.sku).unwrap_or(0);
-            if available < u64::from(line.count.get()) {
-                self.orders.push_shortage(order, place, available);
-                shortages.push(Shortage { sku: line.sku, requested: line.count, available });
-            }
-        }
-        self.set_status(order, OrderStatus::Failed, Cause::OutOfStock, self.now, events);
-        shortages
-    }
-
-    /// A create whose key is remembered: the first create's answer, or a refusal if the lines
-    /// differ.
-    fn repeat(&self, first: u32, demand: &Demand) -> Result<Outcome, Rejection> {
-        let view = self.orders.view(first).expect("the order of a key is stored");
-        let order = view.id();
-        if !view.lines().eq(demand.lines().iter().copied()) {
-            return Err(Rejection::KeyReused { order });
-        }
-        let answered = match view.status() {
-            OrderStatus::Failed => OrderStatus::Failed,
-            OrderStatus::New
-            | OrderStatus::AwaitingPayment
-            | OrderStatus::Paid
-            | OrderStatus::Cancelled => OrderStatus::AwaitingPayment,
-        };
-        Ok(Outcome::Repeated { order, answered, shortages: view.shortages().collect() })
-    }
-
-    #[inline(never)]
     fn pay(&mut self, id: OrderId, events: &mut Vec<Event>) -> Result<Outcome, Rejection> {
-        let (order, record) = self.orders.get(id).ok_or(Rejection::UnknownOrder(id))?;
+        let found = kept(&self.orders, &self.rules, id, self.now);
+        let (order, record) = found.ok_or(Rejection::UnknownOrder(id))?;
         match (record.status, record.cause) {
             (OrderStatus::AwaitingPayment, _) => {}
             (OrderStatus::Paid, _) => return Ok(Outcome::AlreadyPaid),
@@ -322,14 +290,23 @@ impl<S: Sizes> LomsState<S> {
             (status, _) => return Err(Rejection::NotAwaitingPayment { order: id, status }),
         }
         // Nothing below can fail.
-        self.orders.lines(record).for_each(|line| self.stock.deduct(line.sku, line.count));
+        match record.lines_within() {
+            Some((first, second)) => {
+                self.stock.deduct(first);
+                if let Some(second) = second {
+                    self.stock.deduct(second);
+                }
+            }
+            None => self.orders.lines(record).for_each(|line| self.stock.deduct(line)),
+        }
         self.set_status(order, OrderStatus::Paid, Cause::Payment, self.now, events);
         Ok(Outcome::Paid)
     }
 
     #[inline(never)]
     fn cancel(&mut self, id: OrderId, events: &mut Vec<Event>) -> Result<Outcome, Rejection> {
-        let (order, record) = self.orders.get(id).ok_or(Rejection::UnknownOrder(id))?;
+        let found = kept(&self.orders, &self.rules, id, self.now);
+        let (order, record) = found.ok_or(Rejection::UnknownOrder(id))?;
         match record.status {
             OrderStatus::AwaitingPayment => {}
             OrderStatus::Cancelled => return Ok(Outcome::AlreadyCancelled),
@@ -347,11 +324,16 @@ impl<S: Sizes> LomsState<S> {
         if rules == self.rules {
             return Outcome::RulesUnchanged;
         }
-        self.keys.set_window(self.now, rules.idempotency_window);
+        // What is forgotten under the present rules stays so.
+        while self.remove_forgotten(u32::MAX) {}
+        self.keys.set_window(self.now, rules.key_window());
+        self.failed_keys.set_window(self.now, rules.failed_key_window());
         self.rules = rules;
         self.rules_since = self.now;
         self.emit(self.now, Fact::Rules(rules), events);
+        self.count_open_orders();
         self.update_next_deadline();
+        self.update_next_removal();
         self.expire_due(events);
         Outcome::RulesChanged
     }
@@ -373,8 +355,16 @@ impl<S: Sizes> LomsState<S> {
     /// Cancels an order: what it reserved is available again.
     #[inline(always)]
     fn release(&mut self, order: u32, cause: Cause, at: Timestamp, events: &mut Vec<Event>) {
-        let lines = self.orders.lines(self.orders.at(order));
-        lines.for_each(|line| self.stock.release(line.sku, line.count));
+        let record = self.orders.at(order);
+        match record.lines_within() {
+            Some((first, second)) => {
+                self.stock.release(first);
+                if let Some(second) = second {
+                    self.stock.release(second);
+                }
+            }
+            None => self.orders.lines(record).for_each(|line| self.stock.release(line)),
+        }
         self.set_status(order, OrderStatus::Cancelled, cause, at, events);
     }
 
@@ -387,9 +377,16 @@ impl<S: Sizes> LomsState<S> {
         at: Timestamp,
         events: &mut Vec<Event>,
     ) {
-        let (from, oldest_changed) = self.orders.set_status(order, to, cause, at);
-        if oldest_changed {
+        let Changed { from, oldest_awaiting, first_finished } =
+            self.orders.set_status(order, to, cause, at);
+        if oldest_awaiting {
             self.update_next_deadline();
+        }
+        if first_finished {
+            self.next_removal = earlier(self.next_removal, self.rules.kept_until(to, at));
+        }
+        if self.rules.open_orders > 0 {
+            self.count_open_order(order, from, to);
         }
         self.emit_change(order, Some(from), to, cause, at, events);
     }
@@ -423,60 +420,18 @@ impl<S: Sizes> LomsState<S> {
     fn deadline(&self, order: u32) -> Option<Timestamp> {
         self.rules.deadline(self.orders.at(order).created, self.rules_since)
     }
-
-    /// The order that this user's key made, if the key is still remembered.
-    fn remembered(&self, user: UserId, hash: KeyHash, key: &IdempotencyKey) -> Option<u32> {
-        self.keys.find(hash, key, |order| {
-            let record = self.orders.at(order);
-            record.user == user && !self.keys.is_forgotten(record.created, self.now)
-        })
-    }
 }
 
-/// For `restore`.
-impl<S: Sizes> LomsState<S> {
-    pub(super) fn set_position(
-        &mut self,
-        rules_since: Timestamp,
-        now: Timestamp,
-        index: u64,
-        events: u64,
-    ) {
-        (self.rules_since, self.now, self.index, self.events) = (rules_since, now, index, events);
-    }
-
-    pub(super) fn restore_order(&mut self, order: Order) -> Result<(), &'static str> {
-        self.orders.restore(order)?;
-        self.update_next_deadline();
-        Ok(())
-    }
-
-    pub(super) fn restore_key(
-        &mut self,
-        order: OrderId,
-        key: &IdempotencyKey,
-    ) -> Result<(), &'static str> {
-        let (place, record) = self.orders.get(order).ok_or("a key belongs to no stored order")?;
-        if self.keys.newest_order().is_some_and(|newest| newest >= place) {
-            return Err("the keys are not in the order of their orders");
-        }
-        let hash = self.keys.hash(record.user, key);
-        self.keys.insert(hash, key, place, record.created);
-        Ok(())
-    }
-}
-
-/// For `invariants`.
-impl<S: Sizes> LomsState<S> {
-    pub(super) fn awaiting(&self) -> impl Iterator<Item = OrderId> {
-        self.orders.awaiting().map(OrderId::at_place)
-    }
-
-    pub(super) fn oldest_deadline(&self) -> Option<Timestamp> {
-        self.orders.oldest_awaiting().and_then(|order| self.deadline(order))
-    }
-
-    pub(super) fn key_index_is_sound(&self) -> bool {
-        self.keys.indexed() == self.keys.len()
-    }
+/// The order with this id, unless it is forgotten at this time.
+#[inline(always)]
+fn kept<'a, S: Sizes>(
+    orders: &'a Orders<S>,
+    rules: &Rules,
+    id: OrderId,
+    at: Timestamp,
+) -> Option<(u32, &'a OrderRecord)> {
+    orders.get(id).filter(|(_, record)| {
+        let end = rules.kept_until(record.status, record.updated);
+        end.is_none_or(|end| end > at)
+    })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::command::Line;
 use super::ids::{Count, Sku};
 use super::storage::{Sizes, Slot, Table};
 
@@ -127,14 +128,14 @@ impl<S: Sizes> Stock<S> {
 
     /// Releases units that were reserved for an order.
     #[inline(always)]
-    pub(super) fn release(&mut self, sku: Sku, count: Count) {
+    pub(super) fn release(&mut self, Line { sku, count }: Line) {
         let units = self.reserved_units(sku);
         units.reserved = subtract(units.reserved, count);
     }
 
     /// Deducts units that were reserved for an order.
     #[inline(always)]
-    pub(super) fn deduct(&mut self, sku: Sku, count: Count) {
+    pub(super) fn deduct(&mut self, Line { sku, count }: Line) {
         let units = self.reserved_units(sku);
         units.reserved = subtract(units.reserved, count);
         units.total = subtract(units.total, count);

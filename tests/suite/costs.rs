@@ -23,6 +23,7 @@ struct Counted;
 
 impl Sizes for Counted {
     const FIRST_CHUNK_LOG: u32 = Shipped::FIRST_CHUNK_LOG;
+    const PAGE_LOG: u32 = Shipped::PAGE_LOG;
     const QUEUE_CHUNK: u32 = Shipped::QUEUE_CHUNK;
     const BYTES_CHUNK: u32 = Shipped::BYTES_CHUNK;
     const WORD_LOG: u32 = Shipped::WORD_LOG;
@@ -72,6 +73,9 @@ fn rules(timeout: u64, window: u64) -> Rules {
     Rules {
         payment_timeout: Span::from_nanos(timeout),
         idempotency_window: Span::from_nanos(window),
+        keep: Span::from_nanos(50_000),
+        keep_failed: Span::from_nanos(10_000),
+        ..Rules::default()
     }
 }
 

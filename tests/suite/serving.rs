@@ -169,11 +169,11 @@ async fn refusal_of_a_failed_create_stays_small() {
     );
 }
 
-/// Calls alone would need too much memory to cause this refusal.
+/// Calls alone would take too long to cause this refusal.
 #[test]
-fn full_state_is_refused_with_no_room() {
+fn state_without_free_ids_is_refused_with_no_room() {
     let shown = render(&Status::from(Rejection::Full));
-    assert_eq!(shown, "ResourceExhausted NO_ROOM []: there is no room for another order");
+    assert_eq!(shown, "ResourceExhausted NO_ROOM []: there is no id for another order");
 }
 
 /// Starts a create without its message, which the caller sends.

@@ -78,7 +78,7 @@ fn a_failure_is_shrunk_and_its_plan_can_be_replayed() {
     let output = sim(&["--seed", "1", "--bug", "failed-shown-awaiting"]);
     assert_eq!(output.status.code(), Some(1));
     let report = String::from_utf8(output.stdout).unwrap();
-    assert!(report.starts_with("FAIL seed 1, generator 4: "), "{report}");
+    assert!(report.starts_with("FAIL seed 1, generator 5: "), "{report}");
     // The report contains the plan, which fails in the same way.
     let plan = report.split_once("\nplan v1\n").unwrap().1.split("\n\n").next().unwrap();
     let mut replay = Command::new(env!("CARGO_BIN_EXE_sim"))

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use loms::config::keys::{KEYS, Key};
 use loms::grpc::proto::loms_client::LomsClient;
-use loms::grpc::proto::{OrderCreateResponse, OrderInfoRequest, StocksInfoRequest};
+use loms::grpc::proto::{
+    OrderCreateResponse, OrderInfoRequest, OrderPayRequest, StocksInfoRequest,
+};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -88,6 +90,11 @@ fn probe(key: &Key, place: &Place) -> Probe {
             ("1ns".into(), ["awaiting payment".into(), "cancelled PAYMENT_TIMEOUT".into()])
         }
         "orders.idempotency_window" => ("0".into(), ["one order".into(), "two orders".into()]),
+        "orders.keep" => ("1ns".into(), ["paid".into(), "NotFound".into()]),
+        "orders.keep_failed" => ("1ns".into(), ["failed".into(), "NotFound".into()]),
+        "orders.retry_failed" => ("retry".into(), ["one order".into(), "two orders".into()]),
+        "orders.max_bytes" => ("60".into(), ["two orders".into(), "ResourceExhausted".into()]),
+        "limits.open_orders" => ("1".into(), ["two orders".into(), "ResourceExhausted".into()]),
         "orders.failed_create" => {
             ("failed_precondition".into(), ["Ok failed".into(), "FailedPrecondition".into()])
         }
@@ -133,16 +140,32 @@ fn observe(key: &Key, given: &[(Source, &str)], place: &Place) -> String {
                 ["2", "3", "1000", "1001"].iter().copied().filter(|l| accepts(l)).collect();
             format!("{} lines", accepted.join(", "))
         }
-        "orders.payment_timeout" => {
-            let order_id = server.create(&["1002:1"]).unwrap().order_id;
-            let info =
-                server.call(async |loms| loms.order_info(OrderInfoRequest { order_id }).await);
-            let info = info.unwrap().into_inner();
-            format!("{} {}", info.status, info.reason).trim().to_owned()
-        }
+        "orders.payment_timeout" => server.status(server.create(&["1002:1"]).unwrap().order_id),
         "orders.idempotency_window" => {
             let [first, second] = [(); 2].map(|()| server.create(&["1002:1", "key=k"]).unwrap());
             if first == second { "one order" } else { "two orders" }.to_owned()
+        }
+        "orders.keep" => {
+            let order_id = server.create(&["1002:1"]).unwrap().order_id;
+            let paid = server.call(async |loms| loms.order_pay(OrderPayRequest { order_id }).await);
+            paid.unwrap();
+            server.status(order_id)
+        }
+        "orders.keep_failed" => {
+            let order = server.create(&["1002:1000000"]).unwrap();
+            server.status(order.order_id).replace(" OUT_OF_STOCK", "")
+        }
+        "orders.retry_failed" => {
+            let words = ["1002:1000000", "key=k"];
+            let [first, second] = [(); 2].map(|()| server.create(&words).unwrap().order_id);
+            if first == second { "one order" } else { "two orders" }.to_owned()
+        }
+        "orders.max_bytes" | "limits.open_orders" => {
+            server.create(&["1002:1"]).unwrap();
+            match server.create(&["1002:1"]) {
+                Ok(_) => "two orders".to_owned(),
+                Err(refusal) => format!("{:?}", refusal.code()),
+            }
         }
         "orders.failed_create" => match server.create(&["1002:1000000"]) {
             Ok(created) => format!("Ok {}", created.status),
@@ -224,6 +247,17 @@ impl Server {
     fn create(&self, words: &[&str]) -> Result<OrderCreateResponse, Status> {
         let request = create_request(&[&["user=7"], words].concat());
         self.call(async |loms| loms.order_create(request).await.map(tonic::Response::into_inner))
+    }
+
+    /// The status of an order and its reason, or the code of the refusal.
+    fn status(&self, order_id: i64) -> String {
+        match self.call(async |loms| loms.order_info(OrderInfoRequest { order_id }).await) {
+            Ok(info) => {
+                let info = info.into_inner();
+                format!("{} {}", info.status, info.reason).trim().to_owned()
+            }
+            Err(refusal) => format!("{:?}", refusal.code()),
+        }
     }
 
     /// How many of this many connections are answered while all of them are open.

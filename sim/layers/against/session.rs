@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::compare::{Facet, differences};
 use super::situation::Situation;
 use crate::layers::wire::{self, Received, Reply};
-use crate::model::contract::{Answer, Call};
+use crate::model::contract::{Answer, Call, Limits};
 use crate::model::{ContainerSizes, Model, World};
 use crate::plan::{CreatedOrders, KeyText, Op, Step};
 use crate::progress;
@@ -98,6 +98,7 @@ impl Session {
             stock,
             payment_timeout: 0,
             idempotency_window: u64::MAX,
+            limits: Limits::default(),
             max_lines: MAX_LINES,
             sizes: ContainerSizes::Shipped,
         }

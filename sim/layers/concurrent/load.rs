@@ -23,6 +23,7 @@ use super::history::CallRecord;
 use crate::check::subject::Subject;
 use crate::layers::service::{ManualClock, options};
 use crate::layers::wire;
+use crate::model::contract::Limits;
 use crate::model::{ContainerSizes, World};
 use crate::plan::rng::{Domain, Draws, Purpose, Weights};
 use crate::plan::{Key, KeyText, Kind, Op, Step, Target};
@@ -50,8 +51,14 @@ impl Load {
     pub(crate) fn busy(clients: u32, calls: u32, seed: u64) -> Self {
         let stock = vec![(1, 1 << 32, 0), (2, 5_000, 70), (3, 40, 10), (4, 3, 0)];
         let sizes = ContainerSizes::Shipped;
-        let world =
-            World { stock, payment_timeout: 3_000, idempotency_window: 5_000, max_lines: 4, sizes };
+        let world = World {
+            stock,
+            payment_timeout: 3_000,
+            idempotency_window: 5_000,
+            max_lines: 4,
+            limits: Limits::default(),
+            sizes,
+        };
         Self { world, clients: clients.max(1), calls, seed, sharing: 1, stop_at: u64::MAX }
     }
 

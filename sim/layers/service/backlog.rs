@@ -3,6 +3,7 @@
 
 use super::fault_schedule::{FaultSchedule, NetworkFault, ScheduledFault};
 use super::server::SHIPPED_EXPIRY_STEP;
+use crate::model::contract::Limits;
 use crate::model::{ContainerSizes, World};
 use crate::plan::rng::{Domain, Draws, Purpose};
 use crate::plan::{Key, Op, Plan, Step, Target};
@@ -25,6 +26,7 @@ pub(crate) fn of(seed: u64) -> (Plan, FaultSchedule) {
         stock: vec![(1, 1 << 40, 0), (2, 20_000, 0)],
         payment_timeout: 600 * SECOND,
         idempotency_window: 86_400 * SECOND,
+        limits: Limits::default(),
         max_lines: 10,
         sizes: ContainerSizes::Shipped,
     };

@@ -16,7 +16,7 @@ use crate::check::failure::{Failure, Oracle, Signature};
 use crate::check::subject::rules;
 use crate::coverage::counts::Counts;
 use crate::layers::wire::{Received, expected};
-use crate::model::contract::{Answer, Call};
+use crate::model::contract::{Answer, Call, Limits};
 use crate::model::{Model, World};
 use crate::mutation::injected::{InjectedFaults, SimulatorFault};
 use crate::plan::{CreatedOrders, KeyText, Kind, Op, Step};
@@ -271,11 +271,10 @@ impl ServiceChecker {
         &mut self,
         clock: u64,
         number: u32,
-        timeout: u64,
-        window: u64,
+        (timeout, window, limits): (u64, u64, Limits),
         server: &Sequencer,
     ) -> Verdict {
-        let call = Call::ChangeRules { timeout, window };
+        let call = Call::ChangeRules { timeout, window, limits };
         let sent = SentCall { number, call };
         if !self.must_wait(clock, call) {
             let present = server.present().ok();
@@ -283,7 +282,7 @@ impl ServiceChecker {
             else {
                 return self.not_answered(Compared::RulesChanged, sent, false, "a backlog");
             };
-            let changed = present.submit(Command::ChangeRules(rules(timeout, window)));
+            let changed = present.submit(Command::ChangeRules(rules(timeout, window, limits)));
             changed.value.expect("a change of the rules is never refused");
             let answer = self.model.answer(self.time_of(clock, call), call);
             self.counts.note(Kind::Rules, &answer);

@@ -6,6 +6,7 @@ use std::fmt::{self, Display};
 use loms::grpc::service::{FailedCreate, ServiceOptions};
 
 use crate::model::World;
+use crate::model::contract::Limits;
 use crate::plan::generator::plan_of;
 use crate::plan::rng::{Domain, Draws, Purpose, Weights};
 use crate::plan::workload::{Units, Workload};
@@ -140,6 +141,8 @@ pub(super) fn wide(seed: u64, workload: &Workload, length: u32) -> Option<(Plan,
     let mut workload = workload.clone();
     workload.world.stock = (0..skus).map(record).collect();
     workload.world.max_lines = u32::from(max_lines);
+    // Room for such orders.
+    workload.world.limits = Limits::default();
     workload.lines = u64::from(max_lines);
     workload.units = Weights::new(units);
     workload.kinds = Weights::new(kinds);

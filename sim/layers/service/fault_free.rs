@@ -78,9 +78,9 @@ impl FaultFreeRun {
         if call == Call::Tick {
             return self.checker.tick(at, step.number, &self.server.sequencer);
         }
-        if let Call::ChangeRules { timeout, window } = call {
+        if let Call::ChangeRules { timeout, window, limits } = call {
             let server = &self.server.sequencer;
-            return self.checker.change_rules(at, step.number, timeout, window, server);
+            return self.checker.change_rules(at, step.number, (timeout, window, limits), server);
         }
         let had_deadline = self.checker.model.next_deadline().is_some();
         let received = call_now(&mut self.client, call);

@@ -261,8 +261,8 @@ impl<'a> FaultyRun<'a> {
         let faults = AttemptFaults::of(self.schedule.faults_of(step.number, attempt));
         self.fail_server(&faults)?;
         let (clock, server) = (self.clock(), &self.server.sequencer);
-        if let Op::Rules { timeout, window } = step.op {
-            self.checker.change_rules(clock, step.number, timeout, window, server)?;
+        if let Op::Rules { timeout, window, limits } = step.op {
+            self.checker.change_rules(clock, step.number, (timeout, window, limits), server)?;
             self.resolve(client);
             return Ok(());
         }

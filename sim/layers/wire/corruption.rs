@@ -39,7 +39,7 @@ corruptions! {
     Field,
     /// The description of the BadRequest.
     Description,
-    /// The delay of the RetryInfo.
+    /// The delay of the RetryInfo during a backlog.
     RetryDelay,
     /// One more detail.
     OneMoreDetail,
@@ -104,7 +104,7 @@ impl Corruption {
             }
             (Self::Field, _, Some((field, _))) => field.push('s'),
             (Self::Description, _, Some((_, description))) => drop(description.pop()),
-            (Self::RetryDelay, _, _) => {
+            (Self::RetryDelay, Some(info), _) if info.reason == "CATCHING_UP" => {
                 status.retry_after = status.retry_after.map(|delay| delay + 1);
             }
             (Self::OneMoreDetail, _, _) => details.other += 1,

@@ -13,6 +13,9 @@ use crate::words::counted;
 /// The most shortages among the details of a refusal.
 pub(crate) const MOST_SHORTAGES: usize = 150;
 
+/// The delay of the RetryInfo of a user with too many open orders, in nanoseconds.
+const OPEN_ORDERS_DELAY: u64 = 10_000_000_000;
+
 /// The delay of the RetryInfo of a server with a backlog, in nanoseconds.
 const RETRY_DELAY: u64 = 50_000_000;
 
@@ -97,6 +100,16 @@ fn refused(call: Call<'_>, refusal: Refusal, options: ServiceOptions) -> ErrorSt
                 let facts = [("order_id", order.to_string()), ("status", status)];
                 with_info(code, message, reason, facts)
             }
+            (Refusal::NoRoom, _) => {
+                with_info(code, message, reason, [("limit", "orders.max_bytes".to_owned())])
+            }
+            (Refusal::TooManyOpenOrders, _) => {
+                let facts = [("limit", "limits.open_orders".to_owned())];
+                let mut status = with_info(code, message, reason, facts);
+                status.retry_after = Some(OPEN_ORDERS_DELAY);
+                status.details.retry_info = 1;
+                status
+            }
             (_, Call::Stock(sku)) => with_info(code, message, reason, [("sku", sku.to_string())]),
             _ => with_info(code, message, reason, []),
         };
@@ -144,6 +157,13 @@ fn message(call: Call<'_>, refusal: Refusal, max_lines: u16) -> String {
         }
         (Refusal::IdempotencyKeyReused(order), _) => {
             format!("the idempotency key made order {order}, which has other lines")
+        }
+        (Refusal::NoRoom, _) => {
+            "orders and keys take all the room that they may take (orders.max_bytes)".to_owned()
+        }
+        (Refusal::TooManyOpenOrders, _) => {
+            "as many orders of the user await payment as are allowed (limits.open_orders)"
+                .to_owned()
         }
         // Only a planted bug refuses a call in a way that the contract does not know.
         _ => format!("no message: {refusal}"),

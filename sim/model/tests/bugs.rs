@@ -51,6 +51,38 @@ const PROGRAMS: &[(Bug, &str)] = &[
         Bug::RulesBringKeysBack,
         "world 1=9/0 timeout=0 window=10; create 1 1:1 key=a; @20 rules 0 50; create 1 1:1 key=a",
     ),
+    (Bug::ForgottenEarly, "world 1=9/0 timeout=0 window=0 keep=10; create 1 1:1; pay 1; @9 info 1"),
+    (Bug::ForgottenLate, "world 1=9/0 timeout=0 window=0 keep=10; create 1 1:1; pay 1; @10 info 1"),
+    (
+        Bug::KeptFromCreate,
+        "world 1=9/0 timeout=0 window=0 keep=10; create 1 1:1; @5 pay 1; @10 info 1",
+    ),
+    (
+        Bug::FailedKeptAsOthers,
+        "world 1=9/0 timeout=0 window=0 keep=10 keep_failed=5; create 1 1:99; @5 info 1",
+    ),
+    (
+        Bug::PaidKeptForGood,
+        "world 1=9/0 timeout=0 window=0 keep=10; create 1 1:1; pay 1; @10 info 1",
+    ),
+    (
+        Bug::RulesBringOrdersBack,
+        "world 1=9/0 timeout=0 window=0 keep=10; create 1 1:1; pay 1; @10 rules 0 0; info 1",
+    ),
+    (
+        Bug::KeyOutlivesOrder,
+        "world 1=9/0 timeout=0 keep=10; create 1 1:1 key=a; @10 create 1 1:1 key=a",
+    ),
+    (Bug::RetryIgnored, "world 1=9/0 retry_failed=true; create 1 1:99 key=a; create 1 1:99 key=a"),
+    (Bug::RoomOneByteLess, "world 1=9/0 max_bytes=56; create 1 1:1"),
+    (
+        Bug::RoomNeverComesBack,
+        "world 1=9/0 keep_failed=10 max_bytes=60; create 1 1:99; @10 create 1 1:1",
+    ),
+    (Bug::KeysTakeNoRoom, "world 1=9/0 max_bytes=60; create 1 1:1 key=a"),
+    (Bug::FailedLinesAsOthers, "world 1=9/0 max_bytes=56; create 1 1:99"),
+    (Bug::OpenOrdersOneMore, "world 1=9/0 open_orders=1; create 1 1:1; create 1 1:1"),
+    (Bug::OpenOrdersOfAllUsers, "world 1=9/0 open_orders=1; create 1 1:1; create 2 1:1"),
     (Bug::KeyForWrongUser, "create 1 1:1 key=a; create 2 1:1 key=a"),
     (Bug::KeyForgottenOnFailure, "create 1 1:9 key=a; create 1 1:9 key=a"),
     (Bug::KeyForgottenEarly, "create 1 1:1 key=a; @999 create 1 1:1 key=a"),

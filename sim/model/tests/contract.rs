@@ -284,3 +284,91 @@ fn stock_near_the_end_of_u64() {
         ",
     );
 }
+
+#[test]
+fn an_order_is_forgotten_some_time_after_it_ended() {
+    story(
+        "
+        world 1=10/0 timeout=100 window=1000 keep=50 keep_failed=20
+        create 3 1:1 key=a      => order 1 awaiting
+        create 3 1:99 key=b     => order 2 failed, short 1: 99 of 9
+        @5 pay 1                => ok
+        @19 create 3 1:99 key=b => order 2 failed, short 1: 99 of 9
+        @20 info 2              => refused: OrderNotFound
+        create 3 1:99 key=b     => order 3 failed, short 1: 99 of 9
+        @49 create 3 1:1 key=a  => order 1 awaiting
+        @54 pay 1               => ok
+        @55 info 1              => refused: OrderNotFound
+        pay 1                   => refused: OrderNotFound
+        cancel 1                => refused: OrderNotFound
+        stock 1                 => 9
+        create 3 1:1 key=a      => order 4 awaiting
+        @205 info 4             => refused: OrderNotFound
+        stock 1                 => 9
+        ",
+    );
+}
+
+#[test]
+fn a_forgotten_order_stays_forgotten() {
+    story(
+        "
+        world 1=10/0 timeout=0 window=1000 keep=50
+        create 3 1:1         => order 1 awaiting
+        create 3 1:1         => order 2 awaiting
+        pay 1                => ok
+        @40 pay 2            => ok
+        @50 rules 0 1000     => ok
+        info 1               => refused: OrderNotFound
+        @999 info 2          => paid None, user 3, 1:1, created @0, set @40
+        ",
+    );
+}
+
+#[test]
+fn a_failed_create_can_be_retried() {
+    story(
+        "
+        world 1=1/0 timeout=100 window=1000 retry_failed=true
+        create 3 1:2 key=a   => order 1 failed, short 1: 2 of 1
+        create 3 1:2 key=a   => order 2 failed, short 1: 2 of 1
+        create 3 1:1 key=a   => order 3 awaiting
+        create 3 1:1 key=a   => order 3 awaiting
+        info 1               => failed OutOfStock, user 3, 1:2, created @0, set @0, short 1: 2 of 1
+        ",
+    );
+}
+
+#[test]
+fn orders_and_keys_take_room() {
+    story(
+        "
+        world 1=9/0 2=9/0 timeout=0 window=30 keep=50 keep_failed=50 max_bytes=166
+        create 3 1:1 key=abc => order 1 awaiting
+        create 3 1:1 2:1     => refused: NoRoom
+        create 3 1:99        => refused: NoRoom
+        create 3 1:1 key=abc => order 1 awaiting
+        @30 create 3 1:99    => order 2 failed, short 1: 99 of 8
+        pay 1                => ok
+        @79 create 3 1:1     => refused: NoRoom
+        @80 create 3 1:1 2:1 => order 3 awaiting
+        ",
+    );
+}
+
+#[test]
+fn a_user_has_only_so_many_open_orders() {
+    story(
+        "
+        world 1=9/0 timeout=100 window=1000 open_orders=2
+        create 3 1:1 key=a   => order 1 awaiting
+        create 3 1:1         => order 2 awaiting
+        create 3 1:1         => refused: TooManyOpenOrders
+        create 3 1:99        => refused: TooManyOpenOrders
+        create 3 1:1 key=a   => order 1 awaiting
+        create 4 1:1         => order 3 awaiting
+        pay 1                => ok
+        @100 create 3 1:1    => order 4 awaiting
+        ",
+    );
+}

@@ -1,6 +1,6 @@
 //! Laws on long random programs: the audit passes, and no planted bug panics.
 
-use super::{Answer, Bug, Call, ContainerSizes, Model, World, parse, run};
+use super::{Answer, Bug, Call, ContainerSizes, Limits, Model, World, parse, run};
 
 /// A fixed pseudorandom sequence; its quality does not matter here.
 struct Stream(u64);
@@ -18,9 +18,13 @@ fn worlds() -> Vec<World> {
         payment_timeout,
         idempotency_window,
         max_lines: 5,
+        limits: Limits::default(),
         sizes: ContainerSizes::Shipped,
     };
+    let limits =
+        Limits { keep: 60, keep_failed: 30, retry_failed: false, max_bytes: 900, open_orders: 3 };
     vec![
+        World { limits, ..world(&[(2, 5, 1), (1, 900, 0), (3, 200, 20)], 40, 90) },
         world(&[(2, 5, 1), (1, 0, 0), (3, 200, 20)], 40, 90),
         world(&[(1, u64::MAX, 0), (2, u64::MAX, u64::MAX - 7)], 0, 0),
         world(&[(3, 65_600, 3), (2, 1 << 33, 1)], u64::MAX, u64::MAX),

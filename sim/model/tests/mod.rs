@@ -7,7 +7,7 @@ mod contract;
 mod laws;
 
 use super::{Bug, ContainerSizes, Model, World};
-use crate::model::contract::{Answer, Call, OrderInfo, Shortage, Status};
+use crate::model::contract::{Answer, Call, Limits, OrderInfo, Shortage, Status};
 
 /// Runs the program and compares every answer with the expected one.
 #[track_caller]
@@ -36,6 +36,7 @@ fn parse(text: &str) -> (World, Vec<Line>) {
         payment_timeout: 100,
         idempotency_window: 1000,
         max_lines: 4,
+        limits: Limits::default(),
         sizes: ContainerSizes::Shipped,
     };
     let mut lines = Vec::new();
@@ -58,6 +59,7 @@ fn read_world(world: &mut World, words: &str) {
             "timeout" => world.payment_timeout = value.parse().unwrap(),
             "window" => world.idempotency_window = value.parse().unwrap(),
             "max" => world.max_lines = value.parse().unwrap(),
+            limit if read_limit(&mut world.limits, limit, value) => {}
             sku => {
                 let (total, base) = value.split_once('/').unwrap();
                 world.stock.push((
@@ -68,6 +70,19 @@ fn read_world(world: &mut World, words: &str) {
             }
         }
     }
+}
+
+/// Reads a limit. Returns whether the name is one.
+fn read_limit(limits: &mut Limits, name: &str, value: &str) -> bool {
+    match name {
+        "keep" => limits.keep = value.parse().unwrap(),
+        "keep_failed" => limits.keep_failed = value.parse().unwrap(),
+        "retry_failed" => limits.retry_failed = value.parse().unwrap(),
+        "max_bytes" => limits.max_bytes = value.parse().unwrap(),
+        "open_orders" => limits.open_orders = value.parse().unwrap(),
+        _ => return false,
+    }
+    true
 }
 
 fn run(model: &mut Model, lines: &[Line]) -> Vec<String> {
@@ -110,7 +125,11 @@ fn call(model: &mut Model, at: &mut u64, text: &str) -> Answer {
         "tick" => model.answer(*at, Call::Tick),
         "rules" => {
             let (timeout, window) = (number().parse().unwrap(), number().parse().unwrap());
-            model.answer(*at, Call::ChangeRules { timeout, window })
+            let mut limits = Limits::default();
+            for (name, value) in words.map(|word| word.split_once('=').unwrap()) {
+                assert!(read_limit(&mut limits, name, value), "no limit {name:?}");
+            }
+            model.answer(*at, Call::ChangeRules { timeout, window, limits })
         }
         name => panic!("no call {name:?}"),
     }

@@ -23,20 +23,10 @@ impl<T, S: Sizes> Default for Arena<T, S> {
 }
 
 impl<T, S: Sizes> Arena<T, S> {
-    /// How many entries there are.
-    pub(in super::super) fn len(&self) -> u32 {
-        self.len
-    }
-
-    /// Whether another entry can be added.
-    pub(in super::super) fn has_room(&self) -> bool {
-        self.len < u32::MAX
-    }
-
     /// Adds an entry and returns its place.
     pub(in super::super) fn push(&mut self, value: T) -> u32 {
         let place = self.len;
-        self.len = place.checked_add(1).expect("callers check has_room first");
+        self.len = place.checked_add(1).expect("callers add at most 2³² − 1 entries");
         S::visit();
         // Only the first place of a chunk can lack its chunk.
         let (chunk, within) = Self::locate(place);
@@ -119,7 +109,6 @@ mod tests {
                 let middle = place / 2;
                 *arena.at_mut(middle) *= 3;
                 expected[size(middle)] *= 3;
-                assert_eq!(arena.len(), place + 1);
                 assert_eq!(arena.at(place), &expected[size(place)]);
                 if place.is_multiple_of(500) {
                     assert!(arena.iter().eq(&expected));

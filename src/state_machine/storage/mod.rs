@@ -4,6 +4,7 @@
 //! | module | content |
 //! |---|---|
 //! | `arena` | a list that only grows |
+//! | `pages` | a list that grows at the back, and frees the pages that are no longer used |
 //! | `queue` | a list that grows at the back and shrinks at the front |
 //! | `bitset` | a set of places that finds its first member without a scan |
 //! | `table` | a hash table of fixed size, and an ordered map for later entries |
@@ -13,6 +14,7 @@
 mod arena;
 mod bitset;
 mod hash;
+mod pages;
 mod queue;
 mod sizes;
 mod table;
@@ -22,6 +24,7 @@ pub(super) mod testing;
 pub(super) use arena::Arena;
 pub(super) use bitset::BitSet;
 pub(super) use hash::{Buckets, little_endian, scramble};
+pub(super) use pages::Pages;
 pub(super) use queue::{ByteQueue, Queue};
 pub use sizes::{Shipped, Sizes, Tiny};
 pub(super) use table::{Slot, Table};

@@ -8,6 +8,9 @@ pub trait Sizes: Clone + Copy + Default + fmt::Debug + Send + Sync + 'static {
     /// Entries in the first chunk of an arena, as a power of two. Small, because most states in
     /// tests are small.
     const FIRST_CHUNK_LOG: u32;
+    /// Entries in a page of a list that frees its memory, as a power of two. A page is freed when
+    /// the last of its entries is released, so an entry that stays can hold the memory of a page.
+    const PAGE_LOG: u32;
     /// Entries in a chunk of a queue.
     const QUEUE_CHUNK: u32;
     /// Bytes in a chunk of a queue of byte strings: at least 256, a key of 255 bytes and its
@@ -32,6 +35,7 @@ pub struct Shipped;
 
 impl Sizes for Shipped {
     const FIRST_CHUNK_LOG: u32 = 4;
+    const PAGE_LOG: u32 = 10;
     const QUEUE_CHUNK: u32 = 1 << 12;
     const BYTES_CHUNK: u32 = 1 << 12;
     const WORD_LOG: u32 = 6;
@@ -46,6 +50,7 @@ pub struct Tiny;
 
 impl Sizes for Tiny {
     const FIRST_CHUNK_LOG: u32 = 0;
+    const PAGE_LOG: u32 = 1;
     const QUEUE_CHUNK: u32 = 2;
     const BYTES_CHUNK: u32 = 260;
     const WORD_LOG: u32 = 1;

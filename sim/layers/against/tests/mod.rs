@@ -23,6 +23,7 @@ use tonic::{Code, Request, Response, Status, async_trait};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
+use crate::model::contract::Limits;
 use crate::model::{ContainerSizes, World};
 use crate::mutation::planted_bugs::Bug;
 
@@ -227,7 +228,8 @@ fn default_world() -> World {
     let stock = stock.collect();
     let (payment_timeout, idempotency_window) = (0, u64::MAX);
     let sizes = ContainerSizes::Shipped;
-    World { stock, payment_timeout, idempotency_window, max_lines: 1_000, sizes }
+    let limits = Limits::default();
+    World { stock, payment_timeout, idempotency_window, max_lines: 1_000, limits, sizes }
 }
 
 /// Checks a server made of the model, with a planted bug.
