@@ -26,6 +26,7 @@ use crate::check::behavior::{Behavior, Keys, OLD, behavior, keys_after};
 use crate::check::checker::Checker;
 use crate::check::compared::Compared;
 use crate::check::failure::Failure;
+use crate::check::swarm::catch_panic;
 use crate::clock::Stopwatch;
 use crate::model::contract::Limits;
 use crate::model::{ContainerSizes, World};
@@ -297,8 +298,8 @@ impl Search {
         let _watched = self.watched(&steps, Arc::clone(&tried));
         let here = self.replay(&steps);
         let failed = |steps: &[Step], failure| (self.plan(steps), failure);
-        let audited =
-            here.clone().audit(Compared::OrdersInState).map_err(|failure| failed(&steps, failure));
+        let audited = catch_panic(&mut here.clone(), |here| here.audit(Compared::OrdersInState));
+        let audited = audited.map_err(|failure| failed(&steps, failure));
         let mut expanded = Expanded { audited, next: Vec::new(), checked: 0, failed: None };
         let mut checker = here.clone();
         let commands = if deeper { self.commands.len() } else { 0 };
@@ -313,7 +314,7 @@ impl Search {
             let step = steps.last().expect("it was just pushed");
             let before = checker.subject.state.events();
             expanded.checked += 1;
-            if let Err(failure) = checker.step(step) {
+            if let Err(failure) = catch_panic(&mut checker, |checker| checker.step(step)) {
                 expanded.failed = Some(failed(&steps, failure));
                 return expanded;
             }
