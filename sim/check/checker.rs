@@ -7,7 +7,7 @@
 //! | | the transitions: numbered without gaps, and consistent with the statuses of the orders |
 //! | steps 64, 1,024, 16,384 | the digest: it changes if and only if there is an event |
 //! | the same steps, the end, and around | every order, the whole stock; the invariants of both |
-//! | 1,024, 2,048 ... orders | sides |
+//! | 1,024, 2,048 ... orders | sides; a restored state is the same; an earlier entry is refused |
 //! | the end | every order reaches a final status, and only the opening reservation is left |
 //!
 //! The stock is compared as a whole, unless there are many SKUs: see [`state`].
@@ -393,6 +393,8 @@ impl<S: Sizes> Checker<S> {
         if let Some(violation) = self.injected.alter(Compared::ModelAudit, violation, wrong) {
             return self.fail(Compared::ModelAudit, None, String::new(), violation);
         }
+        self.compare_earlier_entry()?;
+        self.compare_restored()?;
         for order in (1..).take(self.orders.len()) {
             if !self.agrees_on_order(at, order) {
                 let (actual, expected) = self.both_orders(order);

@@ -103,6 +103,10 @@ compared! {
         Invariants,
         /// The audit of the model.
         ModelAudit,
+        /// An entry that is earlier than the last one is refused.
+        EarlierEntry,
+        /// The digest of a state that was restored from the parts of this one.
+        RestoredDigest,
         /// Every order, after some steps.
         OrdersAtStep,
         /// Every order, at some numbers of orders.

@@ -121,9 +121,10 @@ impl Oracle {
             | C::HasIndex
             | C::IndexInOrder
             | C::RealTime
+            | C::EarlierEntry
             | C::StoppedEntries
             | C::StoppedTime => Self::Index,
-            C::DigestWithoutEvent | C::EventWithoutDigest => Self::Digest,
+            C::DigestWithoutEvent | C::EventWithoutDigest | C::RestoredDigest => Self::Digest,
             C::Invariants | C::ModelAudit | C::ServerInvariants | C::StoppedInvariants => {
                 Self::Invariant
             }

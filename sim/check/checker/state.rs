@@ -1,10 +1,14 @@
-//! The comparisons of the state after a command: the stock, the deadlines and counts, the digest.
+//! The comparisons of the state after a command: the stock, the deadlines and counts, the digest;
+//! and those of the whole state: what an earlier entry and a restore do.
 
-use loms::state_machine::{Digest, Fact, Sizes, Sku, StockView, Transition};
+use loms::state_machine::{
+    Command, Digest, Entry, Fact, LomsState, Outcome, Rejection, Sizes, Sku, StockView, Timestamp,
+    Transition,
+};
 
 use super::{Checker, Comparison, Verdict};
 use crate::check::compared::Compared;
-use crate::check::subject::Subject;
+use crate::check::subject::{KEY_HASH_SECRET, Subject};
 use crate::model::OrderFields;
 use crate::model::contract::{Answer, Call};
 
@@ -166,6 +170,39 @@ impl<S: Sizes> Checker<S> {
         };
         let expected = format!("there are events: {}", !self.subject.events.is_empty());
         self.fail(compared, Some(comparison), actual.to_owned(), expected)
+    }
+
+    /// An entry that is earlier than the last one is refused, whatever its command is.
+    pub(super) fn compare_earlier_entry(&mut self) -> Verdict {
+        let now = self.subject.state.now();
+        let Some(at) = now.as_nanos().checked_sub(1).map(Timestamp::from_nanos) else {
+            return Ok(());
+        };
+        let index = self.subject.state.index() + 1;
+        let entry = Entry { index, at, command: Command::Tick };
+        let result = self.subject.state.apply(&entry, &mut Vec::new());
+        let result = self.injected.alter(Compared::EarlierEntry, result, |_| Ok(Outcome::Ticked));
+        let expected = Err(Rejection::ClockWentBack { now, at });
+        if result == expected {
+            return Ok(());
+        }
+        let [actual, expected] = [result, expected].map(|result| format!("{result:?}"));
+        self.fail(Compared::EarlierEntry, None, actual, expected)
+    }
+
+    /// The parts of the state are all that it consists of.
+    pub(super) fn compare_restored(&self) -> Verdict {
+        let state = &self.subject.state;
+        let restored = LomsState::<S>::restore(state.parts(), KEY_HASH_SECRET);
+        let restored = restored.map(|state| state.digest()).map_err(|wrong| wrong.to_string());
+        let wrong = |_| Err("injected".to_owned());
+        let restored = self.injected.alter(Compared::RestoredDigest, restored, wrong);
+        if restored == Ok(state.digest()) {
+            return Ok(());
+        }
+        let actual = restored.map_or_else(|wrong| wrong, |digest| format!("digest {digest}"));
+        let expected = format!("digest {}, restored from its parts", state.digest());
+        self.fail(Compared::RestoredDigest, None, actual, expected)
     }
 }
 
