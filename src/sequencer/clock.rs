@@ -134,3 +134,30 @@ impl<P: Fn() -> u64, W: Fn() -> u64> Corrected<P, W> {
         *behind = now_behind;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_pause_between_two_readings_does_not_move_the_clock() {
+        const DAY: u64 = 86_400_000_000_000;
+        const PAUSE: u64 = 10_000_000;
+        let time = Arc::new(AtomicU64::new(0));
+        let reading = |offset| {
+            let time = Arc::clone(&time);
+            move || offset + time.fetch_add(PAUSE, Ordering::Relaxed)
+        };
+        let clock = clock_of(reading(0), reading(DAY));
+        for _ in 0..10 {
+            time.fetch_add(CHECK_EVERY, Ordering::Relaxed);
+            // The first call compares, the second one does not.
+            clock();
+            let wall = DAY + time.load(Ordering::Relaxed);
+            let behind = wall.checked_sub(clock().as_nanos()).expect("it is never ahead");
+            assert!(behind <= PAUSE);
+        }
+    }
+}

@@ -222,3 +222,18 @@ fn ticker_does_not_tick_before_a_deadline() {
         shop.close(4);
     });
 }
+
+#[test]
+fn reply_has_the_index_of_the_state_that_it_shows() {
+    explore(Some(3), || {
+        let shop = Shop::open(0, 0);
+        let call = shop.spawn(|sequencer| sequencer.submit_now(create()));
+        let present = shop.sequencer.present().expect("there is no backlog");
+        let read = present.available(Sku::new(1).expect("above 0"));
+        // Each entry is a create of one unit.
+        assert_eq!(read.value, Some(10 - read.index));
+        call.join().expect("the call is answered");
+        // The start, the create.
+        shop.close(2);
+    });
+}

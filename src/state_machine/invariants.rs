@@ -231,3 +231,31 @@ fn check_indexes<S: Sizes>(state: &LomsState<S>) -> Result<(), Violation> {
     };
     Err(Violation::Index { what })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Command, Count, Demand, Entry, Line, OpeningStock, Parts, Rules, Shipped, Span,
+        StockRecord, UserId,
+    };
+    use super::*;
+
+    #[test]
+    fn an_order_at_its_deadline_is_a_violation() {
+        let sku = Sku::new(1).unwrap();
+        let opening = OpeningStock::new(vec![StockRecord { sku, total: 1, reserved: 0 }]).unwrap();
+        let rules = Rules { payment_timeout: Span::from_nanos(60), ..Rules::default() };
+        let mut state = LomsState::new(rules, &opening, 1);
+        let demand = Demand::merge(vec![Line { sku, count: Count::new(1).unwrap() }]).unwrap();
+        let command = Command::CreateOrder { user: UserId::new(7).unwrap(), demand, key: None };
+        let entry = Entry { index: 1, at: Timestamp::from_nanos(50), command };
+        state.apply(&entry, &mut Vec::new()).unwrap();
+        let violation_at = |now| {
+            let parts = Parts { now: Timestamp::from_nanos(now), ..state.parts() };
+            LomsState::<Shipped>::restore(parts, 1).err()
+        };
+        assert_eq!(violation_at(109), None);
+        let what = "an order is past its deadline";
+        assert_eq!(violation_at(110), Some(Violation::Index { what }));
+    }
+}

@@ -300,6 +300,8 @@ mod tests {
             let time = Timestamp::from_nanos(now);
             // Thousands of keys at first, then a few.
             if now == 15_000 {
+                // At most one key was added in a nanosecond.
+                assert!(keys.len() <= 2 * window, "{} keys are still stored", keys.len());
                 window = 40;
                 keys.set_window(time, Span::from_nanos(window));
             }

@@ -96,3 +96,41 @@ impl fmt::Display for Cause {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_changes_of_the_diagram_are_legal() {
+        use {Cause as C, OrderStatus as O};
+        let statuses = [O::New, O::AwaitingPayment, O::Failed, O::Paid, O::Cancelled];
+        let mut legal = Vec::new();
+        for from in [None].into_iter().chain(statuses.map(Some)) {
+            for to in statuses {
+                for cause in [
+                    C::Placement,
+                    C::Reservation,
+                    C::OutOfStock,
+                    C::Payment,
+                    C::CancelledByClient,
+                    C::PaymentTimeout,
+                ] {
+                    if O::may_change(from, to, cause) {
+                        let from = from.map_or("(none)", O::as_str);
+                        legal.push(format!("{from} → {to}: {cause}"));
+                    }
+                }
+            }
+        }
+        let diagram = [
+            "(none) → new: placement",
+            "new → awaiting payment: reservation",
+            "new → failed: out of stock",
+            "awaiting payment → paid: payment",
+            "awaiting payment → cancelled: cancelled by client",
+            "awaiting payment → cancelled: payment timeout",
+        ];
+        assert_eq!(legal, diagram);
+    }
+}

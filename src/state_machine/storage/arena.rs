@@ -123,6 +123,21 @@ mod tests {
         check::<Tiny>();
     }
 
+    /// A chunk has room for all its entries from the start, so no push copies any.
+    #[test]
+    fn a_chunk_never_grows() {
+        fn check<S: Sizes>() {
+            let mut arena = Arena::<u64, S>::default();
+            for place in 0..1_000 {
+                arena.push(place);
+                let last = arena.chunks.len() - 1;
+                assert_eq!(arena.chunks[last].capacity(), Arena::<u64, S>::chunk_len(last));
+            }
+        }
+        check::<Shipped>();
+        check::<Tiny>();
+    }
+
     /// The last places of 32 bits: `locate` must not overflow there.
     #[test]
     fn the_last_place_is_in_the_last_chunk() {
