@@ -150,19 +150,11 @@ impl<S: Sizes> Keys<S> {
         true
     }
 
-    /// Changes the window for all keys. A forgotten key stays forgotten.
-    pub(super) fn set_window(&mut self, now: Timestamp, window: Span) {
-        let (mut low, mut high) = (self.entries.front(), self.entries.back());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.is_forgotten(self.entries.at(middle).created, now) {
-                low = middle.checked_add(1).expect("places are below 2³²");
-            } else {
-                high = middle;
-            }
-        }
+    /// Changes the window for all keys. The caller has removed those that are forgotten by now, so
+    /// that they stay forgotten.
+    pub(super) fn set_window(&mut self, window: Span) {
         self.window = window;
-        self.remove_until(low);
+        self.update_oldest_end();
     }
 
     /// Whether a key is forgotten now, if its order was created at this time.
@@ -184,6 +176,10 @@ impl<S: Sizes> Keys<S> {
             self.entries.drop_until(place);
             self.links.drop_until(place);
         }
+        self.update_oldest_end();
+    }
+
+    fn update_oldest_end(&mut self) {
         self.oldest_end = match self.len() {
             0 => None,
             _ => self.entries.at(self.entries.front()).created.checked_add(self.window),
@@ -303,7 +299,8 @@ mod tests {
                 // At most one key was added in a nanosecond.
                 assert!(keys.len() <= 2 * window, "{} keys are still stored", keys.len());
                 window = 40;
-                keys.set_window(time, Span::from_nanos(window));
+                keys.remove_forgotten(time, u32::MAX);
+                keys.set_window(Span::from_nanos(window));
             }
             keys.remove_forgotten(time, 2);
             let user = i64::try_from(1 + random.below(3)).unwrap();

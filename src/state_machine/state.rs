@@ -326,8 +326,8 @@ impl<S: Sizes> LomsState<S> {
         }
         // What is forgotten under the present rules stays so.
         while self.remove_forgotten(u32::MAX) {}
-        self.keys.set_window(self.now, rules.key_window());
-        self.failed_keys.set_window(self.now, rules.failed_key_window());
+        self.keys.set_window(rules.key_window());
+        self.failed_keys.set_window(rules.failed_key_window());
         self.rules = rules;
         self.rules_since = self.now;
         self.emit(self.now, Fact::Rules(rules), events);

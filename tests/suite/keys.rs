@@ -1,7 +1,7 @@
 //! Idempotency keys: which ones match, and how long they are remembered.
 
 use loms::state_machine::{
-    Command, IdempotencyKey, LomsState, OrderStatus, Outcome, Rules, Timestamp,
+    Command, IdempotencyKey, LomsState, OrderStatus, Outcome, Rules, Span, Timestamp,
 };
 
 use crate::laws::{apply, apply_at, create, line, rules};
@@ -79,4 +79,20 @@ fn keys_of_every_length_are_remembered_until_the_window_ends() {
 fn a_key_has_1_to_255_bytes() {
     let lengths = [0, 1, 255, 256].map(|length| IdempotencyKey::new(vec![7; length]).is_some());
     assert_eq!(lengths, [false, true, true, false]);
+}
+
+/// A command removes more forgotten orders and keys than it adds.
+#[test]
+fn a_surplus_of_forgotten_orders_and_keys_shrinks() {
+    let rules = Rules { keep_failed: Span::from_nanos(100), ..rules(0, 100) };
+    let mut state = LomsState::new(rules, &opening("1=0/0"), 1);
+    let mut fail = |nanos, number: u16| {
+        let key = IdempotencyKey::new(number.to_le_bytes());
+        apply_at(&mut state, nanos, create(1, vec![line(1, 1)], key));
+        state.bytes()
+    };
+    // Each takes 60 bytes and its key 50. All of the first thousand are forgotten at once.
+    assert_eq!((0..1_000).map(|number| fail(1, number)).last(), Some(110_000));
+    let left = (0..1_000).map(|more| fail(1_000 + u64::from(more), 1_000 + more)).last();
+    assert!(left.unwrap() < 110 * 110, "{left:?} bytes, though 100 orders are kept");
 }
