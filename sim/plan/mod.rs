@@ -43,12 +43,16 @@ impl Plan {
         Self { world, start: 0, steps: Vec::new() }
     }
 
-    /// Whether the idempotency window always has its maximum length.
+    /// Whether a key is remembered as long as the plan runs.
     #[must_use]
     pub(crate) fn keys_never_expire(&self) -> bool {
-        let shorter =
-            |step: &Step| matches!(step.op, Op::Rules { window, .. } if window < u64::MAX);
-        self.world.idempotency_window == u64::MAX && !self.steps.iter().any(shorter)
+        let is_for_good = |window: u64, limits: Limits| {
+            let Limits { keep, keep_failed, retry_failed, .. } = limits;
+            window == u64::MAX && (keep, keep_failed, retry_failed) == (0, 0, false)
+        };
+        let shorter = |step: &Step| matches!(step.op, Op::Rules { window, limits, .. } if !is_for_good(window, limits));
+        is_for_good(self.world.idempotency_window, self.world.limits)
+            && !self.steps.iter().any(shorter)
     }
 
     /// Whether orders of different SKUs compete at any time: for room, or for the open orders of a
