@@ -18,7 +18,7 @@ use crate::layers::service;
 use crate::mutation::injected::InjectedFaults;
 use crate::mutation::planted_bugs::Bug;
 use crate::mutation::selfcheck::Check;
-use crate::mutation::{kill_table, regressions, selfcheck};
+use crate::mutation::{kill_table, machine_kills, regressions, selfcheck};
 use crate::plan::generator::{origin, plan_of};
 use crate::plan::workload::Workload;
 use crate::progress::{self, Hung};
@@ -76,7 +76,8 @@ pub(crate) fn everything() -> (String, Exit) {
 }
 
 /// Checks the laws with the first steps of some seeds.
-fn laws() -> (String, Exit) {
+#[must_use]
+pub(crate) fn laws() -> (String, Exit) {
     let plan = |seed| plan_of(seed, &Workload::of(seed), false, LAW_STEPS);
     let play = |seed| {
         let run = swarm::play_plan(&plan(seed), InjectedFaults::default(), Ending::Laws);
@@ -203,13 +204,16 @@ pub(crate) fn marks() -> (String, Exit) {
     (text, exit)
 }
 
-/// Tries to find the planted bugs. Prints the kill table; for a single bug, also the plan that
-/// finds it.
+/// Tries to find the planted bugs. Prints the kill table, and the one of the shipped code; for a
+/// single bug its line, and the plan that finds it.
 #[must_use]
 pub(crate) fn mutants(only: Option<Bug>, jobs: usize) -> (String, Exit) {
     let bugs = only.as_ref().map_or(Bug::ALL, std::slice::from_ref);
     let kills = kill_table::kill_all(bugs, jobs);
     let mut text = kill_table::table(&kills);
+    if only.is_none() {
+        let _ = write!(text, "\n{}", machine_kills::table());
+    }
     if let (Some(bug), Some((_, plan, ending))) =
         (only, kills.first().and_then(|kill| kill.counterexample.as_ref()))
     {

@@ -148,6 +148,8 @@ enum Subcommands {
         #[command(flatten)]
         planted: Planted,
     },
+    /// Check the laws with the first steps of some seeds
+    Laws,
     /// Run every sequence of commands in a tiny world
     Exhaustive {
         #[command(flatten)]
@@ -325,6 +327,7 @@ fn run_subcommand(subcommand: Subcommands) -> (String, Exit) {
                 }
             })
         }
+        Subcommands::Laws => ci::laws(),
         Subcommands::Exhaustive { planted } => ci::run_exhaustive(planted.injected()),
         Subcommands::Mutants { only, jobs } => {
             ci::mutants(only, jobs.map_or_else(ci::cores, NonZeroUsize::get))

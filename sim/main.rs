@@ -19,7 +19,7 @@
 //! | `check` | the subject, the checker, the laws, and the swarm and exhaustive layers |
 //! | `shrink` | makes failing plans small, for every layer |
 //! | `coverage` | counts and marks: what the runs reach |
-//! | `mutation` | planted bugs with their budgets, injected faults, regression plans |
+//! | `mutation` | planted bugs and what finds them, injected faults, regression plans |
 //! | `layers` | the service in process, concurrent clients, any other server |
 //! | `load` | puts a real server under load and checks its answers |
 //! | `hostile` | attacks a server process, with an honest client beside each attack |

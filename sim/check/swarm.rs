@@ -188,7 +188,7 @@ fn play_plan_with<S: Sizes>(plan: &Plan, injected: InjectedFaults, ending: Endin
 }
 
 /// Runs and turns a panic into a failure.
-fn catch_panic<S: Sizes>(
+pub(super) fn catch_panic<S: Sizes>(
     checker: &mut Checker<S>,
     run: impl FnOnce(&mut Checker<S>) -> Verdict,
 ) -> Verdict {

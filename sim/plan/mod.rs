@@ -50,7 +50,15 @@ impl Plan {
             let Limits { keep, keep_failed, retry_failed, .. } = limits;
             window == u64::MAX && (keep, keep_failed, retry_failed) == (0, 0, false)
         };
-        let shorter = |step: &Step| matches!(step.op, Op::Rules { window, limits, .. } if !is_for_good(window, limits));
+        let shorter = |step: &Step| match step.op {
+            Op::Rules { window, limits, .. } => !is_for_good(window, limits),
+            Op::Create { .. }
+            | Op::Info(_)
+            | Op::Pay(_)
+            | Op::Cancel(_)
+            | Op::Stock(_)
+            | Op::Tick => false,
+        };
         is_for_good(self.world.idempotency_window, self.world.limits)
             && !self.steps.iter().any(shorter)
     }

@@ -239,7 +239,7 @@ pub(crate) fn lost_scenarios(marks: MarkSet) -> String {
     text
 }
 
-/// The kill table.
+/// The kill table of the model.
 #[must_use]
 pub(crate) fn kills(jobs: usize) -> Vec<Page> {
     let kills = kill_table::kill_all(Bug::ALL, jobs);

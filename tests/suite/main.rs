@@ -23,6 +23,7 @@ mod laws;
 mod limits;
 mod load;
 mod logs;
+mod mutants;
 mod numbers;
 mod opening_stock;
 mod process;
