@@ -70,7 +70,7 @@ pub(crate) const ATTACKS: [Attack; 40] = [
         Way::HoldWithoutWindow(200, 250, info),
     ),
     attack("watches", "100,000 watches of the health", Way::Hold(1, 100_000, watch)),
-    attack("watches-wide", "the same, on 400 connections", Way::Hold(400, 250, watch)),
+    attack("watches-wide", "50,000 on 200 connections", Way::Hold(200, 250, watch)),
     attack("half-open", "20,000 calls without a message", Way::Hold(1, 20_000, headers)),
     attack("half-open-wide", "50,000 on 200 connections", Way::Hold(200, 250, headers)),
     attack(
