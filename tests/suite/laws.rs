@@ -328,6 +328,7 @@ fn damaged_parts_are_refused_by_name() {
         restore(&|_, orders| orders[5].lines.clear()),
         restore(&|_, orders| orders[5].lines.insert(0, line(9, 1))),
         restore(&|_, orders| orders[5].status = OrderStatus::New),
+        restore(&|_, orders| orders[5].shortages[0].available = u64::MAX),
         restore(&|_, orders| orders[5].updated = Timestamp::from_nanos(u64::MAX)),
         restore(&|_, orders| orders.truncate(5)),
     ];
@@ -340,6 +341,7 @@ fn damaged_parts_are_refused_by_name() {
     order 6: it has no lines, or they are not by ascending SKU
     order 6: it has no lines, or they are not by ascending SKU
     order 6: it has a shortage without having failed
+    order 6: a shortage has enough units available
     order 6: its times are not in order
     a key belongs to no stored order
     ");

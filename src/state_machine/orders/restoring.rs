@@ -14,6 +14,13 @@ impl<S: Sizes> Orders<S> {
         self.skip_to(place.ok_or("its id is not above that of the order before it")?, created);
         let demand = Demand::from_merged(lines)
             .ok_or("it has no lines, or they are not by ascending SKU")?;
+        let fails = status == OrderStatus::Failed;
+        if !fails && !shortages.is_empty() {
+            return Err("it has a shortage without having failed");
+        }
+        if shortages.iter().any(|short| short.available >= u64::from(short.requested.get())) {
+            return Err("a shortage has enough units available");
+        }
         let mut available = Vec::new();
         let mut shortages = shortages.into_iter().peekable();
         for line in demand.lines() {
@@ -23,13 +30,6 @@ impl<S: Sizes> Orders<S> {
         }
         if shortages.next().is_some() {
             return Err("a shortage is not a line of it");
-        }
-        let fails = status == OrderStatus::Failed;
-        let short = demand.lines().iter().zip(&available);
-        if short.filter(|(line, available)| **available < u64::from(line.count.get())).count() > 0
-            && !fails
-        {
-            return Err("it has a shortage without having failed");
         }
         let place = self.push(user, &demand, created, fails.then_some(&available));
         let record = self.records.at_mut(u64::from(place));
