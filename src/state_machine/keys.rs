@@ -144,8 +144,7 @@ impl<S: Sizes> Keys<S> {
             if self.oldest_end.is_none_or(|end| end > now) {
                 return removed > 0;
             }
-            let oldest = self.entries.front();
-            self.remove_until(oldest.checked_add(1).expect("places are below 2³²"));
+            self.remove_oldest();
         }
         true
     }
@@ -163,19 +162,17 @@ impl<S: Sizes> Keys<S> {
         created.checked_add(self.window).is_some_and(|end| end <= now)
     }
 
-    /// Removes the keys before this place.
-    fn remove_until(&mut self, place: u64) {
-        if let Some(last) = place.checked_sub(1).filter(|last| *last >= self.entries.front()) {
-            let mut removed = (self.entries.front()..place).map(|place| {
-                let stored = self.bytes.bytes_from(self.entries.at(place).bytes);
-                u64::from(*stored.first().expect("a key is stored after its length"))
-            });
-            let left = removed.try_fold(self.key_bytes, u64::checked_sub);
-            self.key_bytes = left.expect("these keys were stored");
-            self.bytes.drop_until(self.entries.at(last).bytes);
-            self.entries.drop_until(place);
-            self.links.drop_until(place);
-        }
+    /// Removes the oldest key. There is one.
+    fn remove_oldest(&mut self) {
+        let oldest = self.entries.front();
+        let bytes = self.entries.at(oldest).bytes;
+        let len = self.bytes.bytes_from(bytes).first().expect("a key is stored after its length");
+        let left = self.key_bytes.checked_sub(u64::from(*len));
+        self.key_bytes = left.expect("its length was added");
+        self.bytes.drop_until(bytes);
+        let next = oldest.checked_add(1).expect("places are below 2³²");
+        self.entries.drop_until(next);
+        self.links.drop_until(next);
         self.update_oldest_end();
     }
 

@@ -201,8 +201,7 @@ impl<S: Sizes> Orders<S> {
         let mut is_any = false;
         for _ in 0..most {
             let is_over = |order: Option<&OrderRecord>| {
-                let end = order.and_then(|order| rules.kept_until(order.status, order.updated));
-                end.is_some_and(|end| end <= now)
+                order.is_some_and(|order| !rules.keeps(order.status, order.updated, now))
             };
             let failed = is_over(self.oldest_failed());
             let finished = is_over(self.oldest_finished());

@@ -22,15 +22,15 @@ pub(super) struct OrderRecord {
 
 impl OrderRecord {
     /// A record in the place of an order that was removed.
-    pub(super) fn removed(created: Timestamp) -> Self {
+    pub(super) fn removed() -> Self {
         let line = Line {
             sku: Sku::new(1).expect("1 is a SKU"),
             count: Count::new(1).expect("1 is a count"),
         };
         Self {
             user: UserId::new(1).expect("1 is a user"),
-            created,
-            updated: created,
+            created: Timestamp::default(),
+            updated: Timestamp::default(),
             first_line: line,
             rest: Rest::place(0),
             next_finished: 0,

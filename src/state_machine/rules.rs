@@ -69,6 +69,12 @@ impl Rules {
         if keep == Span::default() { None } else { since.checked_add(keep) }
     }
 
+    /// Whether an order is not forgotten at this time that has this status since then.
+    #[inline(always)]
+    pub(super) fn keeps(&self, status: OrderStatus, since: Timestamp, at: Timestamp) -> bool {
+        self.kept_until(status, since).is_none_or(|end| end > at)
+    }
+
     /// How long the key of an order is remembered that did not fail.
     pub(super) fn key_window(&self) -> Span {
         self.at_most(self.keep)

@@ -213,16 +213,15 @@ impl<S: Sizes> LomsState<S> {
     /// As [`LomsState::order`], at a time that is not before that of the last command.
     #[must_use]
     pub fn order_at(&self, id: OrderId, at: Timestamp) -> Option<OrderView<'_, S>> {
-        let (order, _) = kept(&self.orders, &self.rules, id, at)?;
-        self.orders.view(order)
+        let order = self.orders.view(id.place()?)?;
+        self.rules.keeps(order.status(), order.updated(), at).then_some(order)
     }
 
     /// All orders that are not forgotten, by ascending id.
     pub fn orders(&self) -> impl Iterator<Item = OrderView<'_, S>> {
-        self.orders.views().filter(|order| {
-            let end = self.rules.kept_until(order.status(), order.updated());
-            end.is_none_or(|end| end > self.now)
-        })
+        let is_kept =
+            |order: &OrderView<'_, S>| self.rules.keeps(order.status(), order.updated(), self.now);
+        self.orders.views().filter(is_kept)
     }
 
     /// How many orders were ever placed: the id of the last one.
@@ -331,7 +330,7 @@ impl<S: Sizes> LomsState<S> {
         self.rules = rules;
         self.rules_since = self.now;
         self.emit(self.now, Fact::Rules(rules), events);
-        self.count_open_orders();
+        self.open = self.counted_open_orders();
         self.update_next_deadline();
         self.update_next_removal();
         self.expire_due(events);
@@ -430,8 +429,5 @@ fn kept<'a, S: Sizes>(
     id: OrderId,
     at: Timestamp,
 ) -> Option<(u32, &'a OrderRecord)> {
-    orders.get(id).filter(|(_, record)| {
-        let end = rules.kept_until(record.status, record.updated);
-        end.is_none_or(|end| end > at)
-    })
+    orders.get(id).filter(|(_, record)| rules.keeps(record.status, record.updated, at))
 }

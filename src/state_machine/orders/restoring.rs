@@ -1,6 +1,6 @@
 //! The orders of a state that is restored from its parts.
 
-use super::{Demand, Order, OrderRecord, OrderStatus, OrderView, Orders, Sizes, Timestamp};
+use super::{Demand, Order, OrderRecord, OrderStatus, OrderView, Orders, Sizes};
 
 impl<S: Sizes> Orders<S> {
     /// Stores an order as it was read from another state. It is in no list of finished orders until
@@ -11,7 +11,7 @@ impl<S: Sizes> Orders<S> {
     pub(in super::super) fn restore(&mut self, order: Order) -> Result<(), &'static str> {
         let Order { id, user, status, cause, created, updated, lines, shortages } = order;
         let place = id.place().filter(|place| self.has_room() && *place >= self.len());
-        self.skip_to(place.ok_or("its id is not above that of the order before it")?, created);
+        self.skip_to(place.ok_or("its id is not above that of the order before it")?);
         let demand = Demand::from_merged(lines)
             .ok_or("it has no lines, or they are not by ascending SKU")?;
         let fails = status == OrderStatus::Failed;
@@ -40,11 +40,10 @@ impl<S: Sizes> Orders<S> {
         Ok(())
     }
 
-    /// Lets the next order have this place, which is not below [`Orders::len`]. `created` is the
-    /// time of the records in between, which no one reads.
-    pub(in super::super) fn skip_to(&mut self, place: u32, created: Timestamp) {
+    /// Lets the next order have this place, which is not below [`Orders::len`].
+    pub(in super::super) fn skip_to(&mut self, place: u32) {
         while self.len() < place {
-            let skipped = self.records.push(OrderRecord::removed(created));
+            let skipped = self.records.push(OrderRecord::removed());
             self.records.release(skipped, 1);
             self.awaiting.push();
         }

@@ -40,12 +40,7 @@ impl<S: Sizes> LomsState<S> {
         let order = self.orders.push(user, demand, self.now, None);
         let id = OrderId::at_place(order);
         self.emit_change(order, None, OrderStatus::New, Cause::Placement, self.now, events);
-        if let Some((hash, key)) = key
-            && self.keys.remembers()
-        {
-            self.keys.insert(hash, key, order, self.now);
-            self.next_removal = earlier(self.next_removal, self.keys.oldest_end());
-        }
+        self.remember(key, order, false);
         for (line, slot) in demand.lines().iter().zip(&self.slots) {
             self.stock.reserve(*slot, line.count);
         }
@@ -67,15 +62,22 @@ impl<S: Sizes> LomsState<S> {
         let available: Vec<u64> = demand.lines().iter().map(of_line).collect();
         let order = self.orders.push(user, demand, self.now, Some(&available));
         self.emit_change(order, None, OrderStatus::New, Cause::Placement, self.now, events);
-        if let Some((hash, key)) = key
-            && self.failed_keys.remembers()
-        {
-            self.failed_keys.insert(hash, key, order, self.now);
-            self.next_removal = earlier(self.next_removal, self.failed_keys.oldest_end());
-        }
+        self.remember(key, order, true);
         self.set_status(order, OrderStatus::Failed, Cause::OutOfStock, self.now, events);
         let view = self.orders.view(order).expect("it was just stored");
         Outcome::OutOfStock { order: view.id(), shortages: view.shortages().collect() }
+    }
+
+    /// Remembers that this key made this order, which is the newest.
+    #[inline(always)]
+    fn remember(&mut self, key: Option<(KeyHash, &IdempotencyKey)>, order: u32, fails: bool) {
+        let keys = if fails { &mut self.failed_keys } else { &mut self.keys };
+        if let Some((hash, key)) = key
+            && keys.remembers()
+        {
+            keys.insert(hash, key, order, self.now);
+            self.next_removal = earlier(self.next_removal, keys.oldest_end());
+        }
     }
 
     /// A create whose key is remembered: the first create's answer, or a refusal if the lines

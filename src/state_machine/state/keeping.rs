@@ -1,5 +1,7 @@
 //! What is forgotten, how much room there is, and how many orders of a user await payment.
 
+use std::collections::BTreeMap;
+
 use super::{
     Demand, IdempotencyKey, Keys, LomsState, OrderStatus, Orders, REMOVALS, Sizes, UserId, earlier,
 };
@@ -70,8 +72,16 @@ impl<S: Sizes> LomsState<S> {
         }
     }
 
-    /// Counts all orders that await payment, if the rules limit them.
-    pub(super) fn count_open_orders(&mut self) {
-        self.open = self.counted_open_orders();
+    /// The orders of each user that await payment, if the rules limit them.
+    pub(super) fn counted_open_orders(&self) -> BTreeMap<UserId, u32> {
+        let mut open = BTreeMap::new();
+        if self.rules.open_orders == 0 {
+            return open;
+        }
+        for order in self.orders.awaiting() {
+            let count: &mut u32 = open.entry(self.orders.at(order).user).or_default();
+            *count = count.checked_add(1).expect("there are fewer than 2³² orders");
+        }
+        open
     }
 }

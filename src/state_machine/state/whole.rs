@@ -1,8 +1,6 @@
 //! Access to the whole state, for `restore` and `invariants`.
 
-use std::collections::BTreeMap;
-
-use super::{IdempotencyKey, LomsState, Order, OrderId, OrderStatus, Sizes, Timestamp, UserId};
+use super::{IdempotencyKey, LomsState, Order, OrderId, OrderStatus, Sizes, Timestamp};
 
 /// For `restore`.
 impl<S: Sizes> LomsState<S> {
@@ -20,14 +18,14 @@ impl<S: Sizes> LomsState<S> {
         self.orders.restore(order)
     }
 
-    /// Ends the restore of orders: so many were ever placed.
+    /// Ends the restore of the orders. `placed` is how many were ever placed.
     pub(in super::super) fn restore_count(&mut self, placed: u32) -> Result<(), &'static str> {
         if placed < self.orders.len() {
             return Err("fewer orders were placed than there are");
         }
-        self.orders.skip_to(placed, self.now);
+        self.orders.skip_to(placed);
         self.orders.restore_lists();
-        self.count_open_orders();
+        self.open = self.counted_open_orders();
         self.update_next_deadline();
         Ok(())
     }
@@ -80,17 +78,5 @@ impl<S: Sizes> LomsState<S> {
 
     pub(in super::super) fn open_orders_are_sound(&self) -> bool {
         self.open == self.counted_open_orders()
-    }
-
-    pub(super) fn counted_open_orders(&self) -> BTreeMap<UserId, u32> {
-        let mut open = BTreeMap::new();
-        if self.rules.open_orders == 0 {
-            return open;
-        }
-        for order in self.orders.awaiting() {
-            let count: &mut u32 = open.entry(self.orders.at(order).user).or_default();
-            *count = count.checked_add(1).expect("there are fewer than 2³² orders");
-        }
-        open
     }
 }
